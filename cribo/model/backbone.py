@@ -1,0 +1,66 @@
+"""The vision transformers that can be pretrained, all built by timm.
+
+One table maps the name in params.yaml to timm's architecture; nothing else in the project knows timm's names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A timm architecture and the arguments that make it ours."""
+
+    architecture: str
+    patch_size: int
+    args: dict = field(default_factory=dict)
+
+
+BACKBONES = {
+    "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 128, "depth": 5, "num_heads": 4}),
+    "vit_mini_16": BackboneSpec("vit_tiny_patch16_224", 16, {"depth": 6}),
+    "vit_tiny_16": BackboneSpec("vit_tiny_patch16_224", 16),
+    "vit_small_16": BackboneSpec("vit_small_patch16_224", 16),
+    "vit_small_8": BackboneSpec("vit_small_patch8_224", 8),
+    "vit_base_16": BackboneSpec("vit_base_patch16_224", 16),
+}
+
+
+def model_args(name: str, image_size: int) -> dict:
+    """Arguments of `timm.create_model` for this backbone at this training size (pixels); they travel with an export."""
+    return {**BACKBONES[name].args, "img_size": image_size, "dynamic_img_size": True}
+
+
+def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Module:
+    """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, one CLS token.
+
+    Initialisation is DINO's: truncated normal of std 0.02 for linear layers, positions and CLS token, zero biases.
+    """
+    vit = timm.create_model(BACKBONES[name].architecture, num_classes=0, drop_path_rate=drop_path,
+                            **model_args(name, image_size))
+    nn.init.trunc_normal_(vit.cls_token, std=0.02)  # timm draws it with std 1e-6
+    return vit
+
+
+def tokens(vit: nn.Module, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B N d"]]:
+    """CLS token and patch tokens (row by row) of the last block after the final LayerNorm."""
+    out = vit.forward_features(images)
+    return out[:, 0], out[:, vit.num_prefix_tokens:]
+
+
+def patch_size(vit: nn.Module) -> int:
+    """Side of a patch in pixels."""
+    return vit.patch_embed.patch_size[0]
+
+
+def seeded_backbone(name: str, image_size: int, seed: int, drop_path: float = 0.0) -> nn.Module:
+    """`build_backbone` from a seed, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_backbone(name, image_size, drop_path)

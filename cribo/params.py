@@ -1,0 +1,304 @@
+"""The schema of params.yaml: typed, bounded, unknown keys refused, every mistake reported at once.
+
+`load()` is the only way in. The groups follow the effect of a change: `data` (photos), `pretrain` (what every pretrained
+model shares), `models` (the rows of the tables: overlays of `pretrain`, or weights from elsewhere), `evaluate` (the
+protocols), `report`, and `compute`, which must not change any result. Values and their sources stand in params.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cribo.params_errors import ParamsError, Problem, lines_of, problems_of
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
+Loss = Literal["global", "cross_view", "cross_image"]
+
+
+class Group(BaseModel):
+    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the first value must not exceed the second, and {pair[0]} > {pair[1]}")
+    return pair
+
+
+class Span(Group):
+    """Checks shared by every [low, high] pair."""
+
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @classmethod
+    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        return _ascending(pair)
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+class Scenes(Span):
+    kind: Literal["scenes"]
+    seed: Whole
+    size: Annotated[int, Field(ge=32, le=1024)]
+    train: Count
+    val: Count
+    objects: tuple[Count, Count]
+
+
+class Voc(Group):
+    kind: Literal["voc"]
+    path: str | None
+    train: str
+    val: str
+    masks: str
+
+
+Data = Annotated[Scenes | Voc, Field(discriminator="kind")]
+
+
+# ------------------------------------------------------------------------------------------------------------ pretrain
+class Views(Span):
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    crop_area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    crop_aspect: tuple[Positive, Positive]
+    flip: Share
+    jitter: Share
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    grayscale: Share
+    blur: tuple[Share, Share]
+    blur_radius: tuple[NonNegative, NonNegative]
+    solarise: tuple[Share, Share]
+
+
+class Head(Group):
+    hidden: Count
+    bottleneck: Count
+    prototypes: Annotated[int, Field(ge=2)]
+    norm_last_layer: bool
+    freeze_epochs: Whole
+
+
+class Clustering(Group):
+    K: Annotated[int, Field(ge=2)]
+    lambda_pos: NonNegative
+    sharpness: Positive
+    outer_iterations: Count
+    sinkhorn_iterations: Count
+    marginals: Literal["histogram", "uniform"]
+    exclude_self: bool
+    normalise_images: Count
+
+
+class MemoryBank(Group):
+    images: Count
+
+
+class Matching(Group):
+    criterion: Literal["cycle", "none"]
+    pool_images: Count
+    first_epoch: Whole
+
+
+class Targets(Group):
+    student_temperature: Positive
+    teacher_temperature: tuple[Positive, Positive]
+    warmup_epochs: Whole
+    centre_momentum: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Optimisation(Group):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    base_lr: Positive
+    min_lr: NonNegative
+    warmup_epochs: Whole
+    weight_decay: tuple[NonNegative, NonNegative]
+    clip_norm: NonNegative
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Pretrain(Group):
+    seed: Whole
+    backbone: Backbone
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
+    views: Views
+    head: Head
+    clustering: Clustering
+    memory_bank: MemoryBank
+    matching: Matching
+    targets: Targets
+    optimisation: Optimisation
+
+
+# -------------------------------------------------------------------------------------- models, evaluations and the rest
+class Imported(Group):
+    weights: Literal["random"]
+    backbone: Backbone
+    image_size: Annotated[int, Field(ge=16, multiple_of=8)]
+    seed: Whole
+    row: str | None = None
+
+
+class Trained(Pretrain):
+    """One pretrained model: the photos it learns from, and `pretrain` with the model's overlay applied."""
+
+    dataset: Name
+    row: str | None = None
+
+
+class Models(Group):
+    trained: dict[Name, dict]
+    imported: dict[Name, Imported]
+
+
+class DenseNN(Group):
+    datasets: tuple[Name, ...]
+    k: Count
+    temperature: Positive | None
+    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
+    runs: Count
+    seed: Whole
+
+
+class Evaluate(Group):
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    dense_nn: DenseNN
+
+
+class Report(Group):
+    title: str
+    reference: Name
+
+
+class Compute(Group):
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    workers: Whole
+    threads: Whole
+    checkpoint_steps: Count
+    log_steps: Count
+
+
+class Params(Group):
+    """Everything in params.yaml. `trained` holds each pretrained model with its overlay applied and checked."""
+
+    data: dict[Name, Data]
+    pretrain: Pretrain
+    models: Models
+    evaluate: Evaluate
+    report: Report
+    compute: Compute
+
+    @property
+    def trained(self) -> dict[str, Trained]:
+        return {name: self.model(name) for name in self.models.trained}
+
+    def model(self, name: str) -> Trained:
+        """A trained model with its overlay applied. Raises pydantic's ValidationError."""
+        base = self.pretrain.model_dump(mode="json")
+        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+
+
+def _tuples(tree: object) -> object:
+    """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
+    if isinstance(tree, dict):
+        return {key: _tuples(value) for key, value in tree.items()}
+    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
+    out = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        out[key] = merged(base[key], value) if both else value
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------ reading a file
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
+    """
+    path = Path(path)
+    tree, lines = lines_of(path)
+    problems: list[Problem] = []
+    try:
+        params = Params.model_validate(_tuples(tree), strict=True)
+    except ValidationError as error:
+        raise ParamsError(problems_of(error, Params, ()), path, lines) from None
+    for name in params.models.trained:
+        try:
+            params.model(name)
+        except ValidationError as error:
+            problems += problems_of(error, Trained, ("models", "trained", name))
+    problems = problems or list(_contradictions(params))
+    if problems:
+        raise ParamsError(problems, path, lines)
+    return params
+
+
+def _contradictions(params: Params) -> Iterator[Problem]:
+    """Values that are legal alone and impossible together."""
+    from cribo.model.backbone import BACKBONES
+
+    known = {*params.models.trained, *params.models.imported}
+    for name in sorted(set(params.models.trained) & set(params.models.imported)):
+        yield Problem(("models", "imported", name), f"{name} is a trained model too: every model needs its own name")
+    for name in params.evaluate.models:
+        if name not in known:
+            yield Problem(("evaluate", "models"), f"{name} is no model", sorted(known), name)
+    if params.report.reference not in params.evaluate.models:
+        yield Problem(("report", "reference"), f"{params.report.reference} is not evaluated",
+                      list(params.evaluate.models), params.report.reference)
+    for name in params.evaluate.dense_nn.datasets:
+        if name not in params.data:
+            yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} is no data set", sorted(params.data), name)
+    for name, p in params.trained.items():
+        at = ("models", "trained", name)
+        if p.dataset not in params.data:
+            yield Problem((*at, "dataset"), f"{p.dataset} is no data set", sorted(params.data), p.dataset)
+        patch = BACKBONES[p.backbone].patch_size
+        if p.views.size % patch:
+            yield Problem((*at, "views", "size"), f"{p.views.size} px is no multiple of {p.backbone}'s {patch} px patch")
+        tokens = 2 * (p.views.size // patch) ** 2
+        if needs_objects(p) and tokens < p.clustering.K:
+            yield Problem((*at, "clustering", "K"), f"{p.clustering.K} clusters need as many tokens, and two views of "
+                          f"{p.views.size} px have {tokens}: lower K or raise views.size")
+        o = p.optimisation
+        for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
+            if warmup > o.epochs:
+                yield Problem((*at, group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs")
+        groups = {("clustering", "normalise_images"): p.clustering.normalise_images if needs_objects(p) else 1,
+                  ("matching", "pool_images"): p.matching.pool_images if needs_bank(p) else 1}
+        for key, size in groups.items():
+            if o.batch_size % size:
+                yield Problem((*at, *key), f"a batch of {o.batch_size} images cannot be split into groups of {size}")
+
+
+def needs_objects(p: Pretrain) -> bool:
+    """Whether any loss of this model reads objects, hence clusters."""
+    return bool({"cross_view", "cross_image"} & set(p.losses))
+
+
+def needs_bank(p: Pretrain) -> bool:
+    """Whether this model's losses read the memory bank."""
+    return "cross_image" in p.losses

@@ -1,0 +1,75 @@
+"""params.yaml → one small settings file a stage, holding exactly the keys that the stage reads.
+
+DVC compares these files, so a stage is stale when, and only when, something it reads has changed: a λ_pos that no loss
+of a model uses does not retrain that model, and a new row in `models` computes only itself. Paths to a user's photos are
+left to the prepare stage (the manifest stands for the photos' content), and `compute` appears nowhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from cribo.params import Params, Trained, needs_bank, needs_objects
+
+
+def plan(params: Params) -> dict[str, dict]:
+    """Settings by file, as `pretrain/cribo` → what pretraining cribo reads."""
+    files: dict[str, dict] = {}
+    for name, spec in params.data.items():
+        files[f"data/{name}"] = spec.model_dump(mode="json")
+    for name, model in params.trained.items():
+        files[f"pretrain/{name}"] = pretrain_settings(model)
+    for name, spec in params.models.imported.items():
+        files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
+    nn = params.evaluate.dense_nn.model_dump(mode="json")
+    for name in nn.pop("datasets"):
+        files[f"dense_nn/{name}"] = {"dataset": name, **nn}
+    files["report"] = report_settings(params)
+    return files
+
+
+def pretrain_settings(model: Trained) -> dict:
+    """What training this model reads: groups that none of its losses uses are left out."""
+    unused = {"row"}
+    if not needs_objects(model):
+        unused |= {"clustering"}
+    if not needs_bank(model):
+        unused |= {"memory_bank", "matching"}
+    return model.model_dump(mode="json", exclude=unused)
+
+
+def report_settings(params: Params) -> dict:
+    """Rows and columns of the tables, in the order of params.yaml, and what the paper calls each."""
+    rows = {}
+    for name in params.evaluate.models:
+        if name in params.models.trained:
+            model = params.trained[name]
+            rows[name] = {"row": model.row or name, "backbone": model.backbone, "dataset": model.dataset,
+                          "epochs": model.optimisation.epochs, "losses": list(model.losses)}
+        else:
+            spec = params.models.imported[name]
+            rows[name] = {"row": spec.row or name, "backbone": spec.backbone, "dataset": None, "epochs": 0, "losses": []}
+    return {**params.report.model_dump(mode="json"), "models": rows,
+            "dense_nn": {"datasets": list(params.evaluate.dense_nn.datasets),
+                         "subsample": list(params.evaluate.dense_nn.subsample)}}
+
+
+def write(params: Params, folder: str | Path) -> list[Path]:
+    """Write the plan as YAML files under `folder`; returns their paths."""
+    written = []
+    for name, settings in plan(params).items():
+        path = Path(folder) / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        written.append(path)
+    return written
+
+
+def read(name: str, folder: str | Path = "results/plan") -> dict:
+    """The settings of one stage. Raises FileNotFoundError with what to run when the plan was not made."""
+    path = Path(folder) / f"{name}.yaml"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro plan`, or give a name that params.yaml has")
+    return yaml.safe_load(path.read_text())
