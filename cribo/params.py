@@ -96,7 +96,7 @@ class Head(Group):
 class Clustering(Group):
     K: Annotated[int, Field(ge=2)]
     lambda_pos: NonNegative
-    sharpness: Positive
+    sharpness: Annotated[float, Field(gt=0, le=80)]  # exp(-80) is the last that fp32 can tell from zero
     outer_iterations: Count
     sinkhorn_iterations: Count
     marginals: Literal["histogram", "uniform"]
@@ -267,8 +267,12 @@ def _contradictions(params: Params) -> Iterator[Problem]:
         if name not in known:
             yield Problem(("evaluate", "models"), f"{name} is no model", sorted(known), name)
     if params.report.reference not in params.evaluate.models:
-        yield Problem(("report", "reference"), f"{params.report.reference} is not evaluated",
-                      list(params.evaluate.models), params.report.reference)
+        yield Problem(
+            ("report", "reference"),
+            f"{params.report.reference} is not evaluated",
+            list(params.evaluate.models),
+            params.report.reference,
+        )
     for name in params.evaluate.dense_nn.datasets:
         if name not in params.data:
             yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} is no data set", sorted(params.data), name)
@@ -281,14 +285,25 @@ def _contradictions(params: Params) -> Iterator[Problem]:
             yield Problem((*at, "views", "size"), f"{p.views.size} px is no multiple of {p.backbone}'s {patch} px patch")
         tokens = 2 * (p.views.size // patch) ** 2
         if needs_objects(p) and tokens < p.clustering.K:
-            yield Problem((*at, "clustering", "K"), f"{p.clustering.K} clusters need as many tokens, and two views of "
-                          f"{p.views.size} px have {tokens}: lower K or raise views.size")
+            yield Problem(
+                (*at, "clustering", "K"),
+                f"{p.clustering.K} clusters need as many tokens, and two views of "
+                f"{p.views.size} px have {tokens}: lower K or raise views.size",
+            )
         o = p.optimisation
         for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
             if warmup > o.epochs:
                 yield Problem((*at, group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs")
-        groups = {("clustering", "normalise_images"): p.clustering.normalise_images if needs_objects(p) else 1,
-                  ("matching", "pool_images"): p.matching.pool_images if needs_bank(p) else 1}
+        if needs_bank(p) and p.memory_bank.images < o.batch_size:
+            yield Problem(
+                (*at, "memory_bank", "images"),
+                f"the bank holds {p.memory_bank.images} images and a batch has "
+                f"{o.batch_size}: it must hold at least one batch",
+            )
+        groups = {
+            ("clustering", "normalise_images"): p.clustering.normalise_images if needs_objects(p) else 1,
+            ("matching", "pool_images"): p.matching.pool_images if needs_bank(p) else 1,
+        }
         for key, size in groups.items():
             if o.batch_size % size:
                 yield Problem((*at, *key), f"a batch of {o.batch_size} images cannot be split into groups of {size}")

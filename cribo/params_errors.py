@@ -47,8 +47,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", __import__("re").compile(r"^[-+]?\d+[eE][-+]?\d+$"),
-                              list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", __import__("re").compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def lines_of(path: Path) -> tuple[dict, dict[Key, int]]:
@@ -60,8 +61,9 @@ def lines_of(path: Path) -> tuple[dict, dict[Key, int]]:
     try:
         text = path.read_text()
     except OSError as error:
-        raise ParamsError([Problem((), f"cannot be read ({error.strerror}): run from the folder that holds it")],
-                          path, {}) from None
+        raise ParamsError(
+            [Problem((), f"cannot be read ({error.strerror}): run from the folder that holds it")], path, {}
+        ) from None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -100,7 +102,7 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> l
         shown = (*prefix, *key)
         if e["type"] == "extra_forbidden":
             fields = _fields(root, key[:-1])
-            found.append(Problem(shown, "is no parameter", sorted(fields), str(key[-1])))
+            found.append(Problem(shown, "is no parameter", sorted(set(fields)), str(key[-1])))
         elif e["type"] == "missing":
             found.append(Problem(shown, "is missing"))
         elif e["type"] in ("literal_error", "union_tag_invalid"):

@@ -46,14 +46,30 @@ def report_settings(params: Params) -> dict:
     for name in params.evaluate.models:
         if name in params.models.trained:
             model = params.trained[name]
-            rows[name] = {"row": model.row or name, "backbone": model.backbone, "dataset": model.dataset,
-                          "epochs": model.optimisation.epochs, "losses": list(model.losses)}
+            rows[name] = {
+                "row": model.row or name,
+                "backbone": model.backbone,
+                "dataset": model.dataset,
+                "epochs": model.optimisation.epochs,
+                "losses": list(model.losses),
+            }
         else:
             spec = params.models.imported[name]
-            rows[name] = {"row": spec.row or name, "backbone": spec.backbone, "dataset": None, "epochs": 0, "losses": []}
-    return {**params.report.model_dump(mode="json"), "models": rows,
-            "dense_nn": {"datasets": list(params.evaluate.dense_nn.datasets),
-                         "subsample": list(params.evaluate.dense_nn.subsample)}}
+            rows[name] = {
+                "row": spec.row or name,
+                "backbone": spec.backbone,
+                "dataset": None,
+                "epochs": 0,
+                "losses": [],
+            }
+    return {
+        **params.report.model_dump(mode="json"),
+        "models": rows,
+        "dense_nn": {
+            "datasets": list(params.evaluate.dense_nn.datasets),
+            "subsample": list(params.evaluate.dense_nn.subsample),
+        },
+    }
 
 
 def write(params: Params, folder: str | Path) -> list[Path]:

@@ -1,0 +1,1 @@
+"""One thin command per stage of dvc.yaml: plan, prepare, pretrain, export, imports, dense_nn, tables."""

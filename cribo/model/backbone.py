@@ -42,8 +42,9 @@ def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Mod
 
     Initialisation is DINO's: truncated normal of std 0.02 for linear layers, positions and CLS token, zero biases.
     """
-    vit = timm.create_model(BACKBONES[name].architecture, num_classes=0, drop_path_rate=drop_path,
-                            **model_args(name, image_size))
+    vit = timm.create_model(
+        BACKBONES[name].architecture, num_classes=0, drop_path_rate=drop_path, **model_args(name, image_size)
+    )
     nn.init.trunc_normal_(vit.cls_token, std=0.02)  # timm draws it with std 1e-6
     return vit
 
@@ -51,7 +52,7 @@ def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Mod
 def tokens(vit: nn.Module, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B N d"]]:
     """CLS token and patch tokens (row by row) of the last block after the final LayerNorm."""
     out = vit.forward_features(images)
-    return out[:, 0], out[:, vit.num_prefix_tokens:]
+    return out[:, 0], out[:, vit.num_prefix_tokens :]
 
 
 def patch_size(vit: nn.Module) -> int:

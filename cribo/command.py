@@ -1,0 +1,19 @@
+"""How a command of ours ends when the user, the data or the machine is at fault: one sentence, exit status 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+# Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
+EXPLAINED = (ValueError, OSError, FloatingPointError)
+
+
+def run(main: Callable[..., None], usage: str, arguments: int) -> None:
+    """Call `main` with the command line's arguments and turn explained mistakes into a sentence on stderr."""
+    if len(sys.argv) - 1 != arguments:
+        sys.exit(f"usage: {usage}")
+    try:
+        main(*sys.argv[1:])
+    except EXPLAINED as error:
+        sys.exit(str(error))

@@ -1,0 +1,100 @@
+"""Batches of view pairs: every byte is a function of (seed, epoch, image), so workers and restarts change nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cribo.data.readers import Record, read_image
+from cribo.data.views import draw_view, render_view
+
+
+class Batch(NamedTuple):
+    views: UInt8[Tensor, "B 2 3 S S"]
+    boxes: Float[Tensor, "B 2 5"]  # crops in px of the original image, see cribo.data.positions
+    seeds: Int[Tensor, "B K"]  # tokens that start the clusters
+    image_ids: Int[Tensor, " B"]
+
+
+class ViewPairs(Dataset):
+    """Item (epoch, index) → two views of image `index` as drawn in that epoch."""
+
+    def __init__(self, records: Sequence[Record], views: dict, tokens: int, K: int, seed: int):
+        self.records, self.views, self.tokens, self.K, self.seed = records, views, tokens, K, seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, 1, epoch, index])
+        image = read_image(self.records[index].image)
+        draws = [draw_view(rng, image.shape[1], image.shape[0], view, self.views) for view in range(2)]
+        seeds = rng.choice(self.tokens, self.K, replace=False)
+        return Batch(
+            torch.from_numpy(np.stack([render_view(image, draw, self.views["size"]) for draw in draws])),
+            torch.tensor([draw.box for draw in draws], dtype=torch.float32),
+            torch.from_numpy(seeds.astype(np.int64)),
+            torch.tensor(index),
+        )
+
+
+def batches_of(images: int, batch: int, seed: int, first_step: int, last_step: int, rank: int, world: int):
+    """Keys (epoch, index) of each step's batch on this process, for steps first_step … last_step − 1.
+
+    Each epoch visits a fresh permutation of the images; the images left over at its end are dropped. A process takes a run
+    of consecutive places of the batch, so that groups of images stay together on any number of processes.
+    """
+    per_epoch, share = images // batch, batch // world
+    order, of_epoch = None, -1
+    for step in range(first_step, last_step):
+        epoch, place = divmod(step, per_epoch)
+        if epoch != of_epoch:
+            order, of_epoch = np.random.default_rng([seed, 0, epoch]).permutation(images), epoch
+        start = place * batch + rank * share
+        yield [(epoch, int(i)) for i in order[start : start + share]]
+
+
+class _Keys(torch.utils.data.Sampler):
+    def __init__(self, *args: int):
+        self.args = args
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return batches_of(*self.args)
+
+
+def _start_worker(_worker: int) -> None:
+    # A scheduler sends SIGTERM to every process of a job: the training loop answers it, and needs its workers until then.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def load_batches(
+    pairs: ViewPairs, batch: int, first_step: int, last_step: int, rank: int, world: int, workers: int
+) -> DataLoader:
+    """A loader over the batches of the given steps, over all epochs, so that its workers start once."""
+    keys = _Keys(len(pairs), batch, pairs.seed, first_step, last_step, rank, world)
+    return DataLoader(
+        pairs,
+        batch_sampler=keys,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]):
+    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; boxes, seeds and ids beside them."""
+    views, *rest = (x.to(device, non_blocking=True) for x in batch)
+    mean_, std_ = (torch.tensor(x, device=device).view(3, 1, 1) for x in (mean, std))
+    return (((views.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_, *rest)

@@ -1,0 +1,115 @@
+"""Joint-space clustering of the two views of an image (App. B, Eqs. 12–17).
+
+All 2N patch tokens of an image, of both views, share K clusters. A Sinkhorn transport plan between tokens and centroids
+minimises a semantic cost (cosine) plus λ_pos times a positional cost (distance in the original image to the nearest token
+of the cluster), a few rounds over. Everything here is fp32 on the teacher's tokens and carries no gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+# Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
+HISTOGRAM_FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class ClusteringSettings:
+    """`pretrain.clustering` of params.yaml; meanings and sources stand there."""
+
+    K: int
+    lambda_pos: float
+    sharpness: float
+    outer_iterations: int
+    sinkhorn_iterations: int
+    marginals: Literal["histogram", "uniform"]
+    exclude_self: bool
+    normalise_images: int
+
+
+@torch.no_grad()
+def joint_space_clustering(
+    tokens: Float[Tensor, "B n d"],
+    positions: Float[Tensor, "B n 2"],
+    seeds: Int[Tensor, "B K"],
+    settings: ClusteringSettings,
+) -> Int[Tensor, "B n"]:
+    """Hard cluster label of every token of both views, in [0, K).
+
+    Args:
+        tokens: the teacher's patch tokens, n = 2N, view 1 first.
+        positions: centre of each patch in pixels of the original image.
+        seeds: indices of K distinct tokens, the first centroids.
+
+    B must be a multiple of `normalise_images`.
+    """
+    z = F.normalize(tokens.float(), dim=-1)
+    batch, n, _ = z.shape
+    K = settings.K
+    distance = pairwise_distance(positions, settings.exclude_self)
+
+    centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
+    labels = torch.full((batch, n), K, device=z.device)  # K: in no cluster yet
+    labels.scatter_(1, seeds, torch.arange(K, device=z.device).expand(batch, K))
+    marginal = z.new_full((batch, K), 1 / K)
+
+    for _ in range(settings.outer_iterations):
+        cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
+        plan = sinkhorn(min_max(cost, settings.normalise_images), marginal, settings.sharpness, settings.sinkhorn_iterations)
+        labels = plan.argmax(dim=-1)
+        members = F.one_hot(labels, K).to(z.dtype)
+        if settings.marginals == "histogram":
+            count = members.sum(dim=1) + HISTOGRAM_FLOOR
+            marginal = count / count.sum(dim=1, keepdim=True)
+        centroids = F.normalize(members.transpose(1, 2) @ z, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
+    return labels
+
+
+def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
+    """Euclidean distance between patch centres, pixels; infinite at distance zero when a token must not see itself."""
+    difference = positions.float()[:, :, None] - positions.float()[:, None]
+    distance = difference.square().sum(dim=-1).sqrt()  # exact zeros on the diagonal, which cdist's matmul form loses
+    return distance.masked_fill_(distance == 0, torch.inf) if exclude_self else distance
+
+
+def positional_cost(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B n K"]:
+    """Eq. 17: distance from each token to the nearest token of each cluster, divided by the image's largest.
+
+    A cluster without any (other) token counts as far as the average over the image, where such entries weigh in as zero,
+    as in the released code. A scatter over the label of the second token keeps memory at n² + nK instead of n²K.
+    """
+    batch, n, _ = distance.shape
+    nearest = distance.new_full((batch, n, K + 1), torch.inf)
+    nearest.scatter_reduce_(2, labels[:, None, :].expand(batch, n, n), distance, "amin")
+    nearest = nearest[..., :K]
+    unknown = nearest.isinf()
+    average = nearest.masked_fill(unknown, 0).mean(dim=(1, 2), keepdim=True)
+    nearest = torch.where(unknown, average, nearest)
+    return nearest / nearest.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(nearest.dtype).tiny)
+
+
+def min_max(cost: Float[Tensor, "B n K"], group: int) -> Float[Tensor, "B n K"]:
+    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images."""
+    grouped = cost.reshape(-1, group, *cost.shape[1:])
+    low, high = grouped.amin(dim=(1, 2, 3), keepdim=True), grouped.amax(dim=(1, 2, 3), keepdim=True)
+    return ((grouped - low) / (high - low).clamp_min(torch.finfo(cost.dtype).tiny)).reshape(cost.shape)
+
+
+def sinkhorn(
+    cost: Float[Tensor, "B n K"], marginal: Float[Tensor, "B K"], sharpness: float, iterations: int
+) -> Float[Tensor, "B n K"]:
+    """Eqs. 13–14: the entropic transport plan, rows of mass 1/n and columns of the given mass.
+
+    Rows first, columns last, so that column sums are exact and row sums approximate.
+    """
+    plan = torch.exp(-sharpness * cost)
+    for _ in range(iterations):
+        plan = plan / (plan.sum(dim=2, keepdim=True) * plan.shape[1])
+        plan = plan * (marginal / plan.sum(dim=1))[:, None]
+    return plan

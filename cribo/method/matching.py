@@ -1,0 +1,43 @@
+"""Which neighbours may be learnt from: the cycle-consistency criterion (§3.2.2, Eqs. 3–4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cribo.method.objects import unit
+
+
+@torch.no_grad()
+def accept(
+    objects: Float[Tensor, "2 B K d"],
+    valid: Bool[Tensor, "B K"],
+    partners: Float[Tensor, "2 B K d"],
+    found: Bool[Tensor, "2 B K"],
+    criterion: Literal["cycle", "none"],
+    pool_images: int,
+) -> Bool[Tensor, "2 B K"]:
+    """Whether object k of view m may be matched with its neighbour.
+
+    Eq. 4 asks that c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that
+    neighbour in the other view (`partners`), to the closest object of the other view in the batch, and by jump back home.
+    As jump keeps the index, this is equality of indices. The batch B_j is the `pool_images` consecutive images that the
+    object's own image belongs to; B must be a multiple of it.
+    """
+    usable = found & valid
+    if criterion == "none":
+        return usable
+    return usable & torch.stack([_returns(partners[m], unit(objects[1 - m]), valid, pool_images) for m in range(2)])
+
+
+def _returns(
+    partners: Float[Tensor, "B K d"], others: Float[Tensor, "B K d"], valid: Bool[Tensor, "B K"], pool: int
+) -> Bool[Tensor, "B K"]:
+    """Whether the object of the other view closest to each partner, within its pool, is the one it started from."""
+    start, candidates, live = (x.reshape(-1, pool * x.shape[1], *x.shape[2:]) for x in (partners, others, valid))
+    similarity = (start @ candidates.transpose(1, 2)).masked_fill_(~live[:, None, :], -torch.inf)
+    home = torch.arange(live.shape[1], device=valid.device)
+    return (similarity.argmax(dim=2) == home).view(valid.shape)

@@ -1,0 +1,193 @@
+"""One step of CrIBo: the teacher says what the objects are and what they look like, the student predicts it (Eq. 11).
+
+Two functions, in the order in which they run. Both take and return tensors; what they need of other processes (sums and
+gathers over the whole batch) is handed in as `world`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cribo.method.clustering import ClusteringSettings, joint_space_clustering
+from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+from cribo.method.matching import accept
+from cribo.method.memory_bank import MemoryBank, push, retrieve
+from cribo.method.objects import pool_objects, seen_in_both
+
+
+class World(Protocol):
+    """The processes that share a batch. Alone, both calls give back what they get."""
+
+    size: int
+
+    def sum(self, x: Tensor) -> Tensor: ...
+
+    def gather(self, x: Tensor, dim: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a step reads of `results/plan/pretrain/MODEL.yaml`."""
+
+    losses: frozenset[Literal["global", "cross_view", "cross_image"]]
+    clustering: ClusteringSettings | None
+    criterion: Literal["cycle", "none"]
+    pool_images: int
+    student_temperature: float
+    centre_momentum: float
+
+    @property
+    def K(self) -> int:
+        return self.clustering.K if self.clustering else 0
+
+
+@dataclass(frozen=True)
+class Centres:
+    """Running means of the teacher's logits, one for images and one for objects; updated in place."""
+
+    images: Float[Tensor, " L"]
+    objects: Float[Tensor, " L"]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What the teacher says of a batch, without gradient. Object fields are None when no loss reads objects."""
+
+    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS tokens
+    objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object
+    neighbours: Float[Tensor, "2 B K h"] | None  # bottleneck of nn(c_m); None while the cross-image loss is off
+    labels: Int[Tensor, "B 2N"] | None
+    valid: Bool[Tensor, "B K"] | None
+    accepted: Bool[Tensor, "2 B K"] | None
+    image_prototypes: Float[Tensor, "L h"] | None
+    object_prototypes: Float[Tensor, "L h"] | None
+    health: dict[str, Tensor]  # scalars worth watching, still on the device
+
+
+@torch.no_grad()
+def teacher_step(
+    teacher,
+    images: Float[Tensor, "2B 3 H W"],
+    positions: Float[Tensor, "B 2N 2"],
+    seeds: Int[Tensor, "B K"],
+    image_ids: Int[Tensor, " B"],
+    bank: MemoryBank | None,
+    cross_image: bool,
+    settings: StepSettings,
+    world: World,
+) -> Teaching:
+    """Clusters, objects, neighbours and targets of a batch; then the batch's objects enter the memory bank.
+
+    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved.
+    """
+    cls, patches = teacher.tokens(images)
+    labels = valid = objects = neighbours = accepted = None
+    health: dict[str, Tensor] = {}
+    if settings.clustering:
+        labels = joint_space_clustering(patches, positions, seeds, settings.clustering)
+        objects, valid = pool_objects(patches.float(), labels, settings.K), seen_in_both(labels, settings.K)
+        live = torch.zeros_like(valid).scatter_(1, labels, True)
+        health |= {"live_clusters": live.sum(1).float().mean(), "valid_objects": valid.sum(1).float().mean()}
+    if bank is not None:
+        if cross_image:
+            found = retrieve(bank, objects)
+            accepted = accept(objects, valid, found.partners, found.found, settings.criterion, settings.pool_images)
+            neighbours = found.objects
+            health |= {f"bootstrapping_{m + 1}": accepted[m].float().mean() for m in range(2)}
+        push(bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0))
+    projected = teacher.project(cls, objects)
+    return Teaching(
+        projected.images, projected.objects, None if neighbours is None else teacher.head(neighbours),
+        labels, valid, accepted, projected.image_prototypes, projected.object_prototypes, health,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, and the teacher's entropy, without gradient
+
+
+def student_step(
+    student,
+    images: Float[Tensor, "2B 3 H W"],
+    teaching: Teaching,
+    centres: Centres,
+    teacher_temperature: float,
+    settings: StepSettings,
+    world: World,
+) -> Losses:
+    """The losses of a batch: H(teacher's view m, student's other view), averaged over both directions.
+
+    L_cv^g (Eq. 10) pairs CLS tokens, L_cv^o (Eq. 6) the same object in two views, L_ci^o (Eq. 8) the neighbour of view m's
+    object with the object in the other view. Means are over all images, all valid objects and all accepted objects of the
+    whole batch, whatever the number of processes.
+    """
+    projected = student(images, teaching.labels, settings.K)
+    temperatures = settings.student_temperature, teacher_temperature
+    total, terms = images.new_zeros((), dtype=torch.float32), {}
+
+    if "global" in settings.losses:
+        count = teaching.images.shape[1] * world.size
+        weights = teaching.images.new_full((1, 2 * teaching.images.shape[1]), 0.5 * world.size / count)
+        loss, _, entropy = soft_cross_entropy(
+            _other_view(projected.images), projected.image_prototypes, teaching.images.flatten(0, 1)[None],
+            teaching.image_prototypes, centres.images, weights, *temperatures,
+        )  # fmt: skip
+        total = total + loss
+        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0]}
+
+    targets, weights, names = [], [], []
+    if "cross_view" in settings.losses:
+        targets.append(teaching.objects.flatten(0, 2))
+        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), world))
+        names.append("cross_view")
+    if teaching.neighbours is not None:
+        targets.append(teaching.neighbours.flatten(0, 2))
+        weights.append(_mean_weights(teaching.accepted, world))
+        names.append("cross_image")
+    if targets:
+        loss, parts, entropy = soft_cross_entropy(
+            _other_view(projected.objects), projected.object_prototypes, torch.stack(targets),
+            teaching.object_prototypes, centres.objects, torch.stack(weights), *temperatures,
+        )  # fmt: skip
+        total = total + loss
+        terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
+        terms["entropy_objects"] = entropy[0]
+    return Losses(total, terms)
+
+
+def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:
+    """Rows of view 2, then of view 1: row i stands opposite row i of the teacher's."""
+    return x.flip(0).flatten(0, -2)
+
+
+def _mean_weights(chosen: Bool[Tensor, "2 B K"], world: World) -> Float[Tensor, " n"]:
+    """½ / Z_m for each chosen object of view m, Z_m counted over the whole batch; zero for the others (Eqs. 6 and 8)."""
+    chosen = chosen.float()
+    z = world.sum(chosen.sum(dim=(1, 2))).clamp_min(1)
+    return (0.5 * world.size * chosen / z[:, None, None]).flatten()
+
+
+@torch.no_grad()
+def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, world: World) -> None:
+    """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
+    if teaching.images is not None:
+        rows = teaching.images.flatten(0, 1)
+        count = world.sum(rows.new_tensor(float(len(rows))))
+        mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
+        update_centre(centres.images, mean, count, settings.centre_momentum)
+    if teaching.objects is not None:
+        valid = teaching.valid.float()
+        count = world.sum(2 * valid.sum())
+        mean = mean_logits(
+            world.sum((teaching.objects * valid[..., None]).sum(dim=(0, 1, 2))), count, teaching.object_prototypes
+        )
+        update_centre(centres.objects, mean, count, settings.centre_momentum)

@@ -1,0 +1,132 @@
+"""The encoder contract: what every evaluation knows of a model, read strictly from an exported folder.
+
+The folder holds `config.json` and `model.safetensors` in timm's `local-dir:` layout. timm's own loader forgives keys
+that do not fit, which turns a wrong export into a random backbone without a word; here each such key is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import timm
+import torch
+from jaxtyping import Float, Num
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cribo.model.backbone import patch_size, tokens
+
+
+class EncoderError(ValueError):
+    """An encoder folder that cannot be loaded, or images that it cannot take: one sentence for the user."""
+
+
+class Encoder(nn.Module):
+    """A frozen ViT: images → global `[B, d]` and patch map `[B, h, w, d]` of the last block after the final norm.
+
+    Attributes:
+        name: the folder's name.
+        patch_size: side of a patch, px.
+        width: d, the size of a feature.
+        mean, std: of the three RGB channels in [0, 1], applied inside.
+    """
+
+    def __init__(self, vit: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str,
+                 precision: str = "fp32"):
+        super().__init__()
+        self.vit = vit.eval().requires_grad_(False)
+        self.name = name
+        self.patch_size = patch_size(vit)
+        self.width = vit.num_features
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.autocast = precision == "bf16"
+        self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Stays in evaluation mode whatever is asked: an encoder under test has no dropout and no drop path."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Num[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B h w d"]]:
+        """Features in fp32 of RGB images, uint8 in 0-255 or floating point in 0-1, on the encoder's device.
+
+        Raises:
+            EncoderError: the shape is not `[B, 3, H, W]`, or H or W is no multiple of the patch.
+        """
+        p = self.patch_size
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % p or images.shape[3] % p or not images.numel():
+            raise EncoderError(f"the encoder {self.name} takes images [B, 3, H, W] with H and W multiples of {p}, "
+                               f"not {list(images.shape)}")
+        x = images.to(self.shift.device)
+        x = x.float() if x.is_floating_point() else x.float() / 255
+        x = (x - self.shift) / self.scale
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            whole, patches = tokens(self.vit, x)
+        h, w = images.shape[2] // p, images.shape[3] // p
+        return whole.float(), patches.float().unflatten(1, (h, w))
+
+
+def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:
+    """The encoder exported to `folder`, on `device`; `precision` bf16 runs the blocks in autocast.
+
+    Raises:
+        EncoderError: a file is missing or unreadable, the architecture is unknown, or a weight is missing, surplus or
+            of another shape than `config.json` says; the sentence names it.
+    """
+    folder = Path(folder)
+    config = _config(folder)
+    try:
+        vit = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
+    except (RuntimeError, TypeError) as error:
+        raise EncoderError(f"timm cannot build {config['architecture']} as {folder / 'config.json'} asks: "
+                           f"{error}") from error
+    _fill(vit, _weights(folder), folder)
+    statistics = config["pretrained_cfg"]
+    encoder = Encoder(vit, statistics["mean"], statistics["std"], folder.name, precision)
+    return encoder.to(device)
+
+
+def _config(folder: Path) -> dict:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise EncoderError(f"{path} is missing: {folder} is no exported encoder") from None
+    except ValueError as error:
+        raise EncoderError(f"{path} is no JSON: {error}") from error
+    statistics = config.get("pretrained_cfg") if isinstance(config, dict) else None
+    if not isinstance(statistics, dict) or not {"mean", "std"} <= statistics.keys() or "architecture" not in config:
+        raise EncoderError(f"{path} does not give architecture, pretrained_cfg.mean and pretrained_cfg.std")
+    return config
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / "model.safetensors"
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise EncoderError(f"{path} is missing: {folder} is no exported encoder") from None
+    except SafetensorError as error:
+        raise EncoderError(f"{path} is no safetensors file: {error}") from error
+
+
+def _fill(vit: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Load `weights` into `vit`, every key once and none left over."""
+    wanted = vit.state_dict()
+    wrong = {
+        "lacks": sorted(wanted.keys() - weights.keys()),
+        "has the surplus": sorted(weights.keys() - wanted.keys()),
+        "misshapes": [f"{key} ({list(weights[key].shape)} for {list(wanted[key].shape)})"
+                      for key in sorted(wanted.keys() & weights.keys()) if weights[key].shape != wanted[key].shape],
+    }
+    found = [f"{verb} {_few(keys)}" for verb, keys in wrong.items() if keys]
+    if found:
+        raise EncoderError(f"{folder / 'model.safetensors'} does not fit its config.json: it {', and '.join(found)}")
+    vit.load_state_dict(weights, strict=True)
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")

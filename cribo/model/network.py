@@ -1,0 +1,74 @@
+"""Student and teacher: a backbone, then a projection head for the image and for its objects."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from cribo.method.objects import pool_objects
+from cribo.model.backbone import build_backbone, tokens
+from cribo.model.head import Head
+
+
+class Projections(NamedTuple):
+    """What the losses need of one network; None where no loss asks for it."""
+
+    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view
+    objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object, by view
+    image_prototypes: Float[Tensor, "L h"] | None
+    object_prototypes: Float[Tensor, "L h"] | None
+
+
+class Network(nn.Module):
+    """f and its head (§3.2.3). `forward` is the only entrance that carries gradients, so that DDP sees every one."""
+
+    def __init__(self, backbone: nn.Module, head: Head):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def tokens(self, images: Float[Tensor, "2B 3 H W"]) -> tuple[Float[Tensor, "2 B d"], Float[Tensor, "B 2N d"]]:
+        """CLS tokens by view, and per image the patch tokens of both views, view 1 first.
+
+        `images` holds all first views, then all second ones.
+        """
+        cls, patches = tokens(self.backbone, images)
+        return cls.unflatten(0, (2, -1)), patches.unflatten(0, (2, -1)).transpose(0, 1).flatten(1, 2)
+
+    def forward(self, images: Float[Tensor, "2B 3 H W"], labels: Int[Tensor, "B 2N"] | None, K: int) -> Projections:
+        """Both views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are."""
+        cls, patches = self.tokens(images)
+        objects = None if labels is None else pool_objects(patches, labels, K)
+        return self.project(cls, objects)
+
+    def project(self, cls: Float[Tensor, "2 B d"], objects: Float[Tensor, "2 B K d"] | None) -> Projections:
+        """The head on features at hand."""
+        head = self.head
+        return Projections(
+            head(cls) if head.image_prototypes else None,
+            None if objects is None else head(objects),
+            head.image_prototypes() if head.image_prototypes else None,
+            head.object_prototypes() if head.object_prototypes else None,
+        )
+
+
+def build_network(settings: dict, drop_path: float) -> Network:
+    """A network as `results/plan/pretrain/MODEL.yaml` describes it, from torch's current random state.
+
+    Prototype layers that no loss reads are not built: they would be weights without a gradient.
+    """
+    backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
+    shape = settings["head"]
+    losses = set(settings["losses"])
+    head = Head(
+        backbone.num_features,
+        shape["hidden"],
+        shape["bottleneck"],
+        shape["prototypes"],
+        shape["norm_last_layer"],
+        images="global" in losses,
+        objects=bool(losses & {"cross_view", "cross_image"}),
+    )
+    return Network(backbone, head)

@@ -1,0 +1,50 @@
+"""AdamW as in DINO: no weight decay on biases and one-dimensional tensors, and the teacher that trails the student."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+def build_optimiser(network: nn.Module) -> torch.optim.AdamW:
+    """AdamW (β 0.9, 0.999; ε 1e-8) with two groups: decayed matrices, and undecayed biases and gains of norms.
+
+    Position embedding, CLS token and the prototypes' gain have more than one dimension and are decayed, as in the released
+    code. Learning rate and decay are set before every step.
+    """
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    plain = [p for n, p in named if n.endswith(".bias") or p.ndim <= 1]
+    decayed = [p for n, p in named if not (n.endswith(".bias") or p.ndim <= 1)]
+    return torch.optim.AdamW(
+        [{"params": decayed, "decay": True}, {"params": plain, "decay": False}], lr=0.0, weight_decay=0.0, fused=True
+    )
+
+
+def set_hyperparameters(optimiser: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
+    """Learning rate for all, weight decay for the decayed group."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+        group["weight_decay"] = weight_decay if group["decay"] else 0.0
+
+
+@torch.no_grad()
+def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
+    """Scale each tensor's own gradient down to `max_norm` (DINO clips per tensor, not the global norm)."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    scales = [(max_norm / (norm + 1e-6)).clamp_max(1.0) for norm in torch._foreach_norm(gradients)]
+    torch._foreach_mul_(gradients, scales)
+
+
+def drop_prototype_gradients(network: nn.Module) -> None:
+    """Leave the prototypes as they are in this step: AdamW skips what has no gradient, decay included."""
+    for layer in (network.head.image_prototypes, network.head.object_prototypes):
+        for parameter in layer.parameters() if layer else ():
+            parameter.grad = None
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """θ_t ← momentum · θ_t + (1 − momentum) · θ_s, for every parameter."""
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)

@@ -1,0 +1,89 @@
+"""One pretraining from settings to files: where its state lives, and what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from safetensors.torch import save_file
+
+import cribo
+from cribo.data.readers import PreparedSet
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.log import Journal, say
+from cribo.training.loop import train
+from cribo.training.state import TrainingState
+
+# What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
+SOURCES = (
+    "method",
+    "model/backbone.py",
+    "model/head.py",
+    "model/network.py",
+    "training",
+    "data/loader.py",
+    "data/positions.py",
+    "data/readers.py",
+    "data/views.py",
+)
+
+
+def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> None:
+    """Train `name` and write checkpoint.safetensors, metrics.json and curves.csv under `out`.
+
+    The resumable state is kept under `runs` and removed in the end, so that a forced rerun starts afresh.
+    """
+    folder = runs / f"{name}-{fingerprint(settings, data.digest)}"
+    owner = checkpoint.sole_owner(folder) if world.main else _nobody()
+    with owner:
+        world.barrier()
+        state = train(settings, list(data.splits["train"]), folder, compute, world)
+        if world.main:
+            write_results(state, settings, data, folder, out)
+            shutil.rmtree(folder)
+    world.barrier()
+
+
+class _nobody:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def fingerprint(settings: dict, digest: str) -> str:
+    """Sixteen hex digits that stand for everything that decides the weights: settings, photos and our sources."""
+    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode())
+    package = Path(cribo.__file__).parent
+    for source in SOURCES:
+        path = package / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def write_results(state: TrainingState, settings: dict, data: PreparedSet, folder: Path, out: Path) -> None:
+    """The outputs of the stage, each written beside its name and then renamed."""
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{role}.{key}": value.detach().cpu().contiguous()
+        for role in ("teacher", "student")
+        for key, value in getattr(state, role).state_dict().items()
+    }
+    # One metadata key: safetensors writes several in an order that changes from run to run.
+    described = {"settings": settings, "dataset": data.name, "digest": data.digest, "steps": state.step}
+    partial = out / "checkpoint.partial"
+    save_file(tensors, partial, metadata={"cribo": json.dumps(described, sort_keys=True)})
+    os.replace(partial, out / "checkpoint.safetensors")
+
+    entries = Journal(folder / "metrics.jsonl", state.step, state.step, 0, write=False).entries()
+    pd.DataFrame(entries).to_csv(out / "curves.csv", index=False)
+    final = {key: value for key, value in entries[-1].items() if key != "lr"}
+    (out / "metrics.json").write_text(json.dumps(final, indent=2) + "\n")
+    say(f"wrote {out / 'checkpoint.safetensors'}")

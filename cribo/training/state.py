@@ -1,0 +1,71 @@
+"""Everything a training run needs to go on as if it had never stopped.
+
+Order of images, augmentation, cluster seeds and drop path are functions of (seed, step), so no random state is part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from cribo.method.memory_bank import MemoryBank
+from cribo.method.step import Centres
+from cribo.model.network import Network, build_network
+from cribo.training.optimiser import build_optimiser
+
+
+@dataclass
+class TrainingState:
+    """Weights, optimiser, centres, memory bank, and the number of steps done."""
+
+    student: Network
+    teacher: Network
+    optimiser: torch.optim.AdamW
+    centres: Centres
+    bank: MemoryBank | None
+    step: int = 0
+
+    def to_dict(self) -> dict:
+        """Tensors and numbers only, so that it loads without pickled code."""
+        return {
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "centres": {"images": self.centres.images, "objects": self.centres.objects},
+            "bank": None if self.bank is None else vars(self.bank),
+            "step": self.step,
+        }
+
+    def restore(self, saved: dict) -> None:
+        """Take over a saved state, in place, on the devices where this one lives."""
+        self.student.load_state_dict(saved["student"])
+        self.teacher.load_state_dict(saved["teacher"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        for name in ("images", "objects"):
+            getattr(self.centres, name).copy_(saved["centres"][name])
+        if self.bank is not None:
+            for name, value in saved["bank"].items():
+                if name == "pushed":
+                    self.bank.pushed = value
+                else:
+                    getattr(self.bank, name).copy_(value)
+        self.step = saved["step"]
+
+
+def initial_state(settings: dict, device: torch.device) -> TrainingState:
+    """The state before the first step: a function of the settings, the same on every process and device."""
+    torch.manual_seed(settings["seed"])
+    student = build_network(settings, settings["drop_path"])
+    teacher = build_network(settings, 0.0)
+    teacher.load_state_dict(student.state_dict())
+    teacher.requires_grad_(False).to(device)
+    student.to(device)
+    count = settings["head"]["prototypes"]
+    centres = Centres(torch.zeros(count, device=device), torch.zeros(count, device=device))
+    bank = None
+    if "memory_bank" in settings:
+        bank = MemoryBank.empty(
+            settings["memory_bank"]["images"], settings["clustering"]["K"], student.backbone.num_features, device
+        )
+    return TrainingState(student, teacher, build_optimiser(student), centres, bank)

@@ -1,0 +1,17 @@
+"""python -m stages.export MODEL: the teacher's backbone of results/pretrain/MODEL/ → results/encoders/MODEL/, for timm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cribo.command import run
+from cribo.model.export import teacher_backbone, write_encoder
+
+
+def main(name: str) -> None:
+    vit, backbone, size = teacher_backbone(Path("results/pretrain") / name / "checkpoint.safetensors")
+    write_encoder(vit, backbone, size, Path("results/encoders") / name)
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.export MODEL", 1)

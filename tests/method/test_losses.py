@@ -1,0 +1,82 @@
+"""Chunked cross-entropy and its hand-written gradient against autograd on whole logits."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+
+
+def problem(n, h, L, T, seed, dtype=torch.float32):
+    g = torch.Generator().manual_seed(seed)
+    r = lambda *shape: torch.randn(*shape, generator=g, dtype=dtype)  # noqa: E731
+    x, w = r(n, h).requires_grad_(), r(L, h).requires_grad_()
+    return x, w, r(T, n, h), r(L, h), r(L), torch.rand(T, n, generator=g, dtype=dtype)
+
+
+def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t):
+    """Log-softmax over all logits at once."""
+    logp = F.log_softmax(x @ prototypes.T / tau_s, dim=-1)
+    return torch.stack([
+        -(w * (F.softmax((t @ teacher_prototypes.T - centre) / tau_t, dim=-1) * logp).sum(-1)).sum()
+        for t, w in zip(targets, weights, strict=True)
+    ])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 9), st.integers(2, 20), st.integers(1, 3), st.integers(1, 60), st.integers(0, 50))
+def test_loss_and_gradients_equal_autograd_on_whole_logits_for_any_block(n, L, T, block, seed):
+    args = problem(n, 4, L, T, seed)
+    total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=block)
+    ours = torch.autograd.grad(3 * total, args[:2])
+    expected = whole(*args, 0.1, 0.07)
+    theirs = torch.autograd.grad(3 * expected.sum(), args[:2])
+    torch.testing.assert_close(parts, expected.detach(), rtol=1e-4, atol=1e-5)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
+    x, w, t, wt, c, weights = problem(4, 3, 7, 1, 0)
+    weights[:, 2] = 0
+    total, *_ = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04)
+    grad, = torch.autograd.grad(total, x)
+    assert grad[2].abs().sum() == 0 and grad[1].abs().sum() > 0
+
+
+def test_all_weights_zero_gives_zero_not_nan():
+    x, w, t, wt, c, weights = problem(4, 3, 7, 2, 0)
+    total, parts, entropy = soft_cross_entropy(x, w, t, wt, c, weights * 0, 0.1, 0.04)
+    total.backward()
+    assert total == 0 and parts.isfinite().all() and entropy.isfinite().all() and (x.grad == 0).all()
+
+
+def test_teacher_entropy_is_that_of_its_softmax():
+    x, w, t, wt, c, weights = problem(5, 3, 7, 2, 1)
+    entropy = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.5)[2]
+    for j in range(2):
+        q = F.softmax((t[j] @ wt.T - c) / 0.5, dim=-1)
+        rows = -(q * q.log()).sum(-1)
+        torch.testing.assert_close(entropy[j], (rows * weights[j]).sum() / weights[j].sum())
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_logits_of_any_size_stay_finite(scale):
+    x, w, t, wt, c, weights = problem(4, 3, 7, 1, 0)
+    total, *_ = soft_cross_entropy(x * scale, w, t * scale, wt, c, weights, 0.01, 0.01)
+    assert total.isfinite()
+
+
+def test_mean_logits_come_from_the_mean_of_bottlenecks():
+    rows, prototypes = torch.randn(6, 4), torch.randn(9, 4)
+    torch.testing.assert_close(mean_logits(rows.sum(0), torch.tensor(6.0), prototypes), (rows @ prototypes.T).mean(0))
+
+
+def test_a_centre_moves_by_its_momentum_and_not_at_all_without_rows():
+    centre = torch.tensor([1.0, 2.0])
+    update_centre(centre, torch.tensor([3.0, 0.0]), torch.tensor(5.0), 0.9)
+    torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
+    update_centre(centre, torch.tensor([9.0, 9.0]), torch.tensor(0.0), 0.9)
+    torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
