@@ -30,7 +30,7 @@ def soft_cross_entropy(
     """Σ_j Σ_i weights[j, i] · H(q_ji, p_i), from bottleneck vectors; the [n, L] logits are never held whole.
 
     Returns the sum over all targets (with gradient for `student` and `student_prototypes`), the sum of each target j, and
-    each target's mean teacher entropy in nats, a sign of collapse; the last two carry no gradient.
+    each target's teacher entropy in nats, weighted alike (a sign of collapse); the last two carry no gradient.
 
     The T targets of a row share the student's logits and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l (Σ_j w_j q_jl) s_l
     with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
@@ -70,7 +70,6 @@ class _SoftCrossEntropy(torch.autograd.Function):
             grad.div_(tau_s)
             grad_x[part] = grad @ prototypes
             grad_prototypes.addmm_(grad.T, x[part])
-        entropy = entropy / weights.sum(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
         ctx.save_for_backward(grad_x, grad_prototypes)
         ctx.mark_non_differentiable(loss, entropy)
         return loss.sum(), loss, entropy

@@ -1,0 +1,60 @@
+"""Batches: nothing depends on workers, restarts or the number of processes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cribo.data.loader import ViewPairs, batches_of, load_batches, to_device
+from cribo.data.readers import Record
+from tests.data.test_views import SETTINGS
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    records = [Record(str(i), folder / f"{i}.png", None, 50, 40) for i in range(10)]
+    return ViewPairs(records, {**SETTINGS, "size": 16}, tokens=8, K=3, seed=5)
+
+
+def content(loader):
+    return [torch.cat([x.flatten().double() for x in batch]) for batch in loader]
+
+
+def test_bytes_are_the_same_for_any_number_of_workers(pairs):
+    runs = [content(load_batches(pairs, 4, 0, 5, 0, 1, workers)) for workers in (0, 2)]
+    assert len(runs[0]) == 5 and all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+def test_starting_in_the_middle_gives_the_rest_of_the_same_batches(pairs):
+    whole, rest = content(load_batches(pairs, 4, 0, 6, 0, 1, 0)), content(load_batches(pairs, 4, 3, 6, 0, 1, 0))
+    assert all(torch.equal(a, b) for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_processes_share_a_batch_in_runs_of_consecutive_places():
+    whole = list(batches_of(10, 4, 5, 0, 4, 0, 1))
+    shares = [list(batches_of(10, 4, 5, 0, 4, rank, 2)) for rank in range(2)]
+    assert all(a + b == w for a, b, w in zip(*shares, whole, strict=True))
+
+
+def test_an_epoch_visits_every_image_at_most_once_and_epochs_differ():
+    keys = list(batches_of(10, 3, 5, 0, 6, 0, 1))
+    first = [k for batch in keys[:3] for k in batch]
+    assert len(set(first)) == 9 and {epoch for epoch, _ in first} == {0}
+    assert [i for _, i in first] != [i for batch in keys[3:] for _, i in batch]
+
+
+def test_cluster_seeds_are_distinct_tokens(pairs):
+    batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
+    assert all(row.unique().numel() == 3 and row.max() < 8 for row in batch.seeds)
+
+
+def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
+    batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
+    images, boxes, _, ids = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
+    torch.testing.assert_close(images[4 + 1], expected)
+    assert boxes.shape == (4, 2, 5) and torch.equal(ids, batch.image_ids)
