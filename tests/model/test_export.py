@@ -1,0 +1,88 @@
+"""Exports: the very features of the trained backbone, for timm, or a sentence."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cribo.model.backbone import BACKBONES, build_backbone, patch_size, seeded_backbone, tokens
+from cribo.model.export import read_checkpoint, teacher_backbone, verify, write_encoder
+
+
+def test_timm_loads_an_export_and_gives_the_same_features(tmp_path):
+    import timm
+
+    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    again = timm.create_model(f"local-dir:{tmp_path / 'e'}", pretrained=True).eval()
+    images = torch.randn(2, 3, 40, 64)
+    with torch.inference_mode():
+        for a, b in zip(tokens(vit, images), tokens(again, images), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_an_export_that_differs_is_refused(tmp_path):
+    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    weights = load_file(tmp_path / "e" / "model.safetensors")
+    weights["norm.bias"] += 1e-3
+    save_file(weights, tmp_path / "e" / "model.safetensors")
+    with pytest.raises(ValueError, match="differs from the trained one by"):
+        verify(vit, tmp_path / "e", 32)
+
+
+def test_the_teacher_and_not_the_student_is_exported(tmp_path):
+    teacher, student = seeded_backbone("vit_demo_8", 32, seed=1), seeded_backbone("vit_demo_8", 32, seed=2)
+    tensors = {f"{role}.backbone.{k}": v for role, net in (("teacher", teacher), ("student", student))
+               for k, v in net.state_dict().items()}
+    described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
+    save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
+    vit, name, size = teacher_backbone(tmp_path / "c.safetensors")
+    assert (name, size) == ("vit_demo_8", 32)
+    assert all(torch.equal(v, teacher.state_dict()[k]) for k, v in vit.state_dict().items())
+
+
+def test_a_missing_tensor_is_an_error_that_names_it(tmp_path):
+    tensors = {f"teacher.backbone.{k}": v for k, v in seeded_backbone("vit_demo_8", 32, 1).state_dict().items() if k != "norm.bias"}
+    described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
+    save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
+    with pytest.raises(RuntimeError, match=r"norm\.bias"):
+        teacher_backbone(tmp_path / "c.safetensors")
+
+
+def test_a_file_of_someone_else_is_no_checkpoint(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match="no checkpoint of cribo"):
+        read_checkpoint(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_every_backbone_has_the_patch_that_its_name_says_and_one_cls_token(name):
+    with torch.device("meta"):
+        vit = build_backbone(name, 224)
+    assert patch_size(vit) == BACKBONES[name].patch_size == int(name.rsplit("_", 1)[1])
+    assert vit.num_prefix_tokens == 1 and vit.blocks[0].norm1.eps == 1e-6
+
+
+@pytest.mark.parametrize(("name", "width", "millions"), [("vit_small_16", 384, 21.67), ("vit_base_16", 768, 85.80)])
+def test_backbones_have_the_papers_sizes(name, width, millions):
+    with torch.device("meta"):
+        vit = build_backbone(name, 224)
+    assert vit.num_features == width
+    assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_drop_path_grows_linearly_to_the_last_block():
+    vit = build_backbone("vit_demo_8", 32, drop_path=0.1)
+    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in vit.blocks]
+    assert rates == pytest.approx([0.0, 0.025, 0.05, 0.075, 0.1])
+
+
+def test_a_seed_decides_the_weights_and_leaves_the_global_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    a, b = (seeded_backbone("vit_demo_8", 32, 7).state_dict() for _ in range(2))
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(a[k], b[k]) for k in a)
