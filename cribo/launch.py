@@ -1,0 +1,71 @@
+"""`python -m cribo.launch MODULE ARGS`: one process per GPU, on this machine or on all nodes of the Slurm job.
+
+How many is the scheduler's affair, so dvc.yaml does not say it and no stage is stale because of it:
+
+    CRIBO_GPUS   processes on each node, one per GPU (default 1)
+    CRIBO_NODES  nodes; heeded inside a Slurm job only (default 1)
+    CRIBO_CPUS   CPU cores for each node's processes together (default 1)
+
+One process is the module itself, without torchrun: a laptop gains nothing from a rendezvous.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+STEP = "CRIBO_STEP"     # set for the launchers that srun starts, one on each node
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the command; returns only by exception."""
+    if not arguments or arguments[0].startswith("-"):
+        sys.exit("cribo.launch: no module to run: write `python -m cribo.launch stages.pretrain ARGS`")
+    program = command(arguments, os.environ)
+    if program[0] == "srun":
+        os.environ[STEP] = "1"
+    try:
+        os.execvp(program[0], program)
+    except FileNotFoundError:
+        sys.exit(f"cribo.launch: {program[0]} is not on PATH, though CRIBO_NODES is {os.environ.get('CRIBO_NODES')}: "
+                 f"start it inside a Slurm job with Slurm's commands installed, or set CRIBO_NODES=1")
+
+
+def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """What to run, with `arguments` = module and its arguments."""
+    nodes = _count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
+    processes = _count(env, "CRIBO_GPUS", 0) or 1
+    python = [sys.executable, "-m"]
+    torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes)]
+    if nodes == 1:
+        return [*python, *arguments] if processes == 1 else [*torchrun, "--standalone", "-m", *arguments]
+    if not _count(env, "CRIBO_GPUS", 0):
+        sys.exit(f"cribo.launch: {nodes} nodes without GPUs: set gpus_per_node in workflow/resources.yaml, or nodes: 1")
+    if STEP in env:
+        job = int(env["SLURM_JOB_ID"])
+        # The address must come from inside the step: the Slurm executor hides the job's list of nodes.
+        head = _hostnames(env["SLURM_STEP_NODELIST"])[0]
+        return [*torchrun, "--nnodes", str(nodes), "--rdzv-id", str(job), "--rdzv-backend", "c10d",
+                "--rdzv-endpoint", f"{head}:{20000 + job % 20000}", "-m", *arguments]
+    return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--gres=gpu:{processes}",
+            f"--cpus-per-task={_count(env, 'CRIBO_CPUS', 1)}", "--kill-on-bad-exit=1", "--label",
+            *python, "cribo.launch", *arguments]
+
+
+def _hostnames(nodes: str) -> list[str]:
+    """Slurm's `node[1-2]` as single names."""
+    return subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True
+                          ).stdout.split()
+
+
+def _count(env: Mapping[str, str], key: str, default: int) -> int:
+    value = env.get(key, "").strip()
+    if value and not value.isdecimal():
+        sys.exit(f"cribo.launch: {key} is {value!r}: give a whole number")
+    return int(value) if value else default
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

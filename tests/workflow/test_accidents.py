@@ -1,0 +1,138 @@
+"""What failed, was killed, or was edited meanwhile is never taken for done, and nothing that a process left blocks."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import psutil
+
+VOC = "judge@large-voc"
+
+
+def test_a_failed_stage_shows_its_message_and_the_finished_ones_are_recorded(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.edit("params.yaml", "k: 5", "k: 6")
+    said = tree.snakemake("--keep-going", code=1, TOY_FAIL=VOC)
+    assert f"{VOC} is broken on purpose" in said
+    assert tree.stale() == {VOC, "tables"}
+    tree.ran()
+    tree.snakemake()
+    assert tree.ran() == [VOC, "tables"] and tree.stale() == set()
+
+
+def test_a_killed_stage_leaves_nothing_that_is_taken_for_done(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    snakemake = tree.start("snakemake", "-c2", TOY_WAIT=VOC)
+    tree.wait_for(VOC)
+    command_of(tree, VOC).kill()
+    assert "exit 137" in tree.said_by(snakemake)
+    assert snakemake.returncode
+    assert (tree.root / "results/judge/large-voc.json").read_text() == "half"
+    assert tree.planned() == {VOC, "tables"} and VOC in tree.stale()
+
+
+def test_a_stage_that_outlives_a_killed_snakemake_is_recorded_by_the_next_one(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    snakemake = tree.start("snakemake", "-c2", TOY_WAIT=VOC)
+    tree.wait_for(VOC)
+    command = command_of(tree, VOC)
+    snakemake.kill()
+    snakemake.wait()
+    said = tree.snakemake(code=1)
+    assert f"{VOC} is still being computed by process" in said
+    tree.go()
+    while command.is_running():
+        time.sleep(0.05)
+    receipt = tree.root / f".snakemake/dvc/{VOC}.done"
+    while not receipt.exists():
+        time.sleep(0.05)
+    said = tree.snakemake()
+    assert f"dvc: {VOC}: finished earlier, only to be recorded" in said
+    assert tree.ran() == [VOC, "tables"] and tree.stale() == set()
+
+
+def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_are_not_recorded(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    snakemake = tree.start("snakemake", "-c2", TOY_WAIT=VOC)
+    tree.wait_for(VOC)
+    said = tree.do("dvc", "repro", code=1)
+    assert "is busy, it is being blocked by" in said and f"(PID {snakemake.pid}): snakemake -c2" in said
+    said = tree.snakemake(code=1)
+    assert f"dvc: `snakemake -c2` (process {snakemake.pid} on {os.uname().nodename}) is at work in this directory" in said
+    assert tree.planned() == {VOC, "tables"}                # looking does not disturb
+    assert VOC in tree.stale()
+    tree.edit("code/work.py", '"half"', '"part"')
+    tree.go()
+    assert f"{VOC}: code/work.py changed while it ran or after" in tree.said_by(snakemake)
+    assert snakemake.returncode and VOC in tree.stale()
+    assert tree.ran() == [VOC]
+
+
+def test_a_snakemake_started_beside_dvc_repro_says_who_is_busy(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    dvc = tree.start("dvc", "repro", TOY_WAIT=VOC)
+    tree.wait_for(VOC)
+    said = tree.snakemake(code=1)
+    assert f"dvc: `dvc repro` (process {dvc.pid}) is computing results/judge/large-voc.json" in said
+    assert "Traceback" not in said
+    tree.go()
+    tree.said_by(dvc)
+    assert dvc.returncode == 0 and tree.stale() == set()
+
+
+def test_a_lock_that_a_dead_process_left_blocks_nobody(tree):
+    gone = tree.start("true")
+    gone.wait()
+    entry = {"pid": gone.pid, "cmd": "true"}
+    output = str(tree.root / "results/judge/large-voc.json")
+    (tree.root / ".dvc/tmp/rwlock").write_text(json.dumps({"read": {output: [entry]}, "write": {output: entry}}))
+    (tree.root / ".snakemake/dvc").mkdir(parents=True)
+    (tree.root / ".snakemake/dvc/session").write_text(json.dumps({**entry, "host": os.uname().nodename}))
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.snakemake("plan")
+    assert "true" not in (tree.root / ".dvc/tmp/rwlock").read_text()
+    assert tree.do("dvc", "repro", VOC) and tree.ran() == [VOC]
+
+
+def test_a_stage_may_save_its_state_after_sigterm_before_the_job_ends(tree):
+    wrapper = start_alone(tree)
+    wrapper.send_signal(signal.SIGTERM)
+    assert f"dvc: {VOC}: exit 143" in tree.said_by(wrapper)
+    assert (tree.root / "state").read_text() == "whole"
+    assert wrapper.returncode == 143 and not list((tree.root / ".snakemake/dvc").glob(f"{VOC}.*"))
+
+
+def test_a_stage_that_saved_its_state_inside_a_slurm_job_goes_back_into_the_queue(tree):
+    scontrol = tree.root / "bin/scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text('#!/bin/sh\necho "$@" > asked\n')
+    scontrol.chmod(0o755)
+    wrapper = start_alone(tree, PATH=f"{scontrol.parent}:{os.environ['PATH']}", SLURM_JOB_ID="42")
+    os.killpg(wrapper.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while not (tree.root / "asked").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (tree.root / "asked").read_text() == "requeue 42\n"
+    assert (tree.root / "state").read_text() == "whole" and wrapper.poll() is None
+    wrapper.kill()
+    wrapper.wait()
+
+
+def start_alone(tree, **env):
+    """The rule's command without Snakemake around it, until the stage is at work."""
+    wrapper = tree.start(sys.executable, "-m", "workflow.bridge", "run", VOC, TOY_WAIT=VOC, **env)
+    tree.wait_for(VOC)
+    time.sleep(0.3)     # the toy installs its handler after it wrote ran.log
+    return wrapper
+
+
+def command_of(tree, stage):
+    """The process that runs a stage's own command."""
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        output = f"results/{stage.replace('@', '/')}.json"
+        if {"code/work.py", output} <= set(line) and process.cwd() == str(tree.root):
+            return process
+    raise AssertionError(f"no process of {stage}")

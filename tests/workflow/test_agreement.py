@@ -1,0 +1,99 @@
+"""DVC and Snakemake never disagree about what is stale, whichever of them did the last thing."""
+
+import shutil
+
+from workflow.bridge.cutoff import LocalRules, spare
+
+DEPENDANTS = {   # of toy/pipeline.yaml, written by hand
+    "plan": {"prepare", "pretrain@large", "pretrain@small", "judge@large-knn", "judge@large-voc", "tables"},
+    "prepare": {"pretrain@large", "pretrain@small", "judge@large-knn", "judge@large-voc", "tables"},
+    "pretrain@large": {"judge@large-knn", "judge@large-voc", "tables"},
+    "pretrain@small": {"tables"},
+    "judge@large-knn": {"tables"},
+    "judge@large-voc": {"tables"},
+    "tables": set(),
+}
+
+
+def test_each_tool_finds_nothing_to_do_after_the_other(tree):
+    assert tree.planned() == set()                              # after `dvc repro`, without any state of Snakemake's
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.edit("params.yaml", "k: 5", "k: 6")
+    said = tree.snakemake("judge@large-voc")
+    assert "dvc: judge@large-voc: changed: results/plan/judge/voc.yaml" in said
+    assert tree.ran() == ["judge@large-voc"]                    # the target and no more
+    assert tree.stale() == {"judge@large-knn", "tables"}
+    tree.snakemake("judge", "tables")                           # a group of stages by its name, as in DVC
+    assert tree.ran() == ["judge@large-knn", "tables"]
+    assert tree.stale() == set() == tree.planned()
+
+
+def test_a_reverted_edit_comes_back_from_the_run_cache_in_both_tools(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.snakemake()
+    assert tree.ran() == ["judge@large-voc", "tables"]
+    tree.edit("params.yaml", "iters: 11", "iters: 10")
+    said = tree.snakemake("all")
+    assert "dvc: tables: restored from DVC's run cache" in said
+    assert tree.ran() == [] and tree.stale() == set()
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.do("dvc", "repro")
+    assert tree.ran() == [] and tree.planned() == set()
+
+
+def test_a_dry_run_plans_what_dvc_status_says_and_all_that_follows(tree):
+    tables = tree.root / "results/tables/main.md"
+    stamps = tree.root / ".snakemake"
+    edits = [
+        (lambda: tree.edit("params.yaml", "  large:", "  # a new model\n  tiny: {lr: 0.9}\n  large:"), {"pretrain@tiny"}),
+        (lambda: tree.edit("params.yaml", "lr: 0.2", "lr: 0.3"), {"pretrain@tiny", "pretrain@small", "tables"}),
+        (lambda: (tables.write_text("edited"), shutil.rmtree(stamps)), {"pretrain@tiny", "pretrain@small", "tables"}),
+        (lambda: tree.edit("params.yaml", "size: 1", "size: 2"), {"pretrain@tiny", *DEPENDANTS} - {"plan"}),
+    ]
+    for edit, expected in edits:
+        edit()
+        planned, stale = tree.planned(), tree.stale()
+        assert planned == stale.union(*(DEPENDANTS.get(s, set()) for s in stale)) == expected
+    assert tree.ran() == []
+
+
+def test_outputs_deleted_and_checked_out_again_are_not_computed(tree):
+    for path in ("results/tables/main.md", "data/photos/all"):
+        (tree.root / path).unlink()
+    tree.do("dvc", "checkout")
+    (tree.root / "results/tables/main.md").unlink()
+    said = tree.snakemake()
+    assert "dvc: tables: restored from DVC's run cache" in said and "dvc: prepare" not in said
+    assert tree.ran() == [] and tree.stale() == set()
+
+
+def test_a_stage_with_the_same_output_spares_its_dependants(tree):
+    tree.edit("code/prepare.py", "# a comment", "# another")
+    said = tree.snakemake()
+    assert tree.ran() == ["prepare"]
+    for dependant in DEPENDANTS["prepare"]:
+        assert f"dvc: {dependant}: its inputs came out the same, nothing to compute" in said
+    assert tree.stale() == set()
+
+
+def test_the_work_of_a_spared_stage_is_not_submitted(tmp_path, monkeypatch):
+    """Snakemake submits what is not in this set; Slurm itself is not asked here."""
+    monkeypatch.chdir(tmp_path)
+    local = LocalRules({"tables"})
+    assert "run_tables" not in local
+    spare("tables", "its inputs came out the same")
+    assert "run_tables" in local and "run_prepare" not in local and "tables" in local
+
+
+def test_a_frozen_stage_and_what_follows_are_left_alone(tree):
+    tree.do("dvc", "freeze", "prepare")
+    tree.edit("params.yaml", "size: 1", "size: 2")
+    assert tree.planned() == set()
+
+
+def test_a_mistyped_parameter_stops_before_any_job_with_its_own_message(tree):
+    tree.edit("params.yaml", "judge:", "jugde:")
+    said = tree.snakemake(code=1)
+    assert "params.yaml: jugde is unknown" in said
+    assert "stage plan failed" in said and "Traceback" not in said and "Building DAG" not in said
+    assert tree.ran() == []

@@ -1,0 +1,57 @@
+"""Is somebody still computing this stage? A killed `snakemake` leaves its jobs behind, running or in the queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from workflow.bridge.stamps import stamp, write
+
+RULE = "rule_run_"      # what the Slurm plugin writes before the stage in a job's comment
+
+
+@contextmanager
+def running(stage: str) -> Iterator[None]:
+    """Say who computes the stage, for as long as it does."""
+    me = psutil.Process()
+    write(stamp(stage, "running"), json.dumps({"pid": me.pid, "started": me.create_time(), "host": os.uname().nodename,
+                                               "job": os.environ.get("SLURM_JOB_ID")}))
+    try:
+        yield
+    finally:
+        stamp(stage, "running").unlink(missing_ok=True)
+
+
+def queued() -> dict[str, str]:
+    """Stages that Slurm still has for this directory, waiting or running, each with its job."""
+    if not shutil.which("squeue"):
+        return {}
+    asked = subprocess.run(["squeue", "--noheader", "--me", "--format=%A|%k|%Z"], capture_output=True, text=True)
+    if asked.returncode:    # no cluster behind the command: then none of its jobs is ours
+        return {}
+    jobs = (line.strip().split("|") for line in asked.stdout.splitlines() if line.count("|") == 2)
+    return {comment.removeprefix(RULE): job for job, comment, folder in jobs
+            if comment.startswith(RULE) and os.path.realpath(folder) == os.getcwd()}
+
+
+def computing(stage: str, jobs: dict[str, str]) -> str | None:
+    """Who computes the stage, in words that say what can be done about it; None if nobody does."""
+    if stage in jobs:
+        return f"Slurm job {jobs[stage]}: wait for it, or `scancel {jobs[stage]}`"
+    marker = stamp(stage, "running")
+    if not marker.exists():
+        return None
+    who = json.loads(marker.read_text())
+    if who["job"] and shutil.which("squeue"):     # Slurm knows its jobs, and it did not name this one
+        return None
+    if who["host"] != os.uname().nodename:
+        return f"process {who['pid']} on {who['host']}: wait for it, or delete {marker} if it has ended"
+    if not psutil.pid_exists(who["pid"]) or psutil.Process(who["pid"]).create_time() != who["started"]:
+        return None
+    return f"process {who['pid']}, left by an earlier snakemake: wait for it, or `kill {who['pid']}`"

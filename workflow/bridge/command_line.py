@@ -1,0 +1,32 @@
+"""What `snakemake` was asked for. While the Snakefile is read, the workflow object does not say so yet."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+
+from snakemake.cli import parse_args
+
+LOOKS = ("dryrun", "dag", "rulegraph", "filegraph", "d3dag", "summary", "detailed_summary", "list_rules",
+         "list_target_rules", "list_input_changes", "list_params_changes", "list_changes", "report", "lint",
+         "unlock", "touch", "cleanup_metadata", "archive", "print_compilation", "containerize")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`dry`: nothing is to be computed. `executor`: None on this machine."""
+
+    text: str
+    dry: bool
+    executor: str | None
+
+
+def command_line() -> CommandLine:
+    """With the profiles taken into account, which only Snakemake's own parser does."""
+    with redirect_stderr(StringIO()):   # it has said which profiles it uses already
+        _, args = parse_args(sys.argv[1:])
+    text = " ".join(["snakemake", *sys.argv[1:]])
+    return CommandLine(text, any(getattr(args, look, None) for look in LOOKS), args.executor)
+

@@ -1,0 +1,81 @@
+"""Requests that no node of the cluster can meet are refused before anything is submitted: Slurm would queue some of
+them for ever."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workflow.bridge.errors import BridgeError, say
+from workflow.bridge.resources import SHOWN, Request, Requests
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node as one partition offers it."""
+
+    name: str
+    partition: str
+    cpus: int
+    mem_mb: int
+    gpus: int
+    minutes: float      # longest job
+
+    def meets(self, request: Request) -> bool:
+        """Whether one node's share of the request fits."""
+        return (self.cpus >= request.threads and self.mem_mb >= (request.mem_mb or 0)
+                and self.gpus >= request.gpus_per_node and self.minutes >= (request.runtime or 0))
+
+
+def preflight(stages: Iterable[str], resources: Requests, executor: str | None) -> None:
+    """Compare with the cluster, where there is one; resources.py has checked what can be checked without."""
+    if executor != "slurm" or not shutil.which("sinfo"):
+        return
+    asked = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%N|%R|%c|%m|%G|%l"],
+                           capture_output=True, text=True)
+    if asked.returncode:
+        say(f"requests are not compared with the cluster, sinfo failed: {asked.stderr.strip()}")
+        return
+    nodes = [_node(line) for line in asked.stdout.splitlines() if line.strip()]
+    for stage in stages:
+        compare(stage, resources.of(stage), nodes)
+
+
+def compare(stage: str, request: Request, nodes: list[Node]) -> None:
+    """Raise unless enough nodes of one partition could take the stage when they are empty."""
+    allowed = [n for n in nodes if request.partition in (None, n.partition)]
+    if not allowed:
+        raise BridgeError(f"{SHOWN}: {stage} names the partition {request.partition}, which the cluster does not have: "
+                          f"use one of {', '.join(sorted({n.partition for n in nodes}))}")
+    by_partition: dict[str, set[str]] = {}
+    for node in allowed:
+        if node.meets(request):
+            by_partition.setdefault(node.partition, set()).add(node.name)
+    found = max(map(len, by_partition.values()), default=0)
+    if found >= request.nodes:
+        return
+    wanted = f"{request.threads} CPUs, {request.mem_mb or 'default'} MB, {request.gpus_per_node} GPUs a node" \
+             f"{f', {request.runtime} min' if request.runtime else ''}"
+    largest = f"{max(n.cpus for n in allowed)} CPUs, {max(n.mem_mb for n in allowed)} MB, " \
+              f"{max(n.gpus for n in allowed)} GPUs, {max(n.minutes for n in allowed):g} min"
+    raise BridgeError(f"{SHOWN}: {stage} asks for {request.nodes} x ({wanted}), which {found} nodes of the cluster offer "
+                      f"(at most {largest}): lower the request or name another partition")
+
+
+def _node(line: str) -> Node:
+    name, partition, cpus, mem, gres, limit = line.strip().split("|")
+    gpus = sum(int(n) for n in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
+    return Node(name, partition, int(cpus.rstrip("+")), int(mem.rstrip("+")), gpus, minutes(limit))
+
+
+def minutes(limit: str) -> float:
+    """Slurm's `days-hours:minutes:seconds`, of which the left parts may be missing."""
+    days, _, clock = limit.rpartition("-")
+    parts = clock.split(":")
+    if not all(p.isdigit() for p in parts):     # infinite, n/a
+        return float("inf")
+    hours, mins, seconds = [0] * (3 - len(parts)) + [int(p) for p in parts]
+    return int(days or 0) * 1440 + hours * 60 + mins + seconds / 60

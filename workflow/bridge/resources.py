@@ -1,0 +1,106 @@
+"""workflow/resources.yaml in the words of Snakemake's Slurm executor, and of the stage's own environment."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow.bridge.errors import BridgeError
+
+FILE = Path(__file__).resolve().parent.parent / "resources.yaml"
+SHOWN = "workflow/resources.yaml"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one stage asks for; resources.yaml says what each key means. None: as the profile says."""
+
+    threads: int = 1
+    mem_mb: int | None = None
+    runtime: int | None = None
+    gpus_per_node: int = 0
+    nodes: int = 1
+    save_seconds: int = 0
+    partition: str | None = None
+    account: str | None = None
+    head: bool = False
+
+    def snakemake(self) -> dict[str, int | str]:
+        """The rule's `resources`. The Slurm plugin turns them into options of sbatch."""
+        extra = "--open-mode=append"        # a job that is requeued goes on in the same log
+        if self.save_seconds:
+            extra += f" --signal=TERM@{self.save_seconds}"
+        asked: dict[str, Any] = {"mem_mb": self.mem_mb, "runtime": self.runtime, "slurm_partition": self.partition,
+                                 "slurm_account": self.account, "slurm_extra": extra}
+        if self.gpus_per_node:
+            # gres counts on each node. Without tasks_per_gpu=0 the plugin asks for that many tasks a GPU as well.
+            asked |= {"gres": f"gpu:{self.gpus_per_node}", "tasks_per_gpu": 0, "gpus": self.nodes * self.gpus_per_node}
+        if self.nodes > 1:
+            # With `mpi` the job runs in Slurm's batch step, from where cribo.launch may call srun itself.
+            asked |= {"mpi": "srun", "nodes": self.nodes, "tasks": self.nodes}
+        return {key: value for key, value in asked.items() if value is not None}
+
+    def environment(self) -> dict[str, str]:
+        """What cribo.launch reads inside a Slurm job."""
+        return {"CRIBO_NODES": str(self.nodes), "CRIBO_GPUS": str(self.gpus_per_node), "CRIBO_CPUS": str(self.threads)}
+
+
+class Requests:
+    """The requests of all stages. A key `pretrain@vit_base` adds to `pretrain` for that one stage."""
+
+    def __init__(self, content: dict[str, dict[str, Any]]) -> None:
+        self.content = content
+        for name in content:
+            self.of(name)       # every mistake is found at the start, not when its stage comes up
+
+    @classmethod
+    def read(cls, path: Path = FILE) -> Requests:
+        """From the YAML file."""
+        try:
+            content = yaml.safe_load(path.read_text()) or {}
+        except yaml.YAMLError as err:
+            raise BridgeError(f"{SHOWN} is not valid YAML: {err}") from err
+        if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+            raise BridgeError(f"{SHOWN}: write each stage as `NAME: {{threads: 1}}`")
+        return cls(content)
+
+    def of(self, stage: str) -> Request:
+        """The request of a stage; one that the file does not name gets a single core and the profile's defaults."""
+        asked = {**self.content.get(stage.partition("@")[0], {}), **self.content.get(stage, {})}
+        return _checked(stage, asked)
+
+    @property
+    def heads(self) -> set[str]:
+        """Names marked `head`, without what follows an @."""
+        return {name.partition("@")[0] for name in self.content if self.of(name).head}
+
+
+def _checked(stage: str, asked: dict[str, Any]) -> Request:
+    known = {field.name for field in fields(Request)}
+    for key, value in asked.items():
+        where = f"{SHOWN}: {stage}: {key}"
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, cutoff=0.45)
+            advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
+            raise BridgeError(f"{where} is unknown: {advice}")
+        if key in ("partition", "account"):
+            good, wanted = isinstance(value, str) and bool(value), "a name"
+        elif key == "head":
+            good, wanted = isinstance(value, bool), "true or false"
+        else:
+            least = 0 if key in ("gpus_per_node", "save_seconds") else 1
+            good, wanted = type(value) is int and value >= least, f"a whole number from {least}"
+        if not good:
+            raise BridgeError(f"{where} is {value!r}: give {wanted}")
+    request = Request(**asked)
+    if request.nodes > 1 and not request.gpus_per_node:
+        raise BridgeError(f"{SHOWN}: {stage} asks for {request.nodes} nodes without GPUs, and only training on GPUs "
+                          f"uses several: set gpus_per_node, or nodes: 1")
+    if request.runtime and request.save_seconds >= 60 * request.runtime:
+        raise BridgeError(f"{SHOWN}: {stage} is to save {request.save_seconds} s before its limit of {request.runtime} "
+                          f"min, which is before it starts: lower save_seconds or raise runtime")
+    return request

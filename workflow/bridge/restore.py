@@ -1,0 +1,62 @@
+"""DVC's run cache: a stage that once saw these inputs, command and parameters gets its outputs back, uncomputed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dvc.exceptions import DvcException
+
+from workflow.bridge.errors import say
+from workflow.bridge.session import release
+from workflow.bridge.stages import load, open_repo
+
+REFUSE = "/bin/false"   # as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
+
+
+def restorable(name: str) -> bool:
+    """Would `dvc repro` take this stage from the run cache? Nothing is written.
+
+    Asked before `restore`, because `dvc repro` removes a stage's outputs before it looks into the cache.
+    """
+    repo = open_repo()
+    stage = load(repo)[name].dvc
+    with repo.lock:
+        if not all(dep.exists for dep in stage.deps):
+            return False
+        if not stage.changed_stage() and stage.deps_cached():       # only its outputs are missing or edited
+            return all(out.hash_info for out in stage.outs) and stage.outs_cached()
+        stage.save_deps()                                           # in memory: the key of this run
+        if stage.always_changed or stage.is_callback or any(out.persist for out in stage.outs):
+            return False
+        entry = repo.stage_cache._load(stage)
+        return bool(entry) and repo.stage_cache._create_stage(entry, wdir=stage.wdir).outs_cached()
+
+
+def restore(name: str) -> bool:
+    """Bring the outputs back and record them; False when the cache does not have them after all."""
+    if not restorable(name):
+        return False
+    repo = open_repo()
+    release(repo, load(repo)[name])
+    try:
+        with _shell(REFUSE):
+            repo.reproduce(targets=[name], single_item=True)
+    except DvcException as err:
+        say(f"{name}: not restored from DVC's run cache, it will be computed ({str(err).strip()})")
+        return False
+    return True
+
+
+@contextmanager
+def _shell(path: str) -> Iterator[None]:
+    before = os.environ.get("SHELL")
+    os.environ["SHELL"] = path
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SHELL"]
+        else:
+            os.environ["SHELL"] = before

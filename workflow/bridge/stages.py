@@ -1,0 +1,97 @@
+"""The stages of dvc.yaml as DVC itself resolves them: vars, foreach, matrix and templates are done.
+
+`Repo.index.graph`, `Stage.addressing` and `dep.read_params()` are DVC's Python API without a promise of stability, so
+DVC is pinned to a minor version and this is one of the few files that use it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import networkx as nx
+from dvc.dependency import ParamsDependency
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+
+from workflow.bridge.errors import BridgeError
+from workflow.bridge.stamps import STATE, write
+
+logging.getLogger("dvc").setLevel(logging.ERROR)   # a frozen stage is said once, by sync
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, and the stages that it waits for."""
+
+    dvc: PipelineStage
+    up: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As in `dvc repro NAME`: `pretrain@cribo`."""
+        return self.dvc.addressing
+
+    @property
+    def commands(self) -> list[str]:
+        """DVC takes a list, or one command a line."""
+        return self.dvc.cmd if isinstance(self.dvc.cmd, list) else self.dvc.cmd.splitlines()
+
+    @property
+    def deps(self) -> list[str]:
+        """Files and folders that it reads, from the root of the repository."""
+        return [os.path.relpath(d.fs_path) for d in self.dvc.deps if not isinstance(d, ParamsDependency)]
+
+    @property
+    def outs(self) -> list[str]:
+        """Files and folders that it writes, from the root of the repository."""
+        return [os.path.relpath(o.fs_path) for o in self.dvc.outs]
+
+    @property
+    def cleared(self) -> list[str]:
+        """Outputs that are removed before it runs: all but `persist: true`."""
+        return [os.path.relpath(o.fs_path) for o in self.dvc.outs if not o.persist]
+
+    @property
+    def params(self) -> dict[str, dict]:
+        """Values of `params:` by file, as they are on disk now."""
+        return {str(d.def_path): d.read_params() for d in self.dvc.deps if isinstance(d, ParamsDependency)}
+
+
+def open_repo() -> Repo:
+    """The repository here. It waits for DVC's lock, where plain DVC gives up after three seconds."""
+    return Repo(".", _wait_for_lock=True)
+
+
+def load(repo: Repo) -> dict[str, Stage]:
+    """Stages by name, in topological order."""
+    graph = repo.index.graph
+    order = [s for s in reversed(list(nx.topological_sort(graph))) if s.cmd]
+    # A frozen stage is not waited for and waits for nobody, as in `dvc repro`.
+    return {s.addressing: Stage(s, () if s.frozen else tuple(u.addressing for u in graph.successors(s) if u.cmd))
+            for s in order}
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """DVC's own error, such as a mistake in dvc.yaml, without the traceback."""
+    try:
+        yield
+    except DvcException as err:
+        said = [str(err).strip()] + ([str(err.__cause__).strip()] if err.__cause__ else [])
+        raise BridgeError(": ".join(said)) from err
+
+
+def save_graph(graph: dict[str, tuple[str, ...]]) -> None:
+    """Keep the graph for the jobs: an edit of dvc.yaml must not change rules under a job that waits in the queue."""
+    write(STATE / "graph.json", json.dumps(graph, indent=1))
+
+
+def saved_graph() -> dict[str, list[str]]:
+    """The graph of the `snakemake` that submitted this job."""
+    return json.loads((STATE / "graph.json").read_text())

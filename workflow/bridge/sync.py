@@ -1,0 +1,108 @@
+"""At every start of `snakemake`: ask DVC what is stale and write its answer down as stamp files."""
+
+from __future__ import annotations
+
+import json
+
+from workflow.bridge import alive, fingerprint, head, session
+from workflow.bridge.errors import BridgeError, say
+from workflow.bridge.restore import restorable, restore
+from workflow.bridge.stages import Stage, load, one_sentence, open_repo, save_graph, saved_graph
+from workflow.bridge.stamps import set_finished, set_fresh, set_stale, stamp
+
+Graph = dict[str, tuple[str, ...]]
+
+
+def sync(command: str, dry: bool, heads: set[str]) -> Graph:
+    """Stamps as DVC sees the tree, and the graph that rules are made of.
+
+    `heads` are the names in workflow/resources.yaml that are marked `head`. A dry run restores nothing, but writes
+    stamps and runs head stages (see head.py for why that is harmless).
+    """
+    if not session.begin(command, dry):
+        return saved_graph()
+    with one_sentence():
+        session.refuse_beside_dvc(open_repo())
+        stages, status = _after_heads(heads)
+        graph = {name: stage.up for name, stage in stages.items()}
+        save_graph(graph)
+        stale = _verdicts(stages, status, dry)
+        if dry:
+            session.end()
+        else:
+            session.reserve(open_repo(), [stages[name] for name in stages if name in stale])
+    return graph
+
+
+def _after_heads(heads: set[str]) -> tuple[dict[str, Stage], dict[str, list]]:
+    """Stages and `dvc status`, once no head stage is stale: no verdict comes from an old plan."""
+    refreshed: set[str] = set()
+    while True:
+        repo = open_repo()
+        stages, status = load(repo), repo.status()
+        names = {name for name in stages if name.partition("@")[0] in heads}
+        head.check(stages, names)
+        due = [name for name in stages if name in names and name in status and name not in refreshed]
+        if not due:
+            return stages, status
+        head.refresh(due[0])
+        refreshed.add(due[0])
+
+
+def _verdicts(stages: dict[str, Stage], status: dict[str, list], dry: bool) -> set[str]:
+    """Stamp every stage; returns the stale ones."""
+    jobs = alive.queued()
+    stale: set[str] = set()
+    names = list(stages)
+    for position, name in enumerate(names):
+        stamp(name, "skip").unlink(missing_ok=True)
+        if busy := alive.computing(name, jobs):
+            if not dry:
+                raise BridgeError(f"{name} is still being computed by {busy}")
+            say(f"{name}: is being computed by {busy}")
+        if stale.intersection(stages[name].up):
+            stale.add(name)
+            set_stale(name)
+        elif name not in status:
+            set_fresh(name, position)
+        elif _finished(stages[name]):
+            say(f"{name}: finished earlier, only to be recorded")
+            stale.add(name)
+            set_finished(name)
+        elif not dry and restore(name):
+            say(f"{name}: restored from DVC's run cache")
+            set_fresh(name, position)
+            status = open_repo().status(names[position + 1:]) if names[position + 1:] else {}
+        else:
+            note = "; in DVC's run cache, to be restored" if dry and restorable(name) else ""
+            say(f"{name}: {reason(stages[name], status[name])}{note}")
+            stale.add(name)
+            set_stale(name)
+    return stale
+
+
+def _finished(stage: Stage) -> bool:
+    """Its command ended well under the inputs as they are, but the `snakemake` that waited for it is gone."""
+    receipt = stamp(stage.name, "done")
+    if not receipt.exists():
+        return False
+    content = json.loads(receipt.read_text())
+    return "inputs" in content and not fingerprint.differences(stage, content)
+
+
+def reason(stage: Stage, entries: list[str | dict]) -> str:
+    """An entry of `dvc status` as a person would say it."""
+    if not any(dep.hash_info for dep in stage.dvc.deps) and not any(out.hash_info for out in stage.dvc.outs):
+        return "never computed"
+    changed, outs = [], []
+    for entry in entries:
+        if entry == "always changed":
+            changed.append("every time, as it has no dependencies or says so")
+        elif isinstance(entry, str):
+            changed.append(entry.removeprefix("changed "))
+        else:
+            for path, what in entry.get("changed deps", {}).items():
+                keys = f" ({', '.join(map(str, what))})" if isinstance(what, dict) else ""
+                changed.append(f"{path}{keys}")
+            outs += [f"{path} is {what}" for path, what in entry.get("changed outs", {}).items()]
+    return "; ".join(part for part in ("changed: " + ", ".join(changed) if changed else "", ", ".join(outs)) if part)
