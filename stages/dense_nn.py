@@ -8,13 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
-
 from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
+from cribo.evaluation.compute import use
 from cribo.evaluation.dense_nn import Settings, evaluate
-from cribo.evaluation.features import EvaluationError
 from cribo.evaluation.result import Meter, dense_nn_result, write_json
 from cribo.model.encoder import load_encoder
 from cribo.params import load
@@ -22,9 +20,7 @@ from cribo.params import load
 
 def main(model: str, dataset: str) -> None:
     spec, compute = plan.read(f"dense_nn/{dataset}"), load("params.yaml").compute
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
-    device = _device(compute.device)
+    device = use(compute.device, compute.threads)
     meter = Meter(device)
     encoder = load_encoder(Path("results/encoders") / model, device, compute.precision)
     data = open_set(spec["dataset"])
@@ -34,14 +30,6 @@ def main(model: str, dataset: str) -> None:
     path = Path("results/dense_nn") / f"{model}-{dataset}.json"
     write_json(path, result)
     print(f"{path}: patch mIoU {result['value']:.2f} % at 1/{min(settings.subsample)}", file=sys.stderr)
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise EvaluationError("compute.device is cuda, and torch finds no CUDA device: choose auto or cpu")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
 
 
 if __name__ == "__main__":

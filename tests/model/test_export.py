@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cribo.model.backbone import BACKBONES, build_backbone, patch_size, seeded_backbone, tokens
+from cribo.model.architectures import BACKBONES
+from cribo.model.backbone import build_backbone, patch_size, seeded_backbone, tokens
 from cribo.model.export import read_checkpoint, teacher_backbone, verify, write_encoder
 
 

@@ -1,0 +1,107 @@
+"""The table of dense nearest-neighbour retrieval: rows of params.yaml against data sets and shares of training images."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from cribo.report import paper
+from cribo.report.results import DenseNNResult, Score, read_dense_nn
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table
+
+Results = dict[tuple[str, str], DenseNNResult]   # by (model, data set); a pair without a result is absent
+
+
+def read_results(plan: dict, folder: str | Path) -> Results:
+    """The results that the plan names and that exist. Raises ReportError for one that is corrupt."""
+    found = {(model, dataset): read_dense_nn(Path(folder) / f"{model}-{dataset}.json", model, dataset)
+             for dataset in plan["dense_nn"]["datasets"] for model in plan["models"]}
+    return {pair: result for pair, result in found.items() if result is not None}
+
+
+def dense_nn_table(plan: dict, results: Results) -> Table:
+    """A row for each row label, in the order of params.yaml; models that share a label are averaged.
+
+    A data set has one column of patch mIoU a factor, finest last as in the paper, then pixel mIoU at the finest factor
+    and the ratio to the reference model. Where the paper evaluates the data set, a factor has three columns: the paper's
+    value, ours, the difference.
+    """
+    labels: dict[str, list[str]] = {}
+    for model, about in plan["models"].items():
+        labels.setdefault(about["row"], []).append(model)
+    factors = sorted(set(plan["dense_nn"]["subsample"]), reverse=True)
+    columns: list[Column] = []
+    cells: dict[str, list[Cell]] = {label: [] for label in labels}
+    for dataset in plan["dense_nn"]["datasets"]:
+        columns += _columns(dataset, factors)
+        reference = _average(labels[plan["models"][plan["reference"]]["row"]], dataset, factors[-1], "patch", results)
+        for label, models in labels.items():
+            cells[label] += _cells(plan, models, dataset, factors, reference, results)
+    title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
+    return Table("dense_nn", title, tuple(columns), tuple(Row(label, tuple(own)) for label, own in cells.items()),
+                 _notes(plan, labels, factors))
+
+
+def _columns(dataset: str, factors: list[int]) -> list[Column]:
+    columns = []
+    for factor in factors:
+        share = f"1/{factor}"
+        if dataset in paper.DATASETS:
+            columns += [Column(dataset, f"{share} paper", kind="printed"), Column(dataset, f"{share} ours"),
+                        Column(dataset, f"{share} Δ", kind="difference")]
+        else:
+            columns.append(Column(dataset, share))
+    return [*columns, Column(dataset, f"1/{factors[-1]} pixels"),
+            Column(dataset, f"1/{factors[-1]} ×", digits=2, kind="ratio")]
+
+
+def _cells(plan: dict, models: list[str], dataset: str, factors: list[int], reference: Cell, results: Results) -> list[Cell]:
+    cells: list[Cell] = []
+    for factor in factors:
+        ours = _average(models, dataset, factor, "patch", results)
+        if dataset in paper.DATASETS:
+            printed = _printed(plan, models, dataset, factor)
+            both = isinstance(ours, Number) and isinstance(printed, Number)
+            cells += [printed, ours, Number(ours.value - printed.value) if both else NONE]
+        else:
+            cells.append(ours)
+    known = isinstance(ours, Number) and isinstance(reference, Number) and reference.value > 0
+    return [*cells, _average(models, dataset, factors[-1], "pixel", results),
+            Number(ours.value / reference.value) if known else NONE]
+
+
+def _average(models: list[str], dataset: str, factor: int, level: str, results: Results) -> Cell:
+    """One model: its mean and spread between runs. Several: mean and spread of their means, over those that have run."""
+    scores: list[Score] = [getattr(results[model, dataset], level)[factor] for model in models
+                           if (model, dataset) in results and factor in getattr(results[model, dataset], level)]
+    if not scores:
+        return NOT_RUN
+    if len(models) == 1:
+        return Number(scores[0].mean, scores[0].std, scores[0].n)
+    means = [score.mean for score in scores]
+    return Number(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None, len(means))
+
+
+def _printed(plan: dict, models: list[str], dataset: str, factor: int) -> Cell:
+    """The paper's cell, where it has one and all models of the row are counterparts of it."""
+    values = {paper.dense_nn(about["backbone"], about["dataset"], about["epochs"], about["losses"], dataset, factor)
+              for about in (plan["models"][model] for model in models)}
+    value = values.pop() if len(values) == 1 else None
+    return NONE if value is None else Number(value)
+
+
+def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:
+    foreign = [name for name in plan["dense_nn"]["datasets"] if name not in paper.DATASETS]
+    shared = [f"{label} ({', '.join(models)})" for label, models in labels.items() if len(models) > 1]
+    notes = [
+        f"1/n: share of the training images in memory. Patch mIoU; \"pixels\" is pixel mIoU. ×: patch mIoU at "
+        f"1/{factors[-1]} as a multiple of {plan['models'][plan['reference']]['row']}'s. ±: standard deviation between "
+        "draws of the training images."
+    ]
+    if shared:
+        notes.append(f"Rows of several models give their mean, and ± is the deviation between models: {'; '.join(shared)}.")
+    if len(foreign) < len(plan["dense_nn"]["datasets"]):
+        notes.append(f"Paper: {paper.SOURCE}, Tables 1 and 5; – where it has no counterpart.")
+    if foreign:
+        notes.append(f"The paper has no values for {', '.join(foreign)}.")
+    return tuple(notes)

@@ -1,0 +1,63 @@
+"""Result files read back and checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+
+
+class ReportError(ValueError):
+    """A result file that cannot be put into a table: one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """mIoU in percent: mean, standard deviation between runs (None for one run) and number of runs."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class DenseNNResult:
+    """Scores of one model on one data set, by factor."""
+
+    patch: dict[int, Score]
+    pixel: dict[int, Score]
+
+
+def read_dense_nn(path: str | Path, model: str, dataset: str) -> DenseNNResult | None:
+    """The result in `path`, None where the file does not exist.
+
+    Raises:
+        ReportError: the file is no JSON, lacks scores, or is about another model or data set.
+    """
+    path = Path(path)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise ReportError(f"{path} cannot be read as JSON ({error}): delete it and run its stage again") from None
+    try:
+        about = (tree["model"], tree["dataset"])
+        result = DenseNNResult(_scores(tree["patch"]), _scores(tree["pixel"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReportError(f"{path} is no dense nearest-neighbour result ({error!r}): delete it and run its stage "
+                          "again") from None
+    if about != (model, dataset):
+        raise ReportError(f"{path} is about {about[0]} on {about[1]}, not {model} on {dataset}")
+    return result
+
+
+def _scores(tree: dict) -> dict[int, Score]:
+    scores = {}
+    for share, score in tree.items():
+        one, factor = share.split("/")
+        if one != "1" or not isinstance(score["mean"], Real) or not isinstance(score["std"], Real | None):
+            raise ValueError(f"{share}: {score}")
+        scores[int(factor)] = Score(score["mean"], score["std"], len(score["runs"]))
+    return scores

@@ -1,0 +1,82 @@
+"""One model of a table; render_markdown, render_csv and render_latex are functions of it and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value; where it is a mean of `n` > 1 values, `std` is their standard deviation."""
+
+    value: float
+    std: float | None = None
+    n: int = 1
+
+
+@dataclass(frozen=True)
+class Text:
+    """A cell without a number, such as "not run"."""
+
+    words: str
+
+
+NOT_RUN = Text("not run")   # a result that should exist and does not yet
+NONE = Text("–")            # there is no such value, and there never will be
+
+Cell = Number | Text
+
+
+@dataclass(frozen=True)
+class Column:
+    """`group` and `name` head a column; numbers have `digits` decimals, and a sign where `signed`.
+
+    `measured`: numbers of ours, which may have a spread; the CSV gives these three columns: value, std, n.
+    """
+
+    group: str
+    name: str
+    digits: int = 1
+    kind: Literal["measured", "printed", "difference", "ratio"] = "measured"
+
+    @property
+    def title(self) -> str:
+        return f"{self.group} {self.name}".strip()
+
+    @property
+    def signed(self) -> bool:
+        return self.kind == "difference"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label and one cell for each column."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`name` is the file name without suffix; `notes` are sentences below the table."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ValueError(f"row {row.label} of table {self.name} has {len(row.cells)} cells for "
+                                 f"{len(self.columns)} columns")
+
+
+def number_words(number: Number, column: Column) -> str:
+    """`12.3 ± 0.4`, `+1.2` or `1.52×`, as a person reads it."""
+    words = f"{number.value:{'+' if column.signed else ''}.{column.digits}f}"
+    if column.kind == "ratio":
+        words += "×"
+    return words if number.std is None else f"{words} ± {number.std:.{column.digits}f}"

@@ -1,0 +1,70 @@
+"""The dense_nn command from a plan to its JSON, and its mistakes as sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cribo.command import run
+from cribo.data.prepare import prepare
+from cribo.model.backbone import seeded_backbone
+from cribo.model.export import write_encoder
+from stages.dense_nn import main
+
+REPOSITORY = Path(__file__).parents[2]
+SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 10, "val": 3, "objects": [2, 3]}
+NN = {"dataset": "scenes", "k": 50, "temperature": 0.07, "subsample": [1, 8], "runs": 2, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A working folder with params.yaml, a plan, a prepared data set and a random encoder."""
+    root = tmp_path_factory.mktemp("work")
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    prepare("scenes", SCENES, root / "data", workers=1)
+    plan = root / "results/plan/dense_nn/scenes.yaml"
+    plan.parent.mkdir(parents=True)
+    plan.write_text(yaml.safe_dump(NN))
+    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, root / "results/encoders/random")
+    return root
+
+
+def command(root, *arguments):
+    return subprocess.run([sys.executable, "-m", "stages.dense_nn", *arguments], cwd=root, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+
+
+def test_writes_the_same_result_each_time(root):
+    path = root / "results/dense_nn/random-scenes.json"
+    trees = []
+    for _ in range(2):
+        done = command(root, "random", "scenes")
+        assert done.returncode == 0, done.stderr
+        assert "neighbours on scenes: 100 %" in done.stderr and "patch mIoU" in done.stderr
+        trees.append(json.loads(path.read_text()))
+        path.unlink()
+    cost = [tree.pop("cost") for tree in trees]
+    assert trees[0] == trees[1] and all(c["seconds"] > 0 for c in cost)
+    assert trees[0]["model"] == "random" and trees[0]["dataset"] == "scenes"
+    assert trees[0]["memory"]["1/8"]["images"] == 2 and len(trees[0]["patch"]["1/8"]["runs"]) == 2
+    assert 0 < trees[0]["value"] < 100
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["nobody", "scenes"], "results/encoders/nobody/config.json is missing"),
+    (["random", "voc"], "results/plan/dense_nn/voc.yaml is missing"),
+    (["random"], "usage: python -m stages.dense_nn MODEL DATASET"),
+])
+def test_mistakes_are_one_sentence(root, monkeypatch, arguments, words):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["dense_nn", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        run(main, "python -m stages.dense_nn MODEL DATASET", 2)
+    assert words in str(stop.value) and len(str(stop.value).splitlines()) == 1

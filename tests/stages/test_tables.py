@@ -1,0 +1,63 @@
+"""The tables command: files, stdout, and a corrupt result as a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+PLAN = {
+    "title": "A test", "reference": "random",
+    "models": {name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
+               for name in ("random", "other")},
+    "dense_nn": {"datasets": ["scenes"], "subsample": [1, 8]},
+}
+RESULT = {"model": "random", "dataset": "scenes",
+          **{level: {"1/1": {"mean": 20.0, "std": None, "runs": [20.0]},
+                     "1/8": {"mean": 10.0, "std": 1.0, "runs": [9.0, 11.0]}} for level in ("patch", "pixel")}}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder in ("plan", "dense_nn"):
+        (tmp_path / "results" / folder).mkdir(parents=True)
+    (tmp_path / "results/plan/report.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
+    (tmp_path / "results/dense_nn/random-scenes.json").write_text(json.dumps(RESULT))
+    return tmp_path
+
+
+def command(root):
+    return subprocess.run([sys.executable, "-m", "stages.tables"], cwd=root, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+
+
+def test_writes_and_prints_every_table_the_same_each_time(root):
+    run = command(root)
+    assert run.returncode == 0, run.stderr
+    folder = root / "results/tables"
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(first) == ["README.md", "dense_nn.csv", "dense_nn.md", "dense_nn.tex"]
+    assert run.stdout == (folder / "dense_nn.md").read_text()
+    assert (folder / "README.md").read_text() == f"# Tables\n\n{run.stdout}"
+    assert "| random |" in run.stdout and "not run" in run.stdout and "20.0" in run.stdout
+    command(root)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_a_corrupt_result_is_one_sentence(root):
+    (root / "results/dense_nn/other-scenes.json").write_text("{")
+    run = command(root)
+    assert run.returncode == 1
+    assert run.stderr.startswith("results/dense_nn/other-scenes.json cannot be read as JSON")
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_plan(tmp_path):
+    run = command(tmp_path)
+    assert run.returncode == 1 and "report.yaml is missing" in run.stderr
