@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cribo.model.architectures import BACKBONES
 from cribo.params_errors import ParamsError, Problem, lines_of, problems_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
@@ -258,8 +259,6 @@ def load(path: str | Path = "params.yaml") -> Params:
 
 def _contradictions(params: Params) -> Iterator[Problem]:
     """Values that are legal alone and impossible together."""
-    from cribo.model.backbone import BACKBONES
-
     known = {*params.models.trained, *params.models.imported}
     for name in sorted(set(params.models.trained) & set(params.models.imported)):
         yield Problem(("models", "imported", name), f"{name} is a trained model too: every model needs its own name")

@@ -26,7 +26,7 @@ def changed_files(tmp_path, old, new):
     ("val: 120", "val: 60", {"data/scenes"}),
     ("workers: 1", "workers: 3", set()),
     ("reference: random", "reference: global", {"report"}),
-    ("    global: {dataset: scenes, ", "    more: {dataset: scenes, seed: 7}\n    global: {dataset: scenes, ", {"pretrain/more"}),
+    ("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:", {"pretrain/more"}),
 ])  # fmt: skip
 def test_an_edit_touches_only_the_stages_that_read_the_key(tmp_path, old, new, files):
     assert changed_files(tmp_path, old, new) == files

@@ -1,35 +1,14 @@
 """The vision transformers that can be pretrained, all built by timm.
-
-One table maps the name in params.yaml to timm's architecture; nothing else in the project knows timm's names.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """A timm architecture and the arguments that make it ours."""
-
-    architecture: str
-    patch_size: int
-    args: dict = field(default_factory=dict)
-
-
-BACKBONES = {
-    "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 128, "depth": 5, "num_heads": 4}),
-    "vit_mini_16": BackboneSpec("vit_tiny_patch16_224", 16, {"depth": 6}),
-    "vit_tiny_16": BackboneSpec("vit_tiny_patch16_224", 16),
-    "vit_small_16": BackboneSpec("vit_small_patch16_224", 16),
-    "vit_small_8": BackboneSpec("vit_small_patch8_224", 8),
-    "vit_base_16": BackboneSpec("vit_base_patch16_224", 16),
-}
+from cribo.model.architectures import BACKBONES
 
 
 def model_args(name: str, image_size: int) -> dict:

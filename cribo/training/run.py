@@ -24,6 +24,7 @@ from cribo.training.state import TrainingState
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = (
     "method",
+    "model/architectures.py",
     "model/backbone.py",
     "model/head.py",
     "model/network.py",

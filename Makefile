@@ -1,0 +1,36 @@
+# Two commands: `make demo` (photos to a results table) and `make test`. Both make the environment first.
+VENV ?= $(CURDIR)/.venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(VENV)
+
+.PHONY: env demo test lint
+
+env: $(VENV)/.complete
+
+# uv installs the whole lock in well under a minute; --compile-bytecode saves seconds in every process after that.
+$(VENV)/.complete: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip sync --quiet --compile-bytecode requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps -e .
+	touch $@
+
+demo: env
+	dvc repro
+	@echo && cat results/tables/README.md
+
+test: env
+	ruff check .
+	pytest -n 2
+
+lint: env
+	ruff check .
+	ruff format --check .
+
+# The lock: names and versions only, the same for CPU and CUDA machines.
+requirements.lock: ;
+lock: env
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --override overrides.in \
+	    --no-header --no-annotate --extra cpu --extra dev -o requirements.lock

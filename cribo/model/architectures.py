@@ -1,0 +1,27 @@
+"""Names of backbones in params.yaml and what timm calls them; nothing else in the project knows timm's names.
+
+Free of torch, so that params.yaml is checked in an instant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A timm architecture and the arguments that make it ours."""
+
+    architecture: str
+    patch_size: int
+    args: dict = field(default_factory=dict)
+
+
+BACKBONES = {
+    "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}),
+    "vit_mini_16": BackboneSpec("vit_tiny_patch16_224", 16, {"depth": 6}),
+    "vit_tiny_16": BackboneSpec("vit_tiny_patch16_224", 16),
+    "vit_small_16": BackboneSpec("vit_small_patch16_224", 16),
+    "vit_small_8": BackboneSpec("vit_small_patch8_224", 8),
+    "vit_base_16": BackboneSpec("vit_base_patch16_224", 16),
+}

@@ -1,0 +1,96 @@
+"""Recipes: named experiments as overlays of recipes/demo.yaml.
+
+    python -m cribo.recipe list          every recipe with its first line
+    python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
+    python -m cribo.recipe use NAME      write params.yaml and show what changed
+
+A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
+`models.imported` are lists of named things and are replaced whole; every other group is merged key by key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import sys
+import tempfile
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from cribo import params
+
+RECIPES, TARGET, BASE = Path("recipes"), Path("params.yaml"), "demo"
+REPLACED = {("data",), ("models", "trained"), ("models", "imported")}
+
+
+def overlay(base: dict, changes: dict, at: tuple[str, ...] = ()) -> None:
+    """Put `changes` over `base`, in place, so that comments and order of the base stay."""
+    for key, value in changes.items():
+        here = (*at, key)
+        if here not in REPLACED and isinstance(value, dict) and isinstance(base.get(key), dict):
+            overlay(base[key], value, here)
+        else:
+            base[key] = value
+
+
+def path_of(name: str) -> Path:
+    """Raises ValueError with what was probably meant when there is no such recipe."""
+    path = RECIPES / f"{name}.yaml"
+    if not path.exists():
+        meant = "".join(f"; did you mean {m}?" for m in difflib.get_close_matches(name, names(), n=1))
+        raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(names())}){meant}")
+    return path
+
+
+def names() -> list[str]:
+    """All recipes, the demo first."""
+    return sorted((p.stem for p in RECIPES.glob("*.yaml")), key=lambda name: (name != BASE, name))
+
+
+def text_of(name: str) -> str:
+    """The params.yaml that a recipe stands for. Raises ParamsError when it is not a valid one."""
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 160, True
+    text = path_of(BASE).read_text()
+    if name != BASE:
+        tree = yaml.load(text)
+        overlay(tree, yaml.load(path_of(name).read_text()) or {})
+        buffer = StringIO()
+        yaml.dump(tree, buffer)
+        text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{name}.yaml").write_text(text)
+        params.load(Path(folder) / f"{name}.yaml")
+    return text
+
+
+def about(name: str) -> list[str]:
+    """The comment lines that open a recipe."""
+    opening = itertools.takewhile(lambda line: line.startswith("#"), path_of(name).read_text().splitlines())
+    return [line.lstrip("# ") for line in opening]
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["list"]:
+            width = max(map(len, names()))
+            for name in names():
+                print(f"{name:{width}}  {about(name)[0]}")
+        case ["show", name]:
+            print(path_of(name).read_text(), end="")
+        case ["use", name]:
+            before, after = TARGET.read_text() if TARGET.exists() else "", text_of(name)
+            TARGET.write_text(after)
+            old, new = before.splitlines(True), after.splitlines(True)
+            sys.stdout.writelines(difflib.unified_diff(old, new, "before", f"{TARGET} ({name})", n=0))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
