@@ -1,0 +1,123 @@
+"""What a prepared data set is: MANIFEST.json for a person, index.csv with one line a file, and how both are read back.
+
+Neither holds an absolute path or a date, so the same photos in another folder give the same bytes, and the sha256 of
+the index is the identity of the content: whatever depends on a data set depends on these two small files.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+
+MANIFEST, INDEX = "MANIFEST.json", "index.csv"
+SHOWN = 20  # files named in a message; the rest are counted
+
+
+class DataError(ValueError):
+    """A mistake in somebody's data or settings, told in sentences: shown without a traceback."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes."""
+
+    split: str
+    id: str
+    image: str
+    mask: str
+    width: int
+    height: int
+    bytes: int
+    mask_bytes: int
+    sha256_image: str
+    sha256_mask: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv."""
+
+    name: str
+    kind: str
+    settings: dict
+    classes: Sequence[str]
+    ignore: int
+    counts: dict[str, dict]
+    index: str
+    licence: str
+    source: str
+    warnings: Sequence[str]
+    version: str = ""
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def listed(files: Iterable[str]) -> str:
+    """The first files of a list and how many more there are, for a message."""
+    files = list(files)
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return ", ".join(files[:SHOWN]) + more
+
+
+def index_bytes(rows: Iterable[Row]) -> bytes:
+    """index.csv as bytes, one line a row in the given order."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Row))
+    writer.writerows(asdict(row).values() for row in rows)
+    return text.getvalue().encode()
+
+
+def write(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> None:
+    """Write index.csv, then MANIFEST.json, which makes the folder count as prepared; both reach the disk."""
+    _write_through(folder / INDEX, index_bytes(rows))
+    tree = asdict(manifest) | {"version": version("cribo")}
+    _write_through(folder / MANIFEST, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read(folder: Path) -> tuple[Manifest, list[Row]]:
+    """Read both files back.
+
+    Raises:
+        DataError: the folder was not prepared, or the index is not the one that the manifest names.
+    """
+    name = folder.name
+    try:
+        tree = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        raw = (folder / INDEX).read_bytes()
+        manifest = Manifest(**tree)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} is missing: run `dvc repro prepare@{name}`") from None
+    except (TypeError, ValueError):
+        raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
+    if sha256(raw) != manifest.index:
+        raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
+    rows = [Row(**{f.name: int(line[f.name]) if f.type == "int" else line[f.name] for f in fields(Row)})
+            for line in csv.DictReader(io.StringIO(raw.decode(), newline=""))]
+    return manifest, rows
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk, not merely in the system's memory."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

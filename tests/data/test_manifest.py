@@ -1,0 +1,52 @@
+"""Index and manifest: what is written is read back, and a change in either is noticed."""
+
+import json
+
+import pytest
+
+from cribo.data import manifest
+from cribo.data.manifest import DataError, Manifest, Row
+
+ROWS = [Row("train", "a", "JPEGImages/a.jpg", "Masks/a.png", 5, 4, 100, 20, "0" * 64, "1" * 64),
+        Row("val", 'odd, "name"', "JPEGImages/ü.jpg", "", 7, 9, 3, 0, "2" * 64, "")]
+
+
+def _manifest(rows=ROWS) -> Manifest:
+    return Manifest("some", "voc", {"train": "train"}, ["background", "cat"], 255, {"train": {"images": 1}},
+                    manifest.sha256(manifest.index_bytes(rows)), "licence", "source", [])
+
+
+def test_round_trip(tmp_path):
+    manifest.write(tmp_path, _manifest(), ROWS)
+    read, rows = manifest.read(tmp_path)
+    assert rows == ROWS and read.index == _manifest().index and read.version
+
+
+def test_index_of_other_content_is_refused(tmp_path):
+    manifest.write(tmp_path, _manifest(), ROWS)
+    (tmp_path / "index.csv").write_bytes(manifest.index_bytes(ROWS[:1]))
+    with pytest.raises(DataError, match=r"index.csv is not the index that MANIFEST.json names"):
+        manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["MANIFEST.json", "index.csv"])
+def test_missing_file_says_what_to_run(tmp_path, file):
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    manifest.write(folder, _manifest(), ROWS)
+    (folder / file).unlink()
+    with pytest.raises(DataError, match=rf"{file} is missing: run `dvc repro prepare@scenes`"):
+        manifest.read(folder)
+
+
+@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]"])
+def test_damaged_manifest_is_a_sentence(tmp_path, damage):
+    manifest.write(tmp_path, _manifest(), ROWS)
+    (tmp_path / "MANIFEST.json").write_text(damage)
+    with pytest.raises(DataError, match=r"MANIFEST.json is damaged"):
+        manifest.read(tmp_path)
+
+
+def test_long_lists_name_the_first_twenty_and_count_the_rest():
+    said = manifest.listed(f"f{n}" for n in range(25))
+    assert said.startswith("f0, f1, ") and "f19" in said and "f20" not in said and said.endswith("and 5 more")

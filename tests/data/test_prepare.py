@@ -1,0 +1,226 @@
+"""Preparing: the same bytes however often, anywhere, on any number of workers; all or nothing; faults told by file."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cribo.data import layouts
+from cribo.data.manifest import DataError, sha256
+from cribo.data.prepare import prepare
+from cribo.data.readers import open_set, read_image, read_mask
+
+SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 40, "val": 10, "objects": [2, 5]}
+VOC = {"kind": "voc", "path": None, "train": "train", "val": "val", "masks": "SegmentationClass"}
+
+
+def _digest(folder: Path) -> dict[str, str]:
+    """sha256 of every file below a folder, by its path."""
+    return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Six images in VOC's layout, values 0-2 and void; returns the folder that holds VOCdevkit."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "photos" / "VOCdevkit" / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for n in range(6):
+        Image.fromarray(rng.integers(0, 256, (20 + n, 30, 3), dtype=np.uint8)).save(root / f"JPEGImages/{n}.jpg")
+        _save_mask(root, n, rng.choice([0, 1, 2, 255], (20 + n, 30)).astype(np.uint8))
+    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n3\n")
+    (root / "ImageSets/Segmentation/val.txt").write_text("4\n5\n")
+    return tmp_path / "photos"
+
+
+def _save_mask(root: Path, n: int, ids: np.ndarray) -> None:
+    mask = Image.fromarray(ids)
+    mask.putpalette(layouts.voc_palette())
+    mask.save(root / f"SegmentationClass/{n}.png")
+
+
+def _inside(photos: Path) -> Path:
+    return photos / "VOCdevkit" / "VOC2012"
+
+
+# ---------------------------------------------------------------------------------------------------------- the same bytes
+def test_scenes_are_the_same_bytes_for_any_number_of_workers_and_again(tmp_path):
+    one = prepare("scenes", SCENES, tmp_path / "one", workers=1)
+    first = _digest(one)
+    assert first == _digest(prepare("scenes", SCENES, tmp_path / "two", workers=2))
+    assert first == _digest(prepare("scenes", SCENES, tmp_path / "one", workers=1))
+    assert sorted(p.name for p in one.parent.iterdir()) == ["scenes"]
+
+
+def test_another_seed_gives_other_scenes(tmp_path):
+    prepare("a", SCENES | {"train": 2, "val": 1}, tmp_path, workers=1)
+    prepare("b", SCENES | {"train": 2, "val": 1, "seed": 1}, tmp_path, workers=1)
+    assert open_set("a", tmp_path).digest != open_set("b", tmp_path).digest
+
+
+def test_moved_photos_give_the_same_manifest_and_open_from_either_place(tmp_path, photos):
+    here = prepare("voc", VOC | {"path": str(photos)}, tmp_path / "here", workers=1)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(photos / "VOCdevkit" / "VOC2012", moved)
+    there = prepare("voc", VOC | {"path": str(moved)}, tmp_path / "there", workers=2)
+    assert _digest(here) == _digest(there) and set(_digest(here)) == {"MANIFEST.json", "index.csv"}
+    assert str(tmp_path) not in (here / "MANIFEST.json").read_text() + (here / "index.csv").read_text()
+    for path in (photos, moved):
+        opened = open_set("voc", tmp_path / "here", path)
+        assert [record.id for record in opened.splits["train"]] == ["0", "1", "2", "3"]
+        assert all(read_mask(r.mask).shape == (r.height, r.width) for r in opened.splits["val"])
+
+
+# -------------------------------------------------------------------------------------------------- where the photos are
+def test_environment_variable_names_the_folder_or_its_parent(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in (photos, photos.parent):
+        monkeypatch.setenv("CRIBO_DATA", str(place))
+        prepare("photos", VOC, "data", workers=1)
+        assert len(open_set("photos").splits["train"]) == 4
+
+
+def test_params_yaml_names_the_folder(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRIBO_DATA", raising=False)
+    Path("params.yaml").write_text(f"data: {{voc: {{kind: voc, path: '{photos}'}}}}\n")
+    prepare("voc", VOC | {"path": str(photos)}, "data", workers=1)
+    assert len(open_set("voc").splits["val"]) == 2
+
+
+def test_missing_folder_names_the_path_and_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRIBO_DATA", raising=False)
+    with pytest.raises(DataError, match=r"set data.voc.path in params.yaml, or the environment variable CRIBO_DATA"):
+        prepare("voc", VOC, "data", workers=1)
+    with pytest.raises(DataError, match=r"nowhere \(from data.voc.path\) holds no JPEGImages folder"):
+        Path("params.yaml").write_text(f"data: {{voc: {{path: '{tmp_path / 'nowhere'}'}}}}\n")
+        prepare("voc", VOC, "data", workers=1)
+    assert not list(Path("data").iterdir())
+
+
+def test_missing_masks_and_lists_are_named(tmp_path, photos):
+    with pytest.raises(DataError, match=r"SegmentationClassAug is missing: data.voc.masks must name"):
+        prepare("voc", VOC | {"path": str(photos), "masks": "SegmentationClassAug"}, tmp_path / "data", workers=1)
+    with pytest.raises(DataError, match=r"train_aug.txt is missing \(lists there: train, val\)"):
+        prepare("voc", VOC | {"path": str(photos), "train": "train_aug"}, tmp_path / "data", workers=1)
+
+
+# ------------------------------------------------------------------------------------------------------------- faults
+def _break_truncate(root: Path) -> str:
+    os.truncate(root / "JPEGImages/2.jpg", 500)
+    return r"1 of the files of voc in .* cannot be used: JPEGImages/2.jpg is corrupt"
+
+
+def _break_remove(root: Path) -> str:
+    (root / "JPEGImages/5.jpg").unlink()
+    return r"cannot be read \(No such file or directory\): JPEGImages/5.jpg"
+
+
+def _break_mask_size(root: Path) -> str:
+    _save_mask(root, 1, np.zeros((7, 8), np.uint8))
+    return r"differ in size from their images: SegmentationClass/1.png \(8x7, image 30x21\)"
+
+
+def _break_mask_value(root: Path) -> str:
+    _save_mask(root, 3, np.full((23, 30), 33, np.uint8))
+    return r"no class \(legal: 0-20, 255\): SegmentationClass/3.png \(has 33\)"
+
+
+def _break_mask_mode(root: Path) -> str:
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "SegmentationClass/0.png")
+    return r"SegmentationClass/0.png is no mask of class ids"
+
+
+def _break_list(root: Path) -> str:
+    (root / "ImageSets/Segmentation/val.txt").write_text("4\n4\n")
+    return r"names images more than once: 4"
+
+
+@pytest.mark.parametrize("fault", [_break_truncate, _break_remove, _break_mask_size, _break_mask_value, _break_mask_mode,
+                                   _break_list])
+def test_fault_is_told_by_file_and_nothing_is_taken_for_done(tmp_path, photos, fault):
+    said = fault(_inside(photos))
+    with pytest.raises(DataError, match=said):
+        prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_failure_leaves_an_earlier_result_as_it_was(tmp_path, photos):
+    settings = VOC | {"path": str(photos)}
+    before = _digest(prepare("voc", settings, tmp_path / "data", workers=1))
+    _break_mask_value(_inside(photos))
+    with pytest.raises(DataError):
+        prepare("voc", settings, tmp_path / "data", workers=1)
+    assert _digest(tmp_path / "data" / "voc") == before
+
+
+def test_many_faults_of_one_kind_are_one_sentence(tmp_path, photos):
+    for n in range(6):
+        _save_mask(_inside(photos), n, np.full((20 + n, 30), 99, np.uint8))
+    with pytest.raises(DataError) as error:
+        prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
+    assert str(error.value).count("\n") == 0 and str(error.value).startswith("6 of the files")
+
+
+def test_photo_in_both_splits_is_a_warning(tmp_path, photos):
+    shutil.copy(_inside(photos) / "JPEGImages/0.jpg", _inside(photos) / "JPEGImages/4.jpg")
+    shutil.copy(_inside(photos) / "SegmentationClass/0.png", _inside(photos) / "SegmentationClass/4.png")
+    folder = prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
+    assert "1 images of val are in train too: 4" in (folder / "MANIFEST.json").read_text()
+
+
+def test_killed_prepare_leaves_nothing_taken_for_done_and_no_worker(tmp_path):
+    code = ("from cribo.data.prepare import prepare\n"
+            f"if __name__ == '__main__': prepare('scenes', {SCENES | {'train': 100_000}!r}, {str(tmp_path)!r}, workers=2)")
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    run = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL, start_new_session=True)
+    unfinished = tmp_path / ".scenes.unfinished"
+    _wait_for(lambda: any((unfinished / layouts.VOC).glob("JPEGImages/*.jpg")))
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (tmp_path / "scenes").exists()
+    _wait_for(lambda: not _group_lives(run.pid))
+    prepare("scenes", SCENES | {"train": 3, "val": 1}, tmp_path, workers=1)
+    assert not unfinished.exists() and len(open_set("scenes", tmp_path).splits["train"]) == 3
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def _wait_for(happened, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+# ---------------------------------------------------------------------------------------------------------- real photos
+@pytest.mark.real
+@pytest.mark.parametrize(("folder", "train", "masks", "counts"), [
+    ("voc2012_aug_224", "train_aug", "SegmentationClassAug", (3131, 445)),
+    ("voc2012_subset", "train", "SegmentationClass", (422, 436))])
+def test_real_voc_prepares_and_opens(tmp_path, folder, train, masks, counts):
+    real = os.environ.get("CRIBO_REAL_DATA")
+    if not real or not (Path(real) / folder).is_dir():
+        pytest.skip(f"no {folder} in the folder that CRIBO_REAL_DATA names")
+    settings = VOC | {"path": str(Path(real) / folder), "train": train, "masks": masks}
+    prepare("real", settings, tmp_path)
+    opened = open_set("real", tmp_path, Path(real) / folder)
+    assert (len(opened.splits["train"]), len(opened.splits["val"])) == counts
+    for record in opened.splits["val"][:5]:
+        assert read_image(record.image).shape == (*read_mask(record.mask).shape, 3) == (record.height, record.width, 3)

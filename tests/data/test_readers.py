@@ -1,0 +1,96 @@
+"""Images and masks of every kind that users have; broken ones are refused by name."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cribo.data.manifest import DataError
+from cribo.data.prepare import prepare
+from cribo.data.readers import open_set, read_image, read_mask
+
+SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
+RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    prepare("scenes", SETTINGS, tmp_path, workers=1)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGB", "png"), ("L", "png"),
+                                              ("RGBA", "png"), ("P", "png")])
+def test_every_kind_of_image_reads_as_rgb(tmp_path, mode, suffix):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(RAMP).convert(mode).save(path, **({"quality": 95} if suffix == "jpg" else {}))
+    read = read_image(path)
+    with Image.open(path) as image:
+        expected = np.array(image.convert("RGB"))
+    assert read.shape == (30, 40, 3) and read.dtype == np.uint8
+    assert np.abs(read.astype(int) - expected).max() <= 3  # two JPEG decoders
+
+
+def test_mask_is_the_palettes_index_not_its_colour(tmp_path):
+    ids = np.array([[0, 1, 20], [255, 7, 3]], dtype=np.uint8)
+    for mode in ("L", "P"):
+        image = Image.fromarray(ids)
+        if mode == "P":
+            image.putpalette([9, 8, 7] * 256)
+        image.save(tmp_path / "mask.png")
+        assert np.array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def test_mask_in_colour_is_refused(tmp_path):
+    Image.fromarray(RAMP).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask.png is no mask of class ids"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9])
+def test_truncated_file_is_refused_by_name(tmp_path, kind, keep):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, kind)
+    raw = file.getvalue()
+    path = tmp_path / "some image"
+    path.write_bytes(raw[:keep if isinstance(keep, int) else int(keep * len(raw))])
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match="some image is corrupt"):
+            read(path)
+
+
+def test_missing_image_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match=r"gone.jpg cannot be read \(No such file"):
+        read_image(tmp_path / "gone.jpg")
+
+
+def test_opened_set_has_readable_records(prepared):
+    opened = open_set("scenes", prepared)
+    assert {split: len(records) for split, records in opened.splits.items()} == {"train": 4, "val": 2}
+    assert len(opened.classes) == 13 and opened.ignore == 255 and len(opened.digest) == 64
+    for records in opened.splits.values():
+        for record in records:
+            assert read_image(record.image).shape == (record.height, record.width, 3)
+            assert read_mask(record.mask).shape == (record.height, record.width)
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+@pytest.mark.parametrize("change", ["truncate", "remove"])
+def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
+    path: Path = getattr(open_set("scenes", prepared).splits["val"][1], kind)
+    if change == "truncate":
+        os.truncate(path, 100)
+    else:
+        path.unlink()
+    with pytest.raises(DataError, match=rf"changed since `prepare`: run dvc repro prepare@scenes .*{path.name}"):
+        open_set("scenes", prepared)
+
+
+def test_set_that_was_never_prepared_says_what_to_run(tmp_path):
+    with pytest.raises(DataError, match="run `dvc repro prepare@scenes`"):
+        open_set("scenes", tmp_path)
