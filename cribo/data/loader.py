@@ -13,7 +13,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cribo.data.readers import Record, read_image
+from cribo.data.images import read_image
+from cribo.data.readers import Record
 from cribo.data.views import draw_view, render_view
 
 

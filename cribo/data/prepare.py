@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cribo.data import layouts, manifest, voc
 from cribo.data.labels import LABELS
+from cribo.data.location import locate
 from cribo.data.manifest import DataError, Manifest, Row, listed
 
 Checked = tuple[list[Row], dict[str, Counter], str, str]  # rows, images with each mask value by split, licence, source
@@ -99,7 +100,7 @@ def _write_scene(folder: Path, settings: dict, job: tuple[str, int]) -> tuple:
 
 
 def _voc(name: str, settings: dict, folder: Path, workers: int) -> Checked:
-    root, masks = voc.locate(name, settings.get("path")), settings["masks"]
+    root, masks = locate(name, settings.get("path")), settings["masks"]
     if not (root / masks).is_dir():
         raise DataError(f"{root / masks} is missing: data.{name}.masks must name the folder of the masks in {root}")
     jobs = [(split, identity) for split in ("train", "val") for identity in voc.ids(root, settings[split])]

@@ -1,58 +1,22 @@
-"""Pascal VOC 2012 and data sets in its layout: where the photos are, and whether each can be used.
+"""Pascal VOC 2012 and data sets in its layout: what is listed, and whether each photo can be used.
 
 Photos stay where they are. All paths are relative to the folder that holds JPEGImages, so moving it changes nothing.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from cribo.data.images import decode_image, decode_mask
 from cribo.data.labels import LABELS
 from cribo.data.manifest import DataError, Row, sha256
-from cribo.data.readers import decode_image, decode_mask
-from cribo.params_errors import lines_of
 
 LICENCE = ("Photos from Flickr under Flickr's terms of use; annotations free for research. "
            "Cite Everingham et al. 2010 and 2015.")
 SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
-
-
-def locate(name: str, path: str | Path | None) -> Path:
-    """The folder of data set `name` that holds JPEGImages: at `path`, else params.yaml's path, else below $CRIBO_DATA.
-
-    Raises:
-        DataError: nothing says where the photos are, or they are not there.
-    """
-    key = f"data.{name}.path"
-    said = "the given path" if path is not None else key
-    path = path if path is not None else _path_in_params(name)
-    if path is not None:
-        starts = [Path(path)]
-    elif os.environ.get("CRIBO_DATA"):
-        said = "the environment variable CRIBO_DATA"
-        base = Path(os.environ["CRIBO_DATA"])
-        starts = [base / name, base]
-    else:
-        raise DataError(f"nothing says where the photos of {name} are: set {key} in params.yaml, or the environment "
-                        f"variable CRIBO_DATA to a folder that holds them or a subfolder {name}")
-    for start in starts:
-        for inside in ("VOCdevkit/VOC2012", "VOC2012", "."):
-            if (start / inside / "JPEGImages").is_dir():
-                return start / inside
-    raise DataError(f"{' and '.join(map(str, starts))} (from {said}) holds no JPEGImages folder, nor does VOC2012 or "
-                    f"VOCdevkit/VOC2012 in it: set {key} in params.yaml or CRIBO_DATA to the folder of {name}")
-
-
-def _path_in_params(name: str) -> str | None:
-    """`data.NAME.path` of params.yaml in the current folder, if there is one."""
-    if not Path("params.yaml").exists():
-        return None
-    tree, _ = lines_of(Path("params.yaml"))
-    return ((tree.get("data") or {}).get(name) or {}).get("path")
 
 
 def ids(root: Path, listing: str) -> list[str]:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 
-from cribo.data.readers import PreparedSet, Record, read_mask
+from cribo.data.images import read_mask
+from cribo.data.readers import PreparedSet, Record
 from cribo.evaluation.features import EvaluationError, Patches, extract
 from cribo.evaluation.miou import IoU, confusion, iou
 from cribo.evaluation.neighbours import nearest

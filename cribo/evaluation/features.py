@@ -12,7 +12,8 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from cribo.data.readers import Record, read_image, read_mask
+from cribo.data.images import read_image, read_mask
+from cribo.data.readers import Record
 from cribo.evaluation.patch_labels import patch_labels
 from cribo.evaluation.progress import Progress
 from cribo.model.encoder import Encoder

@@ -15,7 +15,8 @@ from PIL import Image
 from cribo.data import layouts
 from cribo.data.manifest import DataError, sha256
 from cribo.data.prepare import prepare
-from cribo.data.readers import open_set, read_image, read_mask
+from cribo.data.images import read_image, read_mask
+from cribo.data.readers import open_set
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 40, "val": 10, "objects": [2, 5]}
 VOC = {"kind": "voc", "path": None, "train": "train", "val": "val", "masks": "SegmentationClass"}

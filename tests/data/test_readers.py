@@ -10,7 +10,8 @@ from PIL import Image
 
 from cribo.data.manifest import DataError
 from cribo.data.prepare import prepare
-from cribo.data.readers import open_set, read_image, read_mask
+from cribo.data.images import read_image, read_mask
+from cribo.data.readers import open_set
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cribo.data.readers import DataError
+from cribo.data.manifest import DataError
 from cribo.evaluation import dense_nn, features
 from cribo.evaluation.dense_nn import Settings, evaluate
 from cribo.evaluation.features import EvaluationError, extract
