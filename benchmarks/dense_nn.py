@@ -86,15 +86,22 @@ def main() -> None:
     if given.device == "cpu" and not Path("/proc/self/statm").exists():
         sys.exit("memory is read from /proc, which this system lacks")
     generator = torch.Generator().manual_seed(0)
-    keys, queries = (torch.nn.functional.normalize(torch.randn(n, given.width, generator=generator), dim=1).to(given.device)
-                     for n in (given.keys, given.queries))
+    keys, queries = (
+        torch.nn.functional.normalize(torch.randn(n, given.width, generator=generator), dim=1).to(given.device)
+        for n in (given.keys, given.queries)
+    )
     searches: dict[str, Search] = {"ours": nearest, "naive": naive}
     if given.device == "cpu" and faiss is not None:
-        searches = {"ours (FAISS, then exact)": partial(nearest, search=faiss_search),
-                    "ours (tiles, then exact)": partial(nearest, search=tiled_search),
-                    "FAISS IndexFlatIP": indexed, "naive": naive}
-    print(f"{given.keys} keys, {given.queries} queries, width {given.width}, k {given.k}, {given.device}, "
-          f"{torch.get_num_threads()} threads")
+        searches = {
+            "ours (FAISS, then exact)": partial(nearest, search=faiss_search),
+            "ours (tiles, then exact)": partial(nearest, search=tiled_search),
+            "FAISS IndexFlatIP": indexed,
+            "naive": naive,
+        }
+    print(
+        f"{given.keys} keys, {given.queries} queries, width {given.width}, k {given.k}, {given.device}, "
+        f"{torch.get_num_threads()} threads"
+    )
     measured(next(iter(searches.values())), queries[:256], keys, given.k)  # libraries load, threads start
     first = None
     for name, search in searches.items():

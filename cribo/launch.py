@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-STEP = "CRIBO_STEP"     # set for the launchers that srun starts, one on each node
+STEP = "CRIBO_STEP"  # set for the launchers that srun starts, one on each node
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,8 +29,10 @@ def main(arguments: Sequence[str]) -> None:
     try:
         os.execvp(program[0], program)
     except FileNotFoundError:
-        sys.exit(f"cribo.launch: {program[0]} is not on PATH, though CRIBO_NODES is {os.environ.get('CRIBO_NODES')}: "
-                 f"start it inside a Slurm job with Slurm's commands installed, or set CRIBO_NODES=1")
+        sys.exit(
+            f"cribo.launch: {program[0]} is not on PATH, though CRIBO_NODES is {os.environ.get('CRIBO_NODES')}: "
+            f"start it inside a Slurm job with Slurm's commands installed, or set CRIBO_NODES=1"
+        )
 
 
 def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
@@ -47,17 +49,39 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
         job = int(env["SLURM_JOB_ID"])
         # The address must come from inside the step: the Slurm executor hides the job's list of nodes.
         head = _hostnames(env["SLURM_STEP_NODELIST"])[0]
-        return [*torchrun, "--nnodes", str(nodes), "--rdzv-id", str(job), "--rdzv-backend", "c10d",
-                "--rdzv-endpoint", f"{head}:{20000 + job % 20000}", "-m", *arguments]
-    return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--gres=gpu:{processes}",
-            f"--cpus-per-task={_count(env, 'CRIBO_CPUS', 1)}", "--kill-on-bad-exit=1", "--label",
-            *python, "cribo.launch", *arguments]
+        return [
+            *torchrun,
+            "--nnodes",
+            str(nodes),
+            "--rdzv-id",
+            str(job),
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            f"{head}:{20000 + job % 20000}",
+            "-m",
+            *arguments,
+        ]
+    return [
+        "srun",
+        f"--nodes={nodes}",
+        f"--ntasks={nodes}",
+        "--ntasks-per-node=1",
+        f"--gres=gpu:{processes}",
+        f"--cpus-per-task={_count(env, 'CRIBO_CPUS', 1)}",
+        "--kill-on-bad-exit=1",
+        "--label",
+        *python,
+        "cribo.launch",
+        *arguments,
+    ]
 
 
 def _hostnames(nodes: str) -> list[str]:
     """Slurm's `node[1-2]` as single names."""
-    return subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True
-                          ).stdout.split()
+    return subprocess.run(
+        ["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True
+    ).stdout.split()
 
 
 def _count(env: Mapping[str, str], key: str, default: int) -> int:

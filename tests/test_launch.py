@@ -14,8 +14,17 @@ DIRECT = [sys.executable, "-m", *MODULE]
 SLURM = {"SLURM_JOB_ID": "45678", "CRIBO_NODES": "2", "CRIBO_GPUS": "4", "CRIBO_CPUS": "8"}
 
 
-@pytest.mark.parametrize("env", [{}, {"CRIBO_GPUS": "0"}, {"CRIBO_GPUS": "1", "CRIBO_NODES": "1"}, {"CRIBO_GPUS": ""},
-                                 {"CRIBO_NODES": "4"}, {"SLURM_JOB_ID": "1", "CRIBO_NODES": "1", "CRIBO_GPUS": "1"}])
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"CRIBO_GPUS": "0"},
+        {"CRIBO_GPUS": "1", "CRIBO_NODES": "1"},
+        {"CRIBO_GPUS": ""},
+        {"CRIBO_NODES": "4"},
+        {"SLURM_JOB_ID": "1", "CRIBO_NODES": "1", "CRIBO_GPUS": "1"},
+    ],
+)
 def test_one_process_runs_the_module_itself(env):
     assert command(MODULE, env) == DIRECT
 
@@ -42,10 +51,13 @@ def test_launchers_of_one_job_meet_at_the_first_node(tmp_path, monkeypatch):
     assert program[program.index("--nnodes") + 1] == "2" and program[-4:] == ["-m", *MODULE]
 
 
-@pytest.mark.parametrize(("env", "sentence"), [
-    ({"CRIBO_GPUS": "two"}, "CRIBO_GPUS is 'two': give a whole number"),
-    ({**SLURM, "CRIBO_GPUS": "0"}, "2 nodes without GPUs"),
-])
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"CRIBO_GPUS": "two"}, "CRIBO_GPUS is 'two': give a whole number"),
+        ({**SLURM, "CRIBO_GPUS": "0"}, "2 nodes without GPUs"),
+    ],
+)
 def test_a_mistaken_number_is_one_sentence(env, sentence):
     with pytest.raises(SystemExit, match=sentence):
         command(MODULE, env)
@@ -53,8 +65,9 @@ def test_a_mistaken_number_is_one_sentence(env, sentence):
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CRIBO_", "SLURM_"))}
-    return subprocess.run([sys.executable, "-m", "cribo.launch", *arguments], env={**clean, **env}, text=True,
-                          capture_output=True)
+    return subprocess.run(
+        [sys.executable, "-m", "cribo.launch", *arguments], env={**clean, **env}, text=True, capture_output=True
+    )
 
 
 def test_the_modules_exit_code_and_output_are_the_launchers():

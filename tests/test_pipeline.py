@@ -64,7 +64,12 @@ def test_the_fingerprint_of_a_training_covers_the_sources_that_dvc_watches():
 
 def test_stages_stand_in_the_order_of_the_pipeline_in_dvc_yaml_and_in_the_readme():
     text = Path("README.md").read_text().partition("## The way from photo to table")[2]
-    table = [x for line in text.splitlines() if line.startswith("| `") for x in re.findall(r"`(\w+)(?:@\w+)?(?:-\w+)?`", line.split("|")[1])]
+    table = [
+        x
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for x in re.findall(r"`(\w+)(?:@\w+)?(?:-\w+)?`", line.split("|")[1])
+    ]
     assert table[: len(DAG)] == list(DAG)
 
 

@@ -23,9 +23,17 @@ def test_a_recipe_changes_its_keys_and_keeps_comments_and_everything_else(tmp_pa
 
 
 def test_named_things_are_replaced_whole_and_groups_are_merged():
-    base = {"data": {"a": 1}, "models": {"trained": {"x": {}}, "imported": {"r": {}}}, "pretrain": {"seed": 0, "head": {"hidden": 1}}}
+    base = {
+        "data": {"a": 1},
+        "models": {"trained": {"x": {}}, "imported": {"r": {}}},
+        "pretrain": {"seed": 0, "head": {"hidden": 1}},
+    }
     recipe.overlay(base, {"data": {"b": 2}, "models": {"trained": {"y": {}}}, "pretrain": {"head": {"hidden": 3}}})
-    assert base == {"data": {"b": 2}, "models": {"trained": {"y": {}}, "imported": {"r": {}}}, "pretrain": {"seed": 0, "head": {"hidden": 3}}}
+    assert base == {
+        "data": {"b": 2},
+        "models": {"trained": {"y": {}}, "imported": {"r": {}}},
+        "pretrain": {"seed": 0, "head": {"hidden": 3}},
+    }
 
 
 def test_an_unknown_recipe_says_what_was_meant():

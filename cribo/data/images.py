@@ -45,8 +45,7 @@ def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
     """`read_mask` of bytes; `path` is for messages."""
     with _opened(raw, path) as image:
         if image.mode not in ("P", "L"):
-            raise DataError(f"{path} is no mask of class ids: a palette or 8-bit gray PNG is needed, "
-                            f"not mode {image.mode}")
+            raise DataError(f"{path} is no mask of class ids: a palette or 8-bit gray PNG is needed, not mode {image.mode}")
         return np.array(image)
 
 

@@ -65,13 +65,18 @@ def write_scene(root: Path, settings: dict, split: str, index: int) -> tuple[Row
 def write_lists(root: Path, split: str, rows: list[Row], objects: list[list[dict]]) -> None:
     """The split's VOC list and COCO file; `objects` holds each row's COCO objects."""
     (root / VOC / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{row.id}\n" for row in rows))
-    images = [{"id": number, "file_name": f"{row.id}.jpg", "width": row.width, "height": row.height}
-              for number, row in enumerate(rows, 1)]
+    images = [
+        {"id": number, "file_name": f"{row.id}.jpg", "width": row.width, "height": row.height}
+        for number, row in enumerate(rows, 1)
+    ]
     annotations = [{"image_id": number, **entry} for number, entries in enumerate(objects, 1) for entry in entries]
-    tree = {"info": {"description": f"generated scenes, {split}; photos in {VOC}/JPEGImages"}, "licenses": [],
-            "images": images, "annotations": [{"id": n, **entry} for n, entry in enumerate(annotations, 1)],
-            "categories": [{"id": k, "name": name, "supercategory": name.split("_")[1]}
-                           for k, name in enumerate(CLASSES) if k]}
+    tree = {
+        "info": {"description": f"generated scenes, {split}; photos in {VOC}/JPEGImages"},
+        "licenses": [],
+        "images": images,
+        "annotations": [{"id": n, **entry} for n, entry in enumerate(annotations, 1)],
+        "categories": [{"id": k, "name": name, "supercategory": name.split("_")[1]} for k, name in enumerate(CLASSES) if k],
+    }
     (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(tree))
 
 
@@ -81,9 +86,15 @@ def coco_objects(scene: Scene) -> list[dict]:
     for number, placed in enumerate(scene.objects, 1):
         region = rle.encode(np.asfortranarray(scene.instances == number, dtype=np.uint8))
         if area := int(rle.area(region)):  # an object that a crowd hides altogether has no annotation
-            found.append({"category_id": placed.category, "iscrowd": 0, "area": area,
-                          "bbox": rle.toBbox(region).tolist(),
-                          "segmentation": {"size": region["size"], "counts": region["counts"].decode("ascii")}})
+            found.append(
+                {
+                    "category_id": placed.category,
+                    "iscrowd": 0,
+                    "area": area,
+                    "bbox": rle.toBbox(region).tolist(),
+                    "segmentation": {"size": region["size"], "counts": region["counts"].decode("ascii")},
+                }
+            )
     return found
 
 
@@ -96,7 +107,7 @@ def _write_crops(folder: Path, identity: str, scene: Scene) -> None:
         rows, columns = np.nonzero(scene.instances == number)
         side = min(size, int(1.25 * (max(np.ptp(rows), np.ptp(columns)) + 1)))
         top, left = (int(np.clip((a.min() + a.max() + 1 - side) // 2, 0, size - side)) for a in (rows, columns))
-        crop = np.ascontiguousarray(scene.image[top:top + side, left:left + side])
+        crop = np.ascontiguousarray(scene.image[top : top + side, left : left + side])
         (folder / CLASSES[placed.category] / f"{identity}_{number}.jpg").write_bytes(_jpeg(crop))
 
 

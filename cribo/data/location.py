@@ -25,14 +25,18 @@ def locate(name: str, path: str | Path | None) -> Path:
         base = Path(os.environ["CRIBO_DATA"])
         starts = [base / name, base]
     else:
-        raise DataError(f"nothing says where the photos of {name} are: set {key} in params.yaml, or the environment "
-                        f"variable CRIBO_DATA to a folder that holds them or a subfolder {name}")
+        raise DataError(
+            f"nothing says where the photos of {name} are: set {key} in params.yaml, or the environment "
+            f"variable CRIBO_DATA to a folder that holds them or a subfolder {name}"
+        )
     for start in starts:
         for inside in ("VOCdevkit/VOC2012", "VOC2012", "."):
             if (start / inside / "JPEGImages").is_dir():
                 return start / inside
-    raise DataError(f"{' and '.join(map(str, starts))} (from {said}) holds no JPEGImages folder, nor does VOC2012 or "
-                    f"VOCdevkit/VOC2012 in it: set {key} in params.yaml or CRIBO_DATA to the folder of {name}")
+    raise DataError(
+        f"{' and '.join(map(str, starts))} (from {said}) holds no JPEGImages folder, nor does VOC2012 or "
+        f"VOCdevkit/VOC2012 in it: set {key} in params.yaml or CRIBO_DATA to the folder of {name}"
+    )
 
 
 def _path_in_params(name: str) -> str | None:

@@ -101,8 +101,10 @@ def read(folder: Path) -> tuple[Manifest, list[Row]]:
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
-    rows = [Row(**{f.name: int(line[f.name]) if f.type == "int" else line[f.name] for f in fields(Row)})
-            for line in csv.DictReader(io.StringIO(raw.decode(), newline=""))]
+    rows = [
+        Row(**{f.name: int(line[f.name]) if f.type == "int" else line[f.name] for f in fields(Row)})
+        for line in csv.DictReader(io.StringIO(raw.decode(), newline=""))
+    ]
     return manifest, rows
 
 

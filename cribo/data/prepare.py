@@ -42,12 +42,29 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     labels = LABELS[settings["kind"]]
     try:
         rows, present, licence, source = KINDS[settings["kind"]](name, settings, unfinished, workers)
-        counts = {split: {"images": sum(row.split == split for row in rows),
-                          "images_with": {c: present[split][k] for k, c in enumerate(labels.classes)}}
-                  for split in present}
-        manifest.write(unfinished, Manifest(
-            name, settings["kind"], {k: v for k, v in settings.items() if k != "path"}, labels.classes, labels.ignore,
-            counts, manifest.sha256(manifest.index_bytes(rows)), licence, source, _warnings(rows, counts)), rows)
+        counts = {
+            split: {
+                "images": sum(row.split == split for row in rows),
+                "images_with": {c: present[split][k] for k, c in enumerate(labels.classes)},
+            }
+            for split in present
+        }
+        manifest.write(
+            unfinished,
+            Manifest(
+                name,
+                settings["kind"],
+                {k: v for k, v in settings.items() if k != "path"},
+                labels.classes,
+                labels.ignore,
+                counts,
+                manifest.sha256(manifest.index_bytes(rows)),
+                licence,
+                source,
+                _warnings(rows, counts),
+            ),
+            rows,
+        )
         _put_in_place(unfinished, target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -113,8 +130,11 @@ def _voc(name: str, settings: dict, folder: Path, workers: int) -> Checked:
         else:
             wrong.setdefault(first, []).append(second)
     if wrong:
-        raise DataError("\n".join(f"{len(files)} of the files of {name} in {root} {what}: {listed(files)}"
-                                  for what, files in wrong.items()))
+        raise DataError(
+            "\n".join(
+                f"{len(files)} of the files of {name} in {root} {what}: {listed(files)}" for what, files in wrong.items()
+            )
+        )
     return rows, present, voc.LICENCE, voc.SOURCE if masks == "SegmentationClass" else voc.SOURCE_AUG
 
 
@@ -137,8 +157,10 @@ def _each(work: Callable, jobs: Sequence, workers: int, name: str) -> Iterator:
         try:
             yield from _progress(pool.map(work, jobs, chunksize=16), len(jobs), name)
         except BrokenProcessPool:
-            raise DataError(f"a worker process of prepare {name} was killed, perhaps for want of memory: run it again, "
-                            "on fewer cores or with more memory") from None
+            raise DataError(
+                f"a worker process of prepare {name} was killed, perhaps for want of memory: run it again, "
+                "on fewer cores or with more memory"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

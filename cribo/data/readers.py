@@ -52,13 +52,23 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
         for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)):
             if file and not _has_size(root / file, size):
                 changed.append(file)
-        splits[row.split].append(Record(row.id, root / row.image, root / row.mask if row.mask else None, row.width,
-                                        row.height))
+        splits[row.split].append(
+            Record(row.id, root / row.image, root / row.mask if row.mask else None, row.width, row.height)
+        )
     if changed:
-        raise DataError(f"{len(changed)} files of {name} in {root} changed since `prepare`: "
-                        f"run dvc repro prepare@{name} ({listed(changed)})")
-    return PreparedSet(name, tuple(manifest.classes), manifest.ignore, manifest.index,
-                       {split: tuple(records) for split, records in splits.items()}, manifest.licence, manifest.source)
+        raise DataError(
+            f"{len(changed)} files of {name} in {root} changed since `prepare`: "
+            f"run dvc repro prepare@{name} ({listed(changed)})"
+        )
+    return PreparedSet(
+        name,
+        tuple(manifest.classes),
+        manifest.ignore,
+        manifest.index,
+        {split: tuple(records) for split, records in splits.items()},
+        manifest.licence,
+        manifest.source,
+    )
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -128,8 +128,8 @@ def _clutter(canvas: np.ndarray, unit: float, palette: _Palette, rng: np.random.
             end = at + rng.uniform(6, 22) * unit * np.array([np.cos(turn), np.sin(turn)])
             cv2.line(cover, at.astype(int).tolist(), end.astype(int).tolist(), 255, max(1, round(unit)), cv2.LINE_AA)
         x, y, width, height = cv2.boundingRect(cover)
-        part = canvas[y:y + height, x:x + width]
-        part += cover[y:y + height, x:x + width, None] * np.float32(1 / 255) * (colour - part)
+        part = canvas[y : y + height, x : x + width]
+        part += cover[y : y + height, x : x + width, None] * np.float32(1 / 255) * (colour - part)
 
 
 # ------------------------------------------------------------------------------------------------------------- objects
@@ -143,8 +143,16 @@ class _Pose:
     shape: np.ndarray
 
 
-def _add(canvas: np.ndarray, instances: np.ndarray, number: int, category: int, whole: list[int], count: int,
-         palette: _Palette, rng: np.random.Generator) -> int:
+def _add(
+    canvas: np.ndarray,
+    instances: np.ndarray,
+    number: int,
+    category: int,
+    whole: list[int],
+    count: int,
+    palette: _Palette,
+    rng: np.random.Generator,
+) -> int:
     """Paint one object over the others, in place; returns the pixels of its whole outline, occluded or not.
 
     The place is drawn until enough of everything stays visible; a crowd that leaves no such place gets the best of 12.
@@ -185,7 +193,7 @@ def _window(pose: _Pose) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
     cx, cy = pose.centre
     top, left = int(cy) - half, int(cx) - half
     side = 2 * half + 1
-    y, x = np.mgrid[top:top + side, left:left + side].astype(np.float32)
+    y, x = np.mgrid[top : top + side, left : left + side].astype(np.float32)
     x, y = (x - np.float32(cx)) / np.float32(pose.reach), (y - np.float32(cy)) / np.float32(pose.reach)
     c, s = np.float32(np.cos(pose.turn)), np.float32(np.sin(pose.turn))
     x, y = c * x + s * y, c * y - s * x
@@ -209,8 +217,9 @@ def _worst_visible(instances: np.ndarray, solid: np.ndarray, box: tuple[slice, s
     return min([float(own), *((seen[k] - hidden[k]) / max(area, 1) for k, area in enumerate(whole, 1))])
 
 
-def _skin(u: np.ndarray, v: np.ndarray, reach: float, texture: int, palette: _Palette,
-          rng: np.random.Generator) -> np.ndarray:
+def _skin(
+    u: np.ndarray, v: np.ndarray, reach: float, texture: int, palette: _Palette, rng: np.random.Generator
+) -> np.ndarray:
     """float32 [h, w, 3]: two colours of the palette, mixed by the texture, with light across the object."""
     period = rng.uniform(6.5, 10.0)
     field = TEXTURES[_TEXTURES[texture]](u * reach, v * reach, period, rng)
@@ -221,8 +230,7 @@ def _skin(u: np.ndarray, v: np.ndarray, reach: float, texture: int, palette: _Pa
     return colours * (1 + 0.18 * (np.cos(angle) * u + np.sin(angle) * v))[..., None]
 
 
-def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: tuple[slice, slice], unit: float,
-            rng: np.random.Generator) -> None:
+def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: tuple[slice, slice], unit: float, rng: np.random.Generator) -> None:
     """Darken, in place, what lies a little below and beside an object."""
     shift = rng.uniform(-2.5, 2.5, 2) * unit
     moved = tuple(slice(b.start + int(d), b.stop + int(d)) for b, d in zip(box, shift, strict=True))

@@ -42,5 +42,4 @@ def star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 # In a circle: neighbours share a texture (see scenes.CLASSES), so they are outlines that are hard to mistake.
-OUTLINES: dict[str, Outline] = {"disc": disc, "cross": cross, "triangle": triangle, "ring": ring, "bar": bar,
-                                "star": star}
+OUTLINES: dict[str, Outline] = {"disc": disc, "cross": cross, "triangle": triangle, "ring": ring, "bar": bar, "star": star}

@@ -67,14 +67,23 @@ def bricks(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator
     return np.clip(np.minimum(0.375 * period - across, 0.75 * period - along) - 0.2, 0, 1)
 
 
-TEXTURES: dict[str, Texture] = {"striped": stripes, "dotted": dots, "ringed": rings, "checked": checks, "grainy": grain,
-                                "bricked": bricks}
+TEXTURES: dict[str, Texture] = {
+    "striped": stripes,
+    "dotted": dots,
+    "ringed": rings,
+    "checked": checks,
+    "grainy": grain,
+    "bricked": bricks,
+}
 
 
 # ------------------------------------------------------------------------------------------------------------ grounds
 def clouds(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return 0.6 * smooth_noise(x.shape, (4, 4), rng) + 0.3 * smooth_noise(x.shape, (9, 9), rng) \
+    return (
+        0.6 * smooth_noise(x.shape, (4, 4), rng)
+        + 0.3 * smooth_noise(x.shape, (9, 9), rng)
         + 0.1 * smooth_noise(x.shape, (24, 24), rng)
+    )
 
 
 def _streaks(x: np.ndarray, y: np.ndarray, wide: float, high: float, rng: np.random.Generator) -> np.ndarray:

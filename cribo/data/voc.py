@@ -13,8 +13,9 @@ from cribo.data.images import decode_image, decode_mask
 from cribo.data.labels import LABELS
 from cribo.data.manifest import DataError, Row, sha256
 
-LICENCE = ("Photos from Flickr under Flickr's terms of use; annotations free for research. "
-           "Cite Everingham et al. 2010 and 2015.")
+LICENCE = (
+    "Photos from Flickr under Flickr's terms of use; annotations free for research. Cite Everingham et al. 2010 and 2015."
+)
 SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
 
@@ -58,6 +59,7 @@ def check(root: Path, masks: str, split: str, identity: str) -> tuple[Row, tuple
         return "differ in size from their images", f"{mask} ({size[1]}x{size[0]}, image {width}x{height})"
     if wrong := LABELS["voc"].illegal(decoded[mask]):
         return "hold values that are no class (legal: 0-20, 255)", f"{mask} (has {', '.join(map(str, wrong[:5]))})"
-    row = Row(split, identity, image, mask, width, height, len(raw[image]), len(raw[mask]), sha256(raw[image]),
-              sha256(raw[mask]))
+    row = Row(
+        split, identity, image, mask, width, height, len(raw[image]), len(raw[mask]), sha256(raw[image]), sha256(raw[mask])
+    )
     return row, tuple(np.flatnonzero(np.bincount(decoded[mask].ravel())).tolist())

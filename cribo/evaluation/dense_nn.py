@@ -24,7 +24,7 @@ from cribo.evaluation.subsample import draws
 from cribo.evaluation.vote import vote, winners
 from cribo.model.encoder import Encoder
 
-QUERIES = 16384   # patches searched for at once: bounds memory, not results
+QUERIES = 16384  # patches searched for at once: bounds memory, not results
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,12 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
     memory = _labelled(extract(encoder, train, classes, ignore, workers, f"train features of {data.name}"), ignore)
     queries = extract(encoder, val, classes, ignore, workers, f"val features of {data.name}")
     truth = [_truth(record, classes, ignore) for record in val]
-    plans = {factor: [(images, np.isin(memory.image, images)) for images in
-                      draws(len(train), factor, settings.runs, settings.seed)] for factor in sorted(settings.subsample)}
+    plans = {
+        factor: [
+            (images, np.isin(memory.image, images)) for images in draws(len(train), factor, settings.runs, settings.seed)
+        ]
+        for factor in sorted(settings.subsample)
+    }
     keys = sum(int(rows.sum()) for plan in plans.values() for _, rows in plan)
     progress = Progress(f"neighbours on {data.name}", keys * len(queries.labels))
     runs: dict[int, list[Run]] = {}
@@ -83,14 +87,34 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
         runs[factor] = []
         for n, (images, rows) in enumerate(plan):
             if not rows.any():
-                raise EvaluationError(f"run {n} at 1/{factor} of {data.name} draws {len(images)} images without a "
-                                      "labelled patch: lower the factor")
+                raise EvaluationError(
+                    f"run {n} at 1/{factor} of {data.name} draws {len(images)} images without a "
+                    "labelled patch: lower the factor"
+                )
             bank = memory if rows.all() else memory.at(rows)
-            runs[factor].append(_judge(bank, len(images), queries, truth, settings, classes, ignore,
-                                       encoder.shift.device, progress, f"1/{factor} run {n + 1} of {len(plan)}"))
-    counts = {"classes": classes, "train_images": len(train), "val_images": len(val), "keys": len(memory.labels),
-              "queries": len(queries.labels), "queries_scored": int((queries.labels != ignore).sum()),
-              "pixels_scored": int(sum((mask != ignore).sum() for mask in truth))}
+            runs[factor].append(
+                _judge(
+                    bank,
+                    len(images),
+                    queries,
+                    truth,
+                    settings,
+                    classes,
+                    ignore,
+                    encoder.shift.device,
+                    progress,
+                    f"1/{factor} run {n + 1} of {len(plan)}",
+                )
+            )
+    counts = {
+        "classes": classes,
+        "train_images": len(train),
+        "val_images": len(val),
+        "keys": len(memory.labels),
+        "queries": len(queries.labels),
+        "queries_scored": int((queries.labels != ignore).sum()),
+        "pixels_scored": int(sum((mask != ignore).sum() for mask in truth)),
+    }
     return DenseNN(runs, counts)
 
 
@@ -122,8 +146,18 @@ def _truth(record: Record, classes: int, ignore: int) -> UInt8[np.ndarray, "H W"
     return mask
 
 
-def _judge(bank: _Memory, images: int, queries: Patches, truth: Sequence[np.ndarray], settings: Settings, classes: int,
-           ignore: int, device: torch.device, progress: Progress, note: str) -> Run:
+def _judge(
+    bank: _Memory,
+    images: int,
+    queries: Patches,
+    truth: Sequence[np.ndarray],
+    settings: Settings,
+    classes: int,
+    ignore: int,
+    device: torch.device,
+    progress: Progress,
+    note: str,
+) -> Run:
     """Let the patches of one memory vote, and score patches and pixels."""
     keys, labels = bank.features.to(device), torch.from_numpy(bank.labels)
     k = min(settings.k, len(keys))
@@ -136,7 +170,7 @@ def _judge(bank: _Memory, images: int, queries: Patches, truth: Sequence[np.ndar
         patch += confusion(queries.labels[rows], winners(shares).numpy(), classes, ignore)
         shares, first = shares.to(device), queries.starts[block[0]]
         for i in block:
-            own = shares[queries.starts[i] - first:queries.starts[i + 1] - first].unflatten(0, queries.grids[i])
+            own = shares[queries.starts[i] - first : queries.starts[i + 1] - first].unflatten(0, queries.grids[i])
             pixel += confusion(truth[i], pixel_classes(own, truth[i].shape).cpu().numpy(), classes, ignore)
         progress.add(len(similarities) * len(keys), note)
     try:

@@ -18,8 +18,8 @@ from cribo.evaluation.patch_labels import patch_labels
 from cribo.evaluation.progress import Progress
 from cribo.model.encoder import Encoder
 
-BATCH_PIXELS = 64 * 224 * 224   # pixels of one size encoded at once; a constant, so that results know no batch size
-BATCHES_AHEAD = 2               # batches that are read while one is encoded
+BATCH_PIXELS = 64 * 224 * 224  # pixels of one size encoded at once; a constant, so that results know no batch size
+BATCHES_AHEAD = 2  # batches that are read while one is encoded
 
 
 class EvaluationError(ValueError):
@@ -43,8 +43,9 @@ class Patches:
     starts: Int[np.ndarray, " n+1"]
 
 
-def extract(encoder: Encoder, records: Sequence[Record], classes: int, ignore: int, workers: int = 0,
-            what: str = "features") -> Patches:
+def extract(
+    encoder: Encoder, records: Sequence[Record], classes: int, ignore: int, workers: int = 0, what: str = "features"
+) -> Patches:
     """Encode `records`, images of one size in a batch, and label their patches; the order is that of `records`.
 
     Images whose sides are no multiple of the patch are first scaled down to the next lower one: bicubic with
@@ -70,8 +71,8 @@ def extract(encoder: Encoder, records: Sequence[Record], classes: int, ignore: i
         _, maps = encoder(images.to(encoder.shift.device))
         maps = torch.nn.functional.normalize(maps, dim=-1).cpu().flatten(1, 2)
         for i, own, (_, label) in zip(batch, maps, loaded, strict=True):
-            features[starts[i]:starts[i + 1]] = own
-            labels[starts[i]:starts[i + 1]] = label.ravel()
+            features[starts[i] : starts[i + 1]] = own
+            labels[starts[i] : starts[i + 1]] = label.ravel()
         progress.add(len(batch))
     return Patches(features, labels, grids, starts)
 
@@ -84,15 +85,16 @@ def _batches(grids: Sequence[tuple[int, int]], p: int) -> list[list[int]]:
     batches = []
     for (h, w), members in by_grid.items():
         size = max(1, BATCH_PIXELS // (h * w * p * p))
-        batches += [members[start:start + size] for start in range(0, len(members), size)]
+        batches += [members[start : start + size] for start in range(0, len(members), size)]
     return batches
 
 
 Loaded = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "h w"]]
 
 
-def _read_ahead(batches: list[list[int]], records: Sequence[Record], p: int, classes: int, ignore: int,
-                workers: int) -> Iterator[tuple[list[int], list[Loaded]]]:
+def _read_ahead(
+    batches: list[list[int]], records: Sequence[Record], p: int, classes: int, ignore: int, workers: int
+) -> Iterator[tuple[list[int], list[Loaded]]]:
     """Batches with what they read, in order; decoders and the resampling release Python's lock, so threads do."""
     with ThreadPoolExecutor(workers) as pool:
         queue: list[list[Future[Loaded]]] = []
@@ -111,8 +113,10 @@ def _read(record: Record, p: int, classes: int, ignore: int) -> Loaded:
     image, mask = read_image(record.image), read_mask(record.mask)
     for path, array in ((record.image, image), (record.mask, mask)):
         if array.shape[:2] != (record.height, record.width):
-            raise EvaluationError(f"{path} has {array.shape[1]} × {array.shape[0]} px, and the data set's index says "
-                                  f"{record.width} × {record.height}")
+            raise EvaluationError(
+                f"{path} has {array.shape[1]} × {array.shape[0]} px, and the data set's index says "
+                f"{record.width} × {record.height}"
+            )
     size = (record.width // p * p, record.height // p * p)
     if size != (record.width, record.height):
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

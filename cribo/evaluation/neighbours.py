@@ -26,10 +26,10 @@ except ImportError:  # an optional extra; tiles of torch give the same neighbour
     faiss = None
 
 UNIT = 2.0**26
-SPARE = 14                      # candidates beyond k: their gap to the k-th settles nearly every query
-TILE_ELEMENTS = 1 << 23         # similarities held at once, fp32 step
-EXACT_ELEMENTS = 1 << 22        # similarities held at once, float64 step
-CACHE_ELEMENTS = 1 << 19        # numbers gathered at once to be scored again: these fit a CPU's cache
+SPARE = 14  # candidates beyond k: their gap to the k-th settles nearly every query
+TILE_ELEMENTS = 1 << 23  # similarities held at once, fp32 step
+EXACT_ELEMENTS = 1 << 22  # similarities held at once, float64 step
+CACHE_ELEMENTS = 1 << 19  # numbers gathered at once to be scored again: these fit a CPU's cache
 
 Found = tuple[Float[Tensor, "Q c"], Int[Tensor, "Q c"]]
 Search = Callable[[Float[Tensor, "Q d"], Float[Tensor, "M d"], int], Found]
@@ -89,7 +89,7 @@ def _running_top(queries: Float[Tensor, "q d"], keys: Float[Tensor, "M d"], k: i
     values = queries.new_empty(len(queries), 0)
     indices = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
     for start in range(0, len(keys), tile):
-        similarities = queries @ keys[start:start + tile].T
+        similarities = queries @ keys[start : start + tile].T
         best, where = similarities.topk(min(k, similarities.shape[1]), dim=1)
         values, indices = torch.cat([values, best], 1), torch.cat([indices, where + start], 1)
         if values.shape[1] > k:
@@ -106,15 +106,15 @@ def exact_search(
     values = torch.empty(len(queries), k, dtype=torch.float64, device=queries.device)
     indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
     for first in range(0, len(queries), step):
-        block = _snap(queries[first:first + step])
+        block = _snap(queries[first : first + step])
         best = block.new_empty(len(block), 0)
         where = torch.empty(len(block), 0, dtype=torch.long, device=block.device)
         for start in range(0, len(keys), tile):
-            new = block @ _snap(keys[start:start + tile]).T
+            new = block @ _snap(keys[start : start + tile]).T
             index = torch.arange(start, start + new.shape[1], device=new.device).expand(len(new), -1)
             best, where = _first_best(torch.cat([best, new], 1), torch.cat([where, index], 1), k)
         best, order = best.sort(dim=1, descending=True, stable=True)
-        values[first:first + step], indices[first:first + step] = best, where.gather(1, order)
+        values[first : first + step], indices[first : first + step] = best, where.gather(1, order)
     return values, indices
 
 
@@ -141,11 +141,11 @@ def _rescore(
     elements = CACHE_ELEMENTS if queries.device.type == "cpu" else EXACT_ELEMENTS * 16
     step = max(1, elements // (count * max(1, keys.shape[1])))
     for first in range(0, len(queries), step):
-        own = candidates[first:first + step].sort(dim=1).values
+        own = candidates[first : first + step].sort(dim=1).values
         gathered = _snap(keys.index_select(0, own.flatten())).view(len(own), count, -1)
-        exact = torch.bmm(gathered, _snap(queries[first:first + step]).unsqueeze(2)).squeeze(2)
+        exact = torch.bmm(gathered, _snap(queries[first : first + step]).unsqueeze(2)).squeeze(2)
         best, order = exact.sort(dim=1, descending=True, stable=True)  # equal similarities keep the order of the index
-        values[first:first + step], indices[first:first + step] = best[:, :k], own.gather(1, order[:, :k])
+        values[first : first + step], indices[first : first + step] = best[:, :k], own.gather(1, order[:, :k])
     return values, indices
 
 

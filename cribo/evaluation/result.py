@@ -22,11 +22,10 @@ from cribo.data.readers import PreparedSet
 from cribo.evaluation.dense_nn import DenseNN, Run, Settings
 from cribo.evaluation.miou import IoU
 
-DIGITS = 4   # decimals of a percentage: below what devices and thread counts may change it by, diffs would be noise
+DIGITS = 4  # decimals of a percentage: below what devices and thread counts may change it by, diffs would be noise
 
 
-def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_size: int, found: DenseNN,
-                    cost: dict) -> dict:
+def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_size: int, found: DenseNN, cost: dict) -> dict:
     """The JSON tree of one model on one data set; IoUs in percent. docs/protocols.md explains every field."""
     finest = min(found.runs)
     return {
@@ -37,10 +36,15 @@ def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_siz
         "dataset_digest": data.digest,
         "patch": {_share(f): _spread([run.patch for run in runs]) for f, runs in found.runs.items()},
         "pixel": {_share(f): _spread([run.pixel for run in runs]) for f, runs in found.runs.items()},
-        "per_class": {"patch": _per_class([run.patch for run in found.runs[finest]], data.classes),
-                      "pixel": _per_class([run.pixel for run in found.runs[finest]], data.classes)},
-        "n": {**found.counts, "classes_in_patch_mean": found.runs[finest][0].patch.occurring,
-              "classes_in_pixel_mean": found.runs[finest][0].pixel.occurring},
+        "per_class": {
+            "patch": _per_class([run.patch for run in found.runs[finest]], data.classes),
+            "pixel": _per_class([run.pixel for run in found.runs[finest]], data.classes),
+        },
+        "n": {
+            **found.counts,
+            "classes_in_patch_mean": found.runs[finest][0].patch.occurring,
+            "classes_in_pixel_mean": found.runs[finest][0].pixel.occurring,
+        },
         "memory": {_share(f): _memory(runs) for f, runs in found.runs.items()},
         "protocol": protocol(settings, patch_size, data.ignore, found),
         "versions": {name: version(name) for name in ("cribo", "timm", "torch")},
@@ -51,8 +55,11 @@ def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_siz
 def protocol(settings: Settings, patch_size: int, ignore: int, found: DenseNN) -> dict:
     """The card: every choice as it was resolved, in words and values."""
     fewer = [_share(f) for f, runs in found.runs.items() if any(run.neighbours < settings.k for run in runs)]
-    weight = ("all votes weigh the same" if settings.temperature is None
-              else f"a vote weighs exp(cosine / {settings.temperature:g})")
+    weight = (
+        "all votes weigh the same"
+        if settings.temperature is None
+        else f"a vote weighs exp(cosine / {settings.temperature:g})"
+    )
     return {
         "card": "docs/protocols.md, dense nearest neighbours",
         "features": "patch tokens of the last block after the final norm, L2-normalised",
@@ -92,8 +99,10 @@ def _spread(scores: Sequence[IoU]) -> dict:
 def _per_class(scores: Sequence[IoU], classes: Sequence[str]) -> dict[str, float | None]:
     """Mean over runs by class; null for a class that the ground truth lacks (the same classes in every run)."""
     occurs = [value == value for value in scores[0].per_class]
-    return {name: _percent(statistics.fmean(float(score.per_class[c]) for score in scores)) if occurs[c] else None
-            for c, name in enumerate(classes)}
+    return {
+        name: _percent(statistics.fmean(float(score.per_class[c]) for score in scores)) if occurs[c] else None
+        for c, name in enumerate(classes)
+    }
 
 
 def _memory(runs: Sequence[Run]) -> dict:
@@ -111,8 +120,12 @@ class Meter:
     def read(self) -> dict:
         """Memory in MiB; ru_maxrss comes in KiB on Linux and in bytes on macOS."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        cost = {"seconds": round(time.perf_counter() - self.start, 2), "peak_memory_mib": round(peak),
-                "device": self.device.type, "threads": torch.get_num_threads()}
+        cost = {
+            "seconds": round(time.perf_counter() - self.start, 2),
+            "peak_memory_mib": round(peak),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+        }
         if self.device.type == "cuda":
             cost["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self.device) / 2**20)
         return cost

@@ -15,5 +15,4 @@ def draws(images: int, factor: int, runs: int, seed: int) -> list[Int[np.ndarray
     if factor == 1:
         return [np.arange(images)]
     size = -(-images // factor)
-    return [np.sort(np.random.default_rng([seed, factor, run]).choice(images, size, replace=False))
-            for run in range(runs)]
+    return [np.sort(np.random.default_rng([seed, factor, run]).choice(images, size, replace=False)) for run in range(runs)]

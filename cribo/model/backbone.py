@@ -1,5 +1,4 @@
-"""The vision transformers that can be pretrained, all built by timm.
-"""
+"""The vision transformers that can be pretrained, all built by timm."""
 
 from __future__ import annotations
 

@@ -33,8 +33,7 @@ class Encoder(nn.Module):
         mean, std: of the three RGB channels in [0, 1], applied inside.
     """
 
-    def __init__(self, vit: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str,
-                 precision: str = "fp32"):
+    def __init__(self, vit: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str, precision: str = "fp32"):
         super().__init__()
         self.vit = vit.eval().requires_grad_(False)
         self.name = name
@@ -58,8 +57,9 @@ class Encoder(nn.Module):
         """
         p = self.patch_size
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % p or images.shape[3] % p or not images.numel():
-            raise EncoderError(f"the encoder {self.name} takes images [B, 3, H, W] with H and W multiples of {p}, "
-                               f"not {list(images.shape)}")
+            raise EncoderError(
+                f"the encoder {self.name} takes images [B, 3, H, W] with H and W multiples of {p}, not {list(images.shape)}"
+            )
         x = images.to(self.shift.device)
         x = x.float() if x.is_floating_point() else x.float() / 255
         x = (x - self.shift) / self.scale
@@ -81,8 +81,9 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
     try:
         vit = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
     except (RuntimeError, TypeError) as error:
-        raise EncoderError(f"timm cannot build {config['architecture']} as {folder / 'config.json'} asks: "
-                           f"{error}") from error
+        raise EncoderError(
+            f"timm cannot build {config['architecture']} as {folder / 'config.json'} asks: {error}"
+        ) from error
     _fill(vit, _weights(folder), folder)
     statistics = config["pretrained_cfg"]
     encoder = Encoder(vit, statistics["mean"], statistics["std"], folder.name, precision)
@@ -119,8 +120,11 @@ def _fill(vit: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
     wrong = {
         "lacks": sorted(wanted.keys() - weights.keys()),
         "has the surplus": sorted(weights.keys() - wanted.keys()),
-        "misshapes": [f"{key} ({list(weights[key].shape)} for {list(wanted[key].shape)})"
-                      for key in sorted(wanted.keys() & weights.keys()) if weights[key].shape != wanted[key].shape],
+        "misshapes": [
+            f"{key} ({list(weights[key].shape)} for {list(wanted[key].shape)})"
+            for key in sorted(wanted.keys() & weights.keys())
+            if weights[key].shape != wanted[key].shape
+        ],
     }
     found = [f"{verb} {_few(keys)}" for verb, keys in wrong.items() if keys]
     if found:

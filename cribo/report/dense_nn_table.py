@@ -9,13 +9,16 @@ from cribo.report import paper
 from cribo.report.results import DenseNNResult, Score, read_dense_nn
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table
 
-Results = dict[tuple[str, str], DenseNNResult]   # by (model, data set); a pair without a result is absent
+Results = dict[tuple[str, str], DenseNNResult]  # by (model, data set); a pair without a result is absent
 
 
 def read_results(plan: dict, folder: str | Path) -> Results:
     """The results that the plan names and that exist. Raises ReportError for one that is corrupt."""
-    found = {(model, dataset): read_dense_nn(Path(folder) / f"{model}-{dataset}.json", model, dataset)
-             for dataset in plan["dense_nn"]["datasets"] for model in plan["models"]}
+    found = {
+        (model, dataset): read_dense_nn(Path(folder) / f"{model}-{dataset}.json", model, dataset)
+        for dataset in plan["dense_nn"]["datasets"]
+        for model in plan["models"]
+    }
     return {pair: result for pair, result in found.items() if result is not None}
 
 
@@ -38,8 +41,13 @@ def dense_nn_table(plan: dict, results: Results) -> Table:
         for label, models in labels.items():
             cells[label] += _cells(plan, models, dataset, factors, reference, results)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
-    return Table("dense_nn", title, tuple(columns), tuple(Row(label, tuple(own)) for label, own in cells.items()),
-                 _notes(plan, labels, factors))
+    return Table(
+        "dense_nn",
+        title,
+        tuple(columns),
+        tuple(Row(label, tuple(own)) for label, own in cells.items()),
+        _notes(plan, labels, factors),
+    )
 
 
 def _columns(dataset: str, factors: list[int]) -> list[Column]:
@@ -47,12 +55,18 @@ def _columns(dataset: str, factors: list[int]) -> list[Column]:
     for factor in factors:
         share = f"1/{factor}"
         if dataset in paper.DATASETS:
-            columns += [Column(dataset, f"{share} paper", kind="printed"), Column(dataset, f"{share} ours"),
-                        Column(dataset, f"{share} Δ", kind="difference")]
+            columns += [
+                Column(dataset, f"{share} paper", kind="printed"),
+                Column(dataset, f"{share} ours"),
+                Column(dataset, f"{share} Δ", kind="difference"),
+            ]
         else:
             columns.append(Column(dataset, share))
-    return [*columns, Column(dataset, f"1/{factors[-1]} pixels"),
-            Column(dataset, f"1/{factors[-1]} ×", digits=2, kind="ratio")]
+    return [
+        *columns,
+        Column(dataset, f"1/{factors[-1]} pixels"),
+        Column(dataset, f"1/{factors[-1]} ×", digits=2, kind="ratio"),
+    ]
 
 
 def _cells(plan: dict, models: list[str], dataset: str, factors: list[int], reference: Cell, results: Results) -> list[Cell]:
@@ -66,14 +80,20 @@ def _cells(plan: dict, models: list[str], dataset: str, factors: list[int], refe
         else:
             cells.append(ours)
     known = isinstance(ours, Number) and isinstance(reference, Number) and reference.value > 0
-    return [*cells, _average(models, dataset, factors[-1], "pixel", results),
-            Number(ours.value / reference.value) if known else NONE]
+    return [
+        *cells,
+        _average(models, dataset, factors[-1], "pixel", results),
+        Number(ours.value / reference.value) if known else NONE,
+    ]
 
 
 def _average(models: list[str], dataset: str, factor: int, level: str, results: Results) -> Cell:
     """One model: its mean and spread between runs. Several: mean and spread of their means, over those that have run."""
-    scores: list[Score] = [getattr(results[model, dataset], level)[factor] for model in models
-                           if (model, dataset) in results and factor in getattr(results[model, dataset], level)]
+    scores: list[Score] = [
+        getattr(results[model, dataset], level)[factor]
+        for model in models
+        if (model, dataset) in results and factor in getattr(results[model, dataset], level)
+    ]
     if not scores:
         return NOT_RUN
     if len(models) == 1:
@@ -84,8 +104,10 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
 
 def _printed(plan: dict, models: list[str], dataset: str, factor: int) -> Cell:
     """The paper's cell, where it has one and all models of the row are counterparts of it."""
-    values = {paper.dense_nn(about["backbone"], about["dataset"], about["epochs"], about["losses"], dataset, factor)
-              for about in (plan["models"][model] for model in models)}
+    values = {
+        paper.dense_nn(about["backbone"], about["dataset"], about["epochs"], about["losses"], dataset, factor)
+        for about in (plan["models"][model] for model in models)
+    }
     value = values.pop() if len(values) == 1 else None
     return NONE if value is None else Number(value)
 
@@ -94,7 +116,7 @@ def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tupl
     foreign = [name for name in plan["dense_nn"]["datasets"] if name not in paper.DATASETS]
     shared = [f"{label} ({', '.join(models)})" for label, models in labels.items() if len(models) > 1]
     notes = [
-        f"1/n: share of the training images in memory. Patch mIoU; \"pixels\" is pixel mIoU. ×: patch mIoU at "
+        f'1/n: share of the training images in memory. Patch mIoU; "pixels" is pixel mIoU. ×: patch mIoU at '
         f"1/{factors[-1]} as a multiple of {plan['models'][plan['reference']]['row']}'s. ±: standard deviation between "
         "draws of the training images."
     ]

@@ -19,7 +19,7 @@ SOURCE = "CrIBo, ICLR 2024, arXiv 2310.07855"
 DATASETS = {"voc2012": "Pascal VOC", "ade20k": "ADE20K"}
 PRETRAINING = {"coco": "COCO", "imagenet": "IN1K"}
 BACKBONES = {"vit_small_16": "ViT-S/16", "vit_small_8": "ViT-S/8", "vit_base_16": "ViT-B/16"}
-LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}   # names in params.yaml → keys in `factor`
+LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}  # names in params.yaml → keys in `factor`
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,15 @@ class Cell:
 def cells() -> tuple[Cell, ...]:
     """Every value of Tables 1 to 12, in the paper's order."""
     text = files("cribo.report").joinpath("paper_results.csv").read_text(encoding="utf-8")
-    return tuple(Cell(**{**row, "table": int(row["table"]), "factor": json.loads(row["factor"] or "{}")})
-                 for row in csv.DictReader(text.splitlines()))
+    return tuple(
+        Cell(**{**row, "table": int(row["table"]), "factor": json.loads(row["factor"] or "{}")})
+        for row in csv.DictReader(text.splitlines())
+    )
 
 
-def dense_nn(backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str,
-             factor: int) -> float | None:
+def dense_nn(
+    backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str, factor: int
+) -> float | None:
     """The paper's dense nearest-neighbour mIoU (%) of a model set up like ours, None where it reports none.
 
     All three losses are the method of Table 1; the others are rows of Table 5 (share 1/1). Names are those of
@@ -59,8 +62,12 @@ def dense_nn(backbone: str, pretraining: str | None, epochs: int, losses: Sequen
     full = {"subsample": share} if all(on.values()) else None
     ablation = {**on, "task": "dense_nn", "subsample": share}
     for cell in cells():
-        same_model = (cell.method == "CrIBo" and cell.backbone == BACKBONES.get(backbone)
-                      and cell.pretrain_dataset == PRETRAINING.get(pretraining or "") and cell.epochs == str(epochs))
+        same_model = (
+            cell.method == "CrIBo"
+            and cell.backbone == BACKBONES.get(backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            and cell.epochs == str(epochs)
+        )
         wanted = {"dense_nn": full, "ablation_loss": ablation}.get(cell.setting)
         if same_model and cell.eval_dataset == DATASETS.get(dataset) and cell.factor == wanted:
             return float(cell.value)

@@ -14,8 +14,12 @@ def render_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["row", *(title for column in table.columns for title in _titles(column))])
     for row in table.rows:
-        writer.writerow([row.label, *(text for cell, column in zip(row.cells, table.columns, strict=True)
-                                      for text in _texts(cell, column))])
+        writer.writerow(
+            [
+                row.label,
+                *(text for cell, column in zip(row.cells, table.columns, strict=True) for text in _texts(cell, column)),
+            ]
+        )
     return out.getvalue()
 
 

@@ -7,10 +7,28 @@ from itertools import groupby
 from cribo.report.table import Cell, Column, Number, Table, number_words
 
 ESCAPES = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "τ": r"$\tau$", "–": "--",
-    "−": "$-$", "§": r"\S{}", "…": r"\ldots{}",
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "λ": r"$\lambda$",
+    "σ": r"$\sigma$",
+    "τ": r"$\tau$",
+    "–": "--",
+    "−": "$-$",
+    "§": r"\S{}",
+    "…": r"\ldots{}",
 }
 
 
@@ -26,16 +44,26 @@ def render_latex(table: Table) -> str:
         width = len(list(columns))
         spans.append((group, start, start + width - 1))
         start += width
-    groups = " & ".join(["", *(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escape(group)}}}"
-                               for group, first, last in spans)])
+    groups = " & ".join(
+        ["", *(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escape(group)}}}" for group, first, last in spans)]
+    )
     rules = " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for group, first, last in spans if group)
     names = " & ".join(["", *(escape(column.name) for column in table.columns)])
     lines = [
-        "% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{escape(table.title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule", rf"{groups.lstrip()} \\", rules,
-        rf"{names.lstrip()} \\", r"\midrule",
+        "% needs \\usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(table.title)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+        rf"{groups.lstrip()} \\",
+        rules,
+        rf"{names.lstrip()} \\",
+        r"\midrule",
         *(" & ".join([escape(row.label), *map(_cell, row.cells, table.columns)]) + r" \\" for row in table.rows),
-        r"\bottomrule", r"\end{tabular}", *(rf"\par\smallskip\footnotesize {escape(note)}" for note in table.notes),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\smallskip\footnotesize {escape(note)}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

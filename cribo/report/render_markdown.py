@@ -12,8 +12,10 @@ def render_markdown(table: Table) -> str:
     grid = [[text.replace("\\", "\\\\").replace("|", "\\|") for text in line] for line in grid]
     widths = [max(3, *(len(line[c]) for line in grid)) for c in range(len(grid[0]))]
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [_line([text.ljust(w) if c == 0 else text.rjust(w) for c, (text, w) in enumerate(zip(row, widths, strict=True))])
-             for row in [grid[0], rule, *grid[1:]]]
+    lines = [
+        _line([text.ljust(w) if c == 0 else text.rjust(w) for c, (text, w) in enumerate(zip(row, widths, strict=True))])
+        for row in [grid[0], rule, *grid[1:]]
+    ]
     notes = [f"\n{note}" for note in table.notes]
     return "\n".join([f"## {table.title}\n", *lines, *notes]) + "\n"
 

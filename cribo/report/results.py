@@ -46,8 +46,9 @@ def read_dense_nn(path: str | Path, model: str, dataset: str) -> DenseNNResult |
         about = (tree["model"], tree["dataset"])
         result = DenseNNResult(_scores(tree["patch"]), _scores(tree["pixel"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReportError(f"{path} is no dense nearest-neighbour result ({error!r}): delete it and run its stage "
-                          "again") from None
+        raise ReportError(
+            f"{path} is no dense nearest-neighbour result ({error!r}): delete it and run its stage again"
+        ) from None
     if about != (model, dataset):
         raise ReportError(f"{path} is about {about[0]} on {about[1]}, not {model} on {dataset}")
     return result

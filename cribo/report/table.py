@@ -22,8 +22,8 @@ class Text:
     words: str
 
 
-NOT_RUN = Text("not run")   # a result that should exist and does not yet
-NONE = Text("–")            # there is no such value, and there never will be
+NOT_RUN = Text("not run")  # a result that should exist and does not yet
+NONE = Text("–")  # there is no such value, and there never will be
 
 Cell = Number | Text
 
@@ -70,8 +70,9 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
-                raise ValueError(f"row {row.label} of table {self.name} has {len(row.cells)} cells for "
-                                 f"{len(self.columns)} columns")
+                raise ValueError(
+                    f"row {row.label} of table {self.name} has {len(row.cells)} cells for {len(self.columns)} columns"
+                )
 
 
 def number_words(number: Number, column: Column) -> str:

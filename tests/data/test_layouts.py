@@ -29,8 +29,17 @@ def coco(root):
 
 def test_palette_is_that_of_the_voc_devkit():
     palette = np.array(voc_palette()).reshape(256, 3)
-    published = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128), 8: (64, 0, 0),
-                 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    published = {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        3: (128, 128, 0),
+        4: (0, 0, 128),
+        8: (64, 0, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+        255: (224, 224, 192),
+    }
     assert {k: tuple(palette[k].tolist()) for k in published} == published
     assert len({tuple(colour) for colour in palette.tolist()}) == 256
 
@@ -80,8 +89,12 @@ def test_coco_categories_are_the_classes_without_background(coco, root):
 
 def test_crops_are_squares_of_the_objects_that_are_mostly_visible(root):
     scenes = [render(96, (2, 5), 0, "train", index) for index in range(30)]
-    expected = sorted(f"{CLASSES[placed.category]}/train_{index:06d}_{number}.jpg" for index, scene in enumerate(scenes)
-                      for number, placed in enumerate(scene.objects, 1) if placed.visible >= MOSTLY)
+    expected = sorted(
+        f"{CLASSES[placed.category]}/train_{index:06d}_{number}.jpg"
+        for index, scene in enumerate(scenes)
+        for number, placed in enumerate(scene.objects, 1)
+        if placed.visible >= MOSTLY
+    )
     folder = root / "objects/train"
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.jpg")) == expected
     assert sorted(p.name for p in folder.iterdir()) == sorted(CLASSES[1:])

@@ -7,13 +7,25 @@ import pytest
 from cribo.data import manifest
 from cribo.data.manifest import DataError, Manifest, Row
 
-ROWS = [Row("train", "a", "JPEGImages/a.jpg", "Masks/a.png", 5, 4, 100, 20, "0" * 64, "1" * 64),
-        Row("val", 'odd, "name"', "JPEGImages/ü.jpg", "", 7, 9, 3, 0, "2" * 64, "")]
+ROWS = [
+    Row("train", "a", "JPEGImages/a.jpg", "Masks/a.png", 5, 4, 100, 20, "0" * 64, "1" * 64),
+    Row("val", 'odd, "name"', "JPEGImages/ü.jpg", "", 7, 9, 3, 0, "2" * 64, ""),
+]
 
 
 def _manifest(rows=ROWS) -> Manifest:
-    return Manifest("some", "voc", {"train": "train"}, ["background", "cat"], 255, {"train": {"images": 1}},
-                    manifest.sha256(manifest.index_bytes(rows)), "licence", "source", [])
+    return Manifest(
+        "some",
+        "voc",
+        {"train": "train"},
+        ["background", "cat"],
+        255,
+        {"train": {"images": 1}},
+        manifest.sha256(manifest.index_bytes(rows)),
+        "licence",
+        "source",
+        [],
+    )
 
 
 def test_round_trip(tmp_path):

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from cribo.data import layouts
+from cribo.data.images import read_image, read_mask
 from cribo.data.manifest import DataError, sha256
 from cribo.data.prepare import prepare
-from cribo.data.images import read_image, read_mask
 from cribo.data.readers import open_set
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 40, "val": 10, "objects": [2, 5]}
@@ -146,8 +146,9 @@ def _break_list(root: Path) -> str:
     return r"names images more than once: 4"
 
 
-@pytest.mark.parametrize("fault", [_break_truncate, _break_remove, _break_mask_size, _break_mask_value, _break_mask_mode,
-                                   _break_list])
+@pytest.mark.parametrize(
+    "fault", [_break_truncate, _break_remove, _break_mask_size, _break_mask_value, _break_mask_mode, _break_list]
+)
 def test_fault_is_told_by_file_and_nothing_is_taken_for_done(tmp_path, photos, fault):
     said = fault(_inside(photos))
     with pytest.raises(DataError, match=said):
@@ -180,8 +181,10 @@ def test_photo_in_both_splits_is_a_warning(tmp_path, photos):
 
 
 def test_killed_prepare_leaves_nothing_taken_for_done_and_no_worker(tmp_path):
-    code = ("from cribo.data.prepare import prepare\n"
-            f"if __name__ == '__main__': prepare('scenes', {SCENES | {'train': 100_000}!r}, {str(tmp_path)!r}, workers=2)")
+    code = (
+        "from cribo.data.prepare import prepare\n"
+        f"if __name__ == '__main__': prepare('scenes', {SCENES | {'train': 100_000}!r}, {str(tmp_path)!r}, workers=2)"
+    )
     script = tmp_path / "run.py"
     script.write_text(code)
     run = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL, start_new_session=True)
@@ -212,9 +215,13 @@ def _wait_for(happened, seconds: float = 60) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- real photos
 @pytest.mark.real
-@pytest.mark.parametrize(("folder", "train", "masks", "counts"), [
-    ("voc2012_aug_224", "train_aug", "SegmentationClassAug", (3131, 445)),
-    ("voc2012_subset", "train", "SegmentationClass", (422, 436))])
+@pytest.mark.parametrize(
+    ("folder", "train", "masks", "counts"),
+    [
+        ("voc2012_aug_224", "train_aug", "SegmentationClassAug", (3131, 445)),
+        ("voc2012_subset", "train", "SegmentationClass", (422, 436)),
+    ],
+)
 def test_real_voc_prepares_and_opens(tmp_path, folder, train, masks, counts):
     real = os.environ.get("CRIBO_REAL_DATA")
     if not real or not (Path(real) / folder).is_dir():

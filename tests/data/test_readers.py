@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cribo.data.images import read_image, read_mask
 from cribo.data.manifest import DataError
 from cribo.data.prepare import prepare
-from cribo.data.images import read_image, read_mask
 from cribo.data.readers import open_set
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
@@ -23,8 +23,10 @@ def prepared(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGB", "png"), ("L", "png"),
-                                              ("RGBA", "png"), ("P", "png")])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGB", "png"), ("L", "png"), ("RGBA", "png"), ("P", "png")],
+)
 def test_every_kind_of_image_reads_as_rgb(tmp_path, mode, suffix):
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(RAMP).convert(mode).save(path, **({"quality": 95} if suffix == "jpg" else {}))
@@ -59,7 +61,7 @@ def test_truncated_file_is_refused_by_name(tmp_path, kind, keep):
     Image.fromarray(noise).save(file, kind)
     raw = file.getvalue()
     path = tmp_path / "some image"
-    path.write_bytes(raw[:keep if isinstance(keep, int) else int(keep * len(raw))])
+    path.write_bytes(raw[: keep if isinstance(keep, int) else int(keep * len(raw))])
     for read in (read_image, read_mask):
         with pytest.raises(DataError, match="some image is corrupt"):
             read(path)

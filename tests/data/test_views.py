@@ -9,9 +9,31 @@ from torchvision.transforms.v2 import functional as tv
 
 from cribo.data.views import Draw, draw_view, render_view
 
-SETTINGS = {"crop_area": [0.25, 1.0], "crop_aspect": [0.75, 1.3333], "flip": 0.5, "jitter": 0.8, "brightness": 0.4, "contrast": 0.4,
-            "saturation": 0.2, "hue": 0.1, "grayscale": 0.2, "blur": [1.0, 0.1], "blur_radius": [0.1, 2.0], "solarise": [0.0, 0.2]}
-PLAIN = {"left": 0, "top": 0, "width": 48, "height": 48, "flipped": False, "jitter": (), "gray": False, "blur": 0.0, "solarised": False}
+SETTINGS = {
+    "crop_area": [0.25, 1.0],
+    "crop_aspect": [0.75, 1.3333],
+    "flip": 0.5,
+    "jitter": 0.8,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "saturation": 0.2,
+    "hue": 0.1,
+    "grayscale": 0.2,
+    "blur": [1.0, 0.1],
+    "blur_radius": [0.1, 2.0],
+    "solarise": [0.0, 0.2],
+}
+PLAIN = {
+    "left": 0,
+    "top": 0,
+    "width": 48,
+    "height": 48,
+    "flipped": False,
+    "jitter": (),
+    "gray": False,
+    "blur": 0.0,
+    "solarised": False,
+}
 
 
 def photo(seed=0, size=48):
@@ -32,7 +54,11 @@ def test_the_same_seed_draws_the_same_view():
 @pytest.mark.parametrize("view", [0, 1])
 def test_probabilities_of_every_operation_are_those_of_the_settings(view):
     seen = draws(view)
-    rates = {"flip": [d.flipped for d in seen], "jitter": [bool(d.jitter) for d in seen], "grayscale": [d.gray for d in seen]}
+    rates = {
+        "flip": [d.flipped for d in seen],
+        "jitter": [bool(d.jitter) for d in seen],
+        "grayscale": [d.gray for d in seen],
+    }
     for name, flags in rates.items():
         assert abs(np.mean(flags) - SETTINGS[name]) < 0.03, name
     assert abs(np.mean([d.blur > 0 for d in seen]) - SETTINGS["blur"][view]) < 0.03
@@ -63,13 +89,21 @@ def test_an_extreme_image_falls_back_to_the_largest_centred_crop():
 def test_crop_resize_and_flip_are_pils():
     d = Draw(**{**PLAIN, "left": 5, "top": 7, "width": 30, "height": 21, "flipped": True})
     pil = Image.fromarray(photo()).crop((5, 7, 35, 28)).resize((24, 24), Image.Resampling.BICUBIC)
-    assert np.array_equal(render_view(photo(), d, 24), np.asarray(pil.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).transpose(2, 0, 1))
+    assert np.array_equal(
+        render_view(photo(), d, 24), np.asarray(pil.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).transpose(2, 0, 1)
+    )
 
 
-@pytest.mark.parametrize(("name", "factor", "reference"), [
-    ("brightness", 1.3, tv.adjust_brightness), ("contrast", 0.7, tv.adjust_contrast), ("saturation", 1.2, tv.adjust_saturation),
-    ("hue", 0.08, tv.adjust_hue), ("hue", -0.05, tv.adjust_hue),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "factor", "reference"),
+    [
+        ("brightness", 1.3, tv.adjust_brightness),
+        ("contrast", 0.7, tv.adjust_contrast),
+        ("saturation", 1.2, tv.adjust_saturation),
+        ("hue", 0.08, tv.adjust_hue),
+        ("hue", -0.05, tv.adjust_hue),
+    ],
+)
 def test_colour_jitter_equals_torchvisions_within_rounding(name, factor, reference):
     ours = render_view(photo(), Draw(**{**PLAIN, "jitter": ((name, factor),)}), 48).astype(int)
     theirs = np.asarray(reference(Image.fromarray(photo()), factor)).transpose(2, 0, 1).astype(int)

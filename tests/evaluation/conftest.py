@@ -22,8 +22,16 @@ COLOURS = np.array([[30, 30, 30], [220, 40, 40], [40, 200, 60], [60, 70, 230]])
 def encoder() -> Encoder:
     """A random ViT of patch 8 and width 24."""
     torch.manual_seed(0)
-    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, patch_size=8, embed_dim=24, depth=2, num_heads=3,
-                            img_size=32, dynamic_img_size=True)
+    vit = timm.create_model(
+        "vit_tiny_patch16_224",
+        num_classes=0,
+        patch_size=8,
+        embed_dim=24,
+        depth=2,
+        num_heads=3,
+        img_size=32,
+        dynamic_img_size=True,
+    )
     return Encoder(vit, MEAN, STD, "small")
 
 
@@ -45,7 +53,7 @@ def _write_set(folder: Path, sizes: dict[str, list[tuple[int, int]]], void: floa
             mask = np.zeros((height, width), np.uint8)
             for label in rng.integers(1, 4 if split == "train" else 3, 3):
                 y, x = rng.integers(0, height - 8), rng.integers(0, width - 8)
-                mask[y:y + rng.integers(6, height), x:x + rng.integers(6, width)] = label
+                mask[y : y + rng.integers(6, height), x : x + rng.integers(6, width)] = label
             image = np.clip(COLOURS[mask] + rng.normal(0, 25, (height, width, 3)), 0, 255).astype(np.uint8)
             mask[rng.random(height) < void] = 255
             mask[:10, :10] = 255

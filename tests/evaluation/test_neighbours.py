@@ -33,8 +33,14 @@ def by_hand(queries: torch.Tensor, keys: torch.Tensor, k: int) -> list[list[int]
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), size=st.integers(1, 60), d=st.integers(1, 9), values=st.integers(1, 3),
-       k=st.integers(1, 60), search=st.sampled_from(sorted(SEARCHES)))
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(1, 60),
+    d=st.integers(1, 9),
+    values=st.integers(1, 3),
+    k=st.integers(1, 60),
+    search=st.sampled_from(sorted(SEARCHES)),
+)
 def test_any_search_finds_what_fractions_find(seed, size, d, values, k, search):
     """Few distinct values make many keys equal, and many different keys equally similar."""
     generator = torch.Generator().manual_seed(seed)
@@ -93,13 +99,16 @@ def test_rounding_bound_holds():
         assert error <= rounding_bound(d)
 
 
-@pytest.mark.parametrize("queries, keys, k, words", [
-    (torch.ones(1, 1), torch.ones(2, 1), 3, "k = 3 neighbours of 2 keys"),
-    (torch.ones(1, 1), torch.ones(2, 1), 0, "k = 0"),
-    (torch.ones(1, 2), torch.ones(2, 1), 1, "not rows of one width"),
-    (torch.ones(1, 4), unit(torch.ones(2, 4)), 1, "queries are not L2-normalised"),
-    (unit(torch.ones(1, 4)), torch.full((2, 4), torch.nan), 1, "keys are not L2-normalised"),
-])
+@pytest.mark.parametrize(
+    "queries, keys, k, words",
+    [
+        (torch.ones(1, 1), torch.ones(2, 1), 3, "k = 3 neighbours of 2 keys"),
+        (torch.ones(1, 1), torch.ones(2, 1), 0, "k = 0"),
+        (torch.ones(1, 2), torch.ones(2, 1), 1, "not rows of one width"),
+        (torch.ones(1, 4), unit(torch.ones(2, 4)), 1, "queries are not L2-normalised"),
+        (unit(torch.ones(1, 4)), torch.full((2, 4), torch.nan), 1, "keys are not L2-normalised"),
+    ],
+)
 def test_refusals(queries, keys, k, words):
     with pytest.raises(ValueError, match=words):
         nearest(queries, keys, k)

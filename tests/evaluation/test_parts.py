@@ -20,8 +20,14 @@ from cribo.evaluation.vote import vote, winners
 
 # ------------------------------------------------------------------------------------------------------- patch labels
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), h=st.integers(1, 3), w=st.integers(1, 4), patch=st.integers(1, 5),
-       classes=st.integers(1, 5), void=st.floats(0, 1))
+@given(
+    seed=st.integers(0, 10**6),
+    h=st.integers(1, 3),
+    w=st.integers(1, 4),
+    patch=st.integers(1, 5),
+    classes=st.integers(1, 5),
+    void=st.floats(0, 1),
+)
 def test_majority_vote(seed, h, w, patch, classes, void):
     rng = np.random.default_rng(seed)
     mask = rng.integers(0, classes, (h * patch, w * patch)).astype(np.uint8)
@@ -57,8 +63,10 @@ def test_vote(temperature):
     for q in range(30):
         best = float(similarities[q].max())
         weights = [1.0 if temperature is None else math.exp((s - best) / temperature) for s in similarities[q].tolist()]
-        expected = [sum(w for w, c in zip(weights, labels[q].tolist(), strict=True) if c == label) / sum(weights)
-                    for label in range(5)]
+        expected = [
+            sum(w for w, c in zip(weights, labels[q].tolist(), strict=True) if c == label) / sum(weights)
+            for label in range(5)
+        ]
         assert shares[q].tolist() == pytest.approx(expected, abs=1e-12)
 
 
@@ -73,7 +81,7 @@ def test_iou_equals_mmseg(seed):
     rng = np.random.default_rng(seed)
     truth, prediction = rng.integers(0, 4, (2, 40, 50))
     truth[rng.random(truth.shape) < 0.2] = 255
-    prediction[rng.random(truth.shape) < 0.05] = 5   # predicted, and nowhere in the ground truth; class 4 is in neither
+    prediction[rng.random(truth.shape) < 0.05] = 5  # predicted, and nowhere in the ground truth; class 4 is in neither
     ours = iou(confusion(truth, prediction, 6, 255))
     areas = IoUMetric.intersect_and_union(torch.from_numpy(prediction), torch.from_numpy(truth), 6, 255)
     theirs = (areas[0] / areas[1]).numpy()
@@ -128,8 +136,9 @@ def test_pixels(size):
             u = min(max((x + 0.5) * 5 / size[1] - 0.5, 0), 4)
             top, left = int(v), int(u)
             bottom, right, a, b = min(top + 1, 2), min(left + 1, 4), v - top, u - left
-            blend = ((1 - a) * ((1 - b) * shares[top, left] + b * shares[top, right])
-                     + a * ((1 - b) * shares[bottom, left] + b * shares[bottom, right]))
+            blend = (1 - a) * ((1 - b) * shares[top, left] + b * shares[top, right]) + a * (
+                (1 - b) * shares[bottom, left] + b * shares[bottom, right]
+            )
             assert blend[int(found[y, x])] == pytest.approx(float(blend.max()), abs=1e-6)
 
 

@@ -31,13 +31,13 @@ def restated_patches(encoder, record):
     h, w = record.height // 8, record.width // 8
     image = Image.open(record.image).resize((w * 8, h * 8), Image.Resampling.BICUBIC)
     mask = np.asarray(Image.open(record.mask).resize((w * 8, h * 8), Image.Resampling.NEAREST))
-    x = (torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 - torch.tensor(encoder.mean).view(3, 1, 1))
+    x = torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 - torch.tensor(encoder.mean).view(3, 1, 1)
     with torch.no_grad():
         tokens = encoder.vit.forward_features((x / torch.tensor(encoder.std).view(3, 1, 1)).unsqueeze(0))[0, 1:]
     patches = []
     for n in range(h * w):
         y, x0 = divmod(n, w)
-        values = [v for v in mask[y * 8:y * 8 + 8, x0 * 8:x0 * 8 + 8].ravel().tolist() if v != 255]
+        values = [v for v in mask[y * 8 : y * 8 + 8, x0 * 8 : x0 * 8 + 8].ravel().tolist() if v != 255]
         label = min(set(values), key=lambda v: (-values.count(v), v)) if values else 255
         feature = tokens[n].double().numpy()
         patches.append((feature / np.linalg.norm(feature), label))
@@ -152,13 +152,16 @@ def changed(data, split, **values):
     return replace(data, splits={**data.splits, split: (replace(records[0], **values), *records[1:])})
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda d: changed(d, "val", mask=None), "has no mask"),
-    (lambda d: changed(d, "train", width=5), "less than one patch"),
-    (lambda d: changed(d, "train", width=48), "index says 48 × 32"),
-    (lambda d: replace(d, classes=("ground", "red")), "holds [23], which is neither one of 2 classes"),
-    (lambda d: replace(d, splits={"train": d.splits["train"], "val": ()}), "6 train and 0 val"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda d: changed(d, "val", mask=None), "has no mask"),
+        (lambda d: changed(d, "train", width=5), "less than one patch"),
+        (lambda d: changed(d, "train", width=48), "index says 48 × 32"),
+        (lambda d: replace(d, classes=("ground", "red")), "holds [23], which is neither one of 2 classes"),
+        (lambda d: replace(d, splits={"train": d.splits["train"], "val": ()}), "6 train and 0 val"),
+    ],
+)
 def test_refusals(encoder, data, change, words):
     with pytest.raises(EvaluationError, match=words):
         evaluate(encoder, change(data), Settings(5, None, (1,), 1, 0))
@@ -175,8 +178,11 @@ def test_void_everywhere(encoder, write_set, tmp_path):
         evaluate(encoder, data, Settings(5, None, (1,), 1, 0))
     good = write_set(tmp_path / "good", {"train": [(32, 32)], "val": [(32, 32)]}, void=0)
     with pytest.raises(EvaluationError, match=r"the val split: .* void everywhere"):
-        evaluate(encoder, replace(data, splits={"train": good.splits["train"], "val": data.splits["val"]}),
-                 Settings(5, None, (1,), 1, 0))
+        evaluate(
+            encoder,
+            replace(data, splits={"train": good.splits["train"], "val": data.splits["val"]}),
+            Settings(5, None, (1,), 1, 0),
+        )
 
 
 def test_progress_is_printed(encoder, data, capsys):

@@ -18,8 +18,19 @@ from cribo.method.clustering import (
 
 
 def how(**changes) -> ClusteringSettings:
-    return ClusteringSettings(**{"K": 6, "lambda_pos": 2.0, "sharpness": 20.0, "outer_iterations": 5, "sinkhorn_iterations": 5,
-                                 "marginals": "histogram", "exclude_self": True, "normalise_images": 2, **changes})
+    return ClusteringSettings(
+        **{
+            "K": 6,
+            "lambda_pos": 2.0,
+            "sharpness": 20.0,
+            "outer_iterations": 5,
+            "sinkhorn_iterations": 5,
+            "marginals": "histogram",
+            "exclude_self": True,
+            "normalise_images": 2,
+            **changes,
+        }
+    )
 
 
 def batch(images=2, grid=5, width=16, seed=0, K=6):
@@ -94,7 +105,9 @@ def test_labels_equal_the_dense_restatement(K, lambda_pos, exclude_self, margina
 def test_every_image_of_a_group_shares_one_normalisation_and_no_other():
     tokens, positions, seeds = batch(images=4)
     grouped = joint_space_clustering(tokens, positions, seeds, how(normalise_images=2))
-    apart = torch.cat([joint_space_clustering(tokens[i : i + 2], positions[i : i + 2], seeds[i : i + 2], how()) for i in (0, 2)])
+    apart = torch.cat(
+        [joint_space_clustering(tokens[i : i + 2], positions[i : i + 2], seeds[i : i + 2], how()) for i in (0, 2)]
+    )
     assert torch.equal(grouped, apart)
 
 
@@ -102,29 +115,38 @@ def test_permuting_images_permutes_labels_when_each_is_normalised_alone():
     tokens, positions, seeds = batch(images=4)
     order = torch.tensor([2, 0, 3, 1])
     s = how(normalise_images=1)
-    assert torch.equal(joint_space_clustering(tokens, positions, seeds, s)[order],
-                       joint_space_clustering(tokens[order], positions[order], seeds[order], s))
+    assert torch.equal(
+        joint_space_clustering(tokens, positions, seeds, s)[order],
+        joint_space_clustering(tokens[order], positions[order], seeds[order], s),
+    )
 
 
 def test_without_positional_weight_positions_do_not_matter():
     tokens, positions, seeds = batch()
     s = how(lambda_pos=0.0)
-    assert torch.equal(joint_space_clustering(tokens, positions, seeds, s),
-                       joint_space_clustering(tokens, torch.rand_like(positions), seeds, s))
+    assert torch.equal(
+        joint_space_clustering(tokens, positions, seeds, s),
+        joint_space_clustering(tokens, torch.rand_like(positions), seeds, s),
+    )
     other = how(lambda_pos=0.0, exclude_self=False)
-    assert torch.equal(joint_space_clustering(tokens, positions, seeds, s), joint_space_clustering(tokens, positions, seeds, other))
+    assert torch.equal(
+        joint_space_clustering(tokens, positions, seeds, s), joint_space_clustering(tokens, positions, seeds, other)
+    )
 
 
 def test_a_common_scale_of_positions_does_not_matter():
     tokens, positions, seeds = batch()
-    assert torch.equal(joint_space_clustering(tokens, positions, seeds, how()),
-                       joint_space_clustering(tokens, positions * 4, seeds, how()))
+    assert torch.equal(
+        joint_space_clustering(tokens, positions, seeds, how()), joint_space_clustering(tokens, positions * 4, seeds, how())
+    )
 
 
 def test_following_the_histogram_kills_clusters_and_uniform_marginals_never_do():
     tokens, positions, seeds = batch(images=4, grid=14, width=64, K=64)
-    alive = {m: [row.unique().numel() for row in joint_space_clustering(tokens, positions, seeds, how(K=64, marginals=m))]
-             for m in ("histogram", "uniform")}
+    alive = {
+        m: [row.unique().numel() for row in joint_space_clustering(tokens, positions, seeds, how(K=64, marginals=m))]
+        for m in ("histogram", "uniform")
+    }
     assert min(alive["uniform"]) == 64
     assert max(alive["histogram"]) < 64
 

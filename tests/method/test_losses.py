@@ -19,10 +19,12 @@ def problem(n, h, L, T, seed, dtype=torch.float32):
 def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t):
     """Log-softmax over all logits at once."""
     logp = F.log_softmax(x @ prototypes.T / tau_s, dim=-1)
-    return torch.stack([
-        -(w * (F.softmax((t @ teacher_prototypes.T - centre) / tau_t, dim=-1) * logp).sum(-1)).sum()
-        for t, w in zip(targets, weights, strict=True)
-    ])
+    return torch.stack(
+        [
+            -(w * (F.softmax((t @ teacher_prototypes.T - centre) / tau_t, dim=-1) * logp).sum(-1)).sum()
+            for t, w in zip(targets, weights, strict=True)
+        ]
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -42,7 +44,7 @@ def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
     x, w, t, wt, c, weights = problem(4, 3, 7, 1, 0)
     weights[:, 2] = 0
     total, *_ = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04)
-    grad, = torch.autograd.grad(total, x)
+    (grad,) = torch.autograd.grad(total, x)
     assert grad[2].abs().sum() == 0 and grad[1].abs().sum() > 0
 
 

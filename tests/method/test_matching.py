@@ -18,8 +18,12 @@ def slow_accept(objects, valid, partners, found, pool):
                 if not (valid[b, k] and found[view, b, k]):
                     continue
                 group = range(b // pool * pool, b // pool * pool + pool)
-                scores = {(i, j): torch.cosine_similarity(partners[view, b, k], objects[1 - view, i, j], dim=0).item()
-                          for i in group for j in range(K) if valid[i, j]}
+                scores = {
+                    (i, j): torch.cosine_similarity(partners[view, b, k], objects[1 - view, i, j], dim=0).item()
+                    for i in group
+                    for j in range(K)
+                    if valid[i, j]
+                }
                 out[view, b, k] = max(scores, key=scores.get) == (b, k)
     return out
 
@@ -31,7 +35,9 @@ def test_acceptance_equals_the_search_object_by_object(pool, seed):
     objects, partners = torch.randn(2, 4, 3, 6, generator=g), torch.randn(2, 4, 3, 6, generator=g)
     partners = torch.nn.functional.normalize(partners + 2 * objects.flip(0), dim=-1)
     valid, found = torch.rand(4, 3, generator=g) < 0.7, torch.rand(2, 4, 3, generator=g) < 0.8
-    assert torch.equal(accept(objects, valid, partners, found, "cycle", pool), slow_accept(objects, valid, partners, found, pool))
+    assert torch.equal(
+        accept(objects, valid, partners, found, "cycle", pool), slow_accept(objects, valid, partners, found, pool)
+    )
 
 
 def test_objects_that_are_their_own_neighbours_are_all_accepted():

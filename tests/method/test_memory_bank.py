@@ -68,11 +68,17 @@ def test_neighbours_come_from_the_bank_of_their_own_view_and_partners_from_the_o
         for b in range(2):
             for k in range(3):
                 q = queries[view, b, k]
-                scores = {(i, j): torch.cosine_similarity(q, objects[view, i, j], dim=0).item()
-                          for i in range(8) for j in range(3) if valid[i, j]}
+                scores = {
+                    (i, j): torch.cosine_similarity(q, objects[view, i, j], dim=0).item()
+                    for i in range(8)
+                    for j in range(3)
+                    if valid[i, j]
+                }
                 i, j = max(scores, key=scores.get)
                 torch.testing.assert_close(found.objects[view, b, k], objects[view, i, j])
-                torch.testing.assert_close(found.partners[view, b, k], objects[1 - view, i, j] / objects[1 - view, i, j].norm())
+                torch.testing.assert_close(
+                    found.partners[view, b, k], objects[1 - view, i, j] / objects[1 - view, i, j].norm()
+                )
                 assert found.slots[view, b, k] == i and found.found[view, b, k]
 
 

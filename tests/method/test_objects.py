@@ -16,8 +16,14 @@ def test_an_object_is_the_mean_of_its_clusters_tokens_in_one_view(images, patche
     objects, both = pool_objects(tokens, labels, K), seen_in_both(labels, K)
     for b in range(images):
         for k in range(K):
-            members = [[t for t, label in zip(tokens[b, v * patches : (v + 1) * patches], labels[b, v * patches :], strict=False)
-                        if label == k] for v in range(2)]
+            members = [
+                [
+                    t
+                    for t, label in zip(tokens[b, v * patches : (v + 1) * patches], labels[b, v * patches :], strict=False)
+                    if label == k
+                ]
+                for v in range(2)
+            ]
             assert both[b, k] == all(members)
             for view in range(2):
                 mean = torch.stack(members[view]).mean(0) if members[view] else torch.zeros(4, dtype=torch.double)

@@ -28,10 +28,21 @@ class Alone:
 def setting(losses=("global", "cross_view", "cross_image"), **changes):
     clustering = ClusteringSettings(K, 1.0, 20.0, 3, 3, "uniform", True, 2)
     objects = bool({"cross_view", "cross_image"} & set(losses))
-    how = StepSettings(**{"losses": frozenset(losses), "clustering": clustering if objects else None, "criterion": "cycle",
-                          "pool_images": 2, "student_temperature": 0.1, "centre_momentum": 0.9, **changes})
+    how = StepSettings(
+        **{
+            "losses": frozenset(losses),
+            "clustering": clustering if objects else None,
+            "criterion": "cycle",
+            "pool_images": 2,
+            "student_temperature": 0.1,
+            "centre_momentum": 0.9,
+            **changes,
+        }
+    )
     torch.manual_seed(0)
-    networks = [Network(tiny_vit(GRID), Head(16, 8, 6, 11, True, images="global" in losses, objects=objects)) for _ in range(2)]
+    networks = [
+        Network(tiny_vit(GRID), Head(16, 8, 6, 11, True, images="global" in losses, objects=objects)) for _ in range(2)
+    ]
     bank = MemoryBank.empty(8, K, 16) if "cross_image" in losses else None
     return *networks, Centres(torch.randn(11), torch.randn(11)), bank, how
 
@@ -72,25 +83,40 @@ def test_the_three_losses_are_those_of_the_paper_written_out():
         def obj(tok, view, b, k):
             return tok[view, b][label[view][b] == k].mean(0)
 
-        images_loss = sum(entropy(teacher.head(cls_t[v, b]), wi_t, centres.images, student.head(cls_s[1 - v, b]), wi_s)
-                          for v in range(2) for b in range(B)) / (2 * B)
+        images_loss = sum(
+            entropy(teacher.head(cls_t[v, b]), wi_t, centres.images, student.head(cls_s[1 - v, b]), wi_s)
+            for v in range(2)
+            for b in range(B)
+        ) / (2 * B)
         valid = [(b, k) for b in range(B) for k in range(K) if all((label[v][b] == k).any() for v in range(2))]
-        view_loss = sum(entropy(teacher.head(obj(tok_t, v, b, k)), wo_t, centres.objects, student.head(obj(tok_s, 1 - v, b, k)), wo_s)
-                        for v in range(2) for b, k in valid) / (2 * len(valid))
+        view_loss = sum(
+            entropy(teacher.head(obj(tok_t, v, b, k)), wo_t, centres.objects, student.head(obj(tok_s, 1 - v, b, k)), wo_s)
+            for v in range(2)
+            for b, k in valid
+        ) / (2 * len(valid))
         image_loss = 0
         for v in range(2):
             found = []
             for b, k in valid:
+
                 def score(i, j, v=v, b=b, k=k):
                     return torch.cosine_similarity(obj(tok_t, v, b, k), before[0][v, i, j], dim=0)
+
                 entries = [(i, j) for i in range(B) for j in range(K) if before[1][i, j]]
                 i, j = max(entries, key=lambda e: score(*e))
                 partner = before[0][1 - v, i, j]
                 pool = [(x, y) for x, y in valid if x // 2 == b // 2]
                 home = max(pool, key=lambda e: torch.cosine_similarity(partner, obj(tok_t, 1 - v, *e), dim=0))
                 if home == (b, k):
-                    found.append(entropy(teacher.head(before[0][v, i, j]), wo_t, centres.objects,
-                                         student.head(obj(tok_s, 1 - v, b, k)), wo_s))
+                    found.append(
+                        entropy(
+                            teacher.head(before[0][v, i, j]),
+                            wo_t,
+                            centres.objects,
+                            student.head(obj(tok_s, 1 - v, b, k)),
+                            wo_s,
+                        )
+                    )
             assert len(found) == teaching.accepted[v].sum()
             image_loss += sum(found) / max(1, len(found)) / 2
     assert 0 < teaching.accepted.sum() < 2 * len(valid)
@@ -107,11 +133,16 @@ def test_with_equal_networks_and_zero_centre_the_global_loss_is_dinos_for_two_cr
     with torch.no_grad():
         logits = teacher.head(tokens(teacher.backbone, images)[0]) @ teacher.head.image_prototypes().T
         one, two = logits.chunk(2)
-        dino = sum(-(F.softmax(a / 0.05, -1) * F.log_softmax(b / 0.1, -1)).sum(-1).mean() for a, b in ((one, two), (two, one))) / 2
+        dino = (
+            sum(-(F.softmax(a / 0.05, -1) * F.log_softmax(b / 0.1, -1)).sum(-1).mean() for a, b in ((one, two), (two, one)))
+            / 2
+        )
     torch.testing.assert_close(losses.total.detach(), dino)
 
 
-@pytest.mark.parametrize("losses", [["global"], ["cross_view"], ["cross_image"], ["global", "cross_view"], ["cross_view", "cross_image"]])
+@pytest.mark.parametrize(
+    "losses", [["global"], ["cross_view"], ["cross_image"], ["global", "cross_view"], ["cross_view", "cross_image"]]
+)
 def test_each_loss_can_stand_alone_and_every_student_weight_gets_a_gradient(losses):
     teacher, student, centres, bank, how = setting(losses)
     run(teacher, student, centres, bank, how, seed=1)

@@ -24,8 +24,14 @@ def exported(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     save_file(vit.state_dict(), folder / "model.safetensors")
-    config = {"architecture": "vit_tiny_patch16_224", "num_classes": 0, "num_features": 24, "global_pool": "token",
-              "model_args": ARGS, "pretrained_cfg": {"input_size": [3, 32, 32], "mean": MEAN, "std": STD}}
+    config = {
+        "architecture": "vit_tiny_patch16_224",
+        "num_classes": 0,
+        "num_features": 24,
+        "global_pool": "token",
+        "model_args": ARGS,
+        "pretrained_cfg": {"input_size": [3, 32, 32], "mean": MEAN, "std": STD},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return folder, vit
 
@@ -69,12 +75,15 @@ def test_bf16_is_close_and_returns_fp32(exported):
     assert torch.nn.functional.cosine_similarity(full, half, dim=-1).min() > 0.99
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda w: w.pop("blocks.1.mlp.fc1.bias"), r"lacks blocks\.1\.mlp\.fc1\.bias$"),
-    (lambda w: w.update(extra=torch.zeros(1)), "has the surplus extra$"),
-    (lambda w: w.update({"norm.weight": torch.zeros(7)}), r"misshapes norm\.weight \(\[7\] for \[24\]\)$"),
-    (lambda w: w.clear(), "lacks blocks.0.attn.proj.bias, .* and [0-9]+ more$"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda w: w.pop("blocks.1.mlp.fc1.bias"), r"lacks blocks\.1\.mlp\.fc1\.bias$"),
+        (lambda w: w.update(extra=torch.zeros(1)), "has the surplus extra$"),
+        (lambda w: w.update({"norm.weight": torch.zeros(7)}), r"misshapes norm\.weight \(\[7\] for \[24\]\)$"),
+        (lambda w: w.clear(), "lacks blocks.0.attn.proj.bias, .* and [0-9]+ more$"),
+    ],
+)
 def test_keys_that_do_not_fit(exported, change, words):
     path = exported[0] / "model.safetensors"
     weights = load_file(path)
@@ -84,14 +93,17 @@ def test_keys_that_do_not_fit(exported, change, words):
         load_encoder(exported[0])
 
 
-@pytest.mark.parametrize("file, content, words", [
-    ("config.json", None, "config.json is missing"),
-    ("config.json", "{", "is no JSON"),
-    ("config.json", "[]", "does not give architecture"),
-    ("config.json", '{"architecture": "no_net", "pretrained_cfg": {"mean": [0], "std": [1]}}', "cannot build no_net"),
-    ("model.safetensors", None, "model.safetensors is missing"),
-    ("model.safetensors", "junk", "is no safetensors file"),
-])
+@pytest.mark.parametrize(
+    "file, content, words",
+    [
+        ("config.json", None, "config.json is missing"),
+        ("config.json", "{", "is no JSON"),
+        ("config.json", "[]", "does not give architecture"),
+        ("config.json", '{"architecture": "no_net", "pretrained_cfg": {"mean": [0], "std": [1]}}', "cannot build no_net"),
+        ("model.safetensors", None, "model.safetensors is missing"),
+        ("model.safetensors", "junk", "is no safetensors file"),
+    ],
+)
 def test_broken_folders(exported, file, content, words):
     path = exported[0] / file
     path.unlink()

@@ -35,8 +35,11 @@ def test_an_export_that_differs_is_refused(tmp_path):
 
 def test_the_teacher_and_not_the_student_is_exported(tmp_path):
     teacher, student = seeded_backbone("vit_demo_8", 32, seed=1), seeded_backbone("vit_demo_8", 32, seed=2)
-    tensors = {f"{role}.backbone.{k}": v for role, net in (("teacher", teacher), ("student", student))
-               for k, v in net.state_dict().items()}
+    tensors = {
+        f"{role}.backbone.{k}": v
+        for role, net in (("teacher", teacher), ("student", student))
+        for k, v in net.state_dict().items()
+    }
     described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
     save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
     vit, name, size = teacher_backbone(tmp_path / "c.safetensors")
@@ -45,7 +48,9 @@ def test_the_teacher_and_not_the_student_is_exported(tmp_path):
 
 
 def test_a_missing_tensor_is_an_error_that_names_it(tmp_path):
-    tensors = {f"teacher.backbone.{k}": v for k, v in seeded_backbone("vit_demo_8", 32, 1).state_dict().items() if k != "norm.bias"}
+    tensors = {
+        f"teacher.backbone.{k}": v for k, v in seeded_backbone("vit_demo_8", 32, 1).state_dict().items() if k != "norm.bias"
+    }
     described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
     save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
     with pytest.raises(RuntimeError, match=r"norm\.bias"):

@@ -25,21 +25,33 @@ def model(row, losses, backbone="vit_small_16", dataset="coco", epochs=300):
 
 
 PLAN = {
-    "title": "A test", "reference": "random",
-    "models": {"random": {"row": "random", "backbone": "vit_small_16", "dataset": None, "epochs": 0, "losses": []},
-               "cv": model("L_cv", ALL[:2]), "a": model("CrIBo", ALL), "b": model("CrIBo", ALL),
-               "short": model("CrIBo, 30 epochs", ALL, epochs=30)},
+    "title": "A test",
+    "reference": "random",
+    "models": {
+        "random": {"row": "random", "backbone": "vit_small_16", "dataset": None, "epochs": 0, "losses": []},
+        "cv": model("L_cv", ALL[:2]),
+        "a": model("CrIBo", ALL),
+        "b": model("CrIBo", ALL),
+        "short": model("CrIBo, 30 epochs", ALL, epochs=30),
+    },
     "dense_nn": {"datasets": ["voc2012", "scenes"], "subsample": [1, 8]},
 }
 
 
 def write(folder, name, dataset, patch, pixel):
     folder.mkdir(exist_ok=True)
-    tree = {"model": name, "dataset": dataset,
-            "patch": {"1/1": {"mean": patch, "std": None, "runs": [patch]},
-                      "1/8": {"mean": patch / 2, "std": 0.5, "runs": [patch / 2] * 5}},
-            "pixel": {"1/1": {"mean": pixel, "std": None, "runs": [pixel]},
-                      "1/8": {"mean": pixel / 2, "std": 0.25, "runs": [pixel / 2] * 5}}}
+    tree = {
+        "model": name,
+        "dataset": dataset,
+        "patch": {
+            "1/1": {"mean": patch, "std": None, "runs": [patch]},
+            "1/8": {"mean": patch / 2, "std": 0.5, "runs": [patch / 2] * 5},
+        },
+        "pixel": {
+            "1/1": {"mean": pixel, "std": None, "runs": [pixel]},
+            "1/8": {"mean": pixel / 2, "std": 0.25, "runs": [pixel / 2] * 5},
+        },
+    }
     (folder / f"{name}-{dataset}.json").write_text(json.dumps(tree))
 
 
@@ -64,12 +76,23 @@ def test_rows_columns_and_comparison(folder):
     table = table_of(folder)
     assert [row.label for row in table.rows] == ["random", "L_cv", "CrIBo", "CrIBo, 30 epochs"]
     assert [column.title for column in table.columns] == [
-        "voc2012 1/8 paper", "voc2012 1/8 ours", "voc2012 1/8 Δ", "voc2012 1/1 paper", "voc2012 1/1 ours", "voc2012 1/1 Δ",
-        "voc2012 1/1 pixels", "voc2012 1/1 ×", "scenes 1/8", "scenes 1/1", "scenes 1/1 pixels", "scenes 1/1 ×"]
-    assert cell(table, "L_cv", "voc2012 1/1 paper") == Number(47.1)      # Table 5
-    assert cell(table, "L_cv", "voc2012 1/8 paper") == NONE              # which has no other share
+        "voc2012 1/8 paper",
+        "voc2012 1/8 ours",
+        "voc2012 1/8 Δ",
+        "voc2012 1/1 paper",
+        "voc2012 1/1 ours",
+        "voc2012 1/1 Δ",
+        "voc2012 1/1 pixels",
+        "voc2012 1/1 ×",
+        "scenes 1/8",
+        "scenes 1/1",
+        "scenes 1/1 pixels",
+        "scenes 1/1 ×",
+    ]
+    assert cell(table, "L_cv", "voc2012 1/1 paper") == Number(47.1)  # Table 5
+    assert cell(table, "L_cv", "voc2012 1/8 paper") == NONE  # which has no other share
     assert cell(table, "L_cv", "voc2012 1/8 Δ") == NONE
-    assert cell(table, "CrIBo", "voc2012 1/8 paper") == Number(52.8)     # Table 1
+    assert cell(table, "CrIBo", "voc2012 1/8 paper") == Number(52.8)  # Table 1
     assert cell(table, "CrIBo", "voc2012 1/1 ours") == Number(40.0, pytest.approx(72**0.5), 2)
     assert cell(table, "CrIBo", "voc2012 1/1 Δ").value == pytest.approx(40 - 58.1)
     assert cell(table, "CrIBo", "voc2012 1/1 ×") == Number(4.0)
@@ -98,14 +121,21 @@ def test_a_row_of_two_models_with_one_result(folder):
 
 def test_nothing_run(tmp_path):
     table = table_of(tmp_path)
-    assert all(c in (NOT_RUN, NONE) or table.columns[i].kind == "printed"
-               for row in table.rows for i, c in enumerate(row.cells))
+    assert all(
+        c in (NOT_RUN, NONE) or table.columns[i].kind == "printed" for row in table.rows for i, c in enumerate(row.cells)
+    )
     assert "not run" in render_markdown(table)
 
 
-CORRUPT = ["", "{", "[]", "{}", '{"model": "cv", "dataset": "scenes", "patch": {"8": {}}, "pixel": {}}',
-           '{"model": "cv", "dataset": "scenes", "patch": {"1/8": {"mean": "x", "std": 1, "runs": []}}, "pixel": {}}',
-           '{"model": "else", "dataset": "scenes", "patch": {}, "pixel": {}}']
+CORRUPT = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"model": "cv", "dataset": "scenes", "patch": {"8": {}}, "pixel": {}}',
+    '{"model": "cv", "dataset": "scenes", "patch": {"1/8": {"mean": "x", "std": 1, "runs": []}}, "pixel": {}}',
+    '{"model": "else", "dataset": "scenes", "patch": {}, "pixel": {}}',
+]
 
 
 @pytest.mark.parametrize("text", CORRUPT)
@@ -150,14 +180,16 @@ ODD = r"50 % of {a_b} & $c$ #1 ~ ^ \ <x> | Δ × ± –"
 
 def test_latex_escapes():
     escaped = escape(ODD)
-    assert escaped == (r"50 \% of \{a\_b\} \& \$c\$ \#1 \textasciitilde{} \textasciicircum{} \textbackslash{} "
-                       r"\textless{}x\textgreater{} | $\Delta$ $\times$ $\pm$ --")
+    assert escaped == (
+        r"50 \% of \{a\_b\} \& \$c\$ \#1 \textasciitilde{} \textasciicircum{} \textbackslash{} "
+        r"\textless{}x\textgreater{} | $\Delta$ $\times$ $\pm$ --"
+    )
 
 
 def test_latex_structure(folder):
     table = table_of(folder)
     text = render_latex(Table("odd", ODD, table.columns, (*table.rows, Row(ODD, table.rows[0].cells)), (ODD,)))
-    body = text[text.index(r"\toprule"):text.index(r"\bottomrule")]
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     for line in body.splitlines():
         if line.endswith(r"\\") and "multicolumn" not in line:
             assert len(re.findall(r"(?<!\\)&", line)) == len(table.columns)
@@ -183,21 +215,24 @@ def test_every_printed_value_is_there():
     assert len(cells) == 406 and {c.table for c in cells} == set(range(1, 13))
 
 
-@pytest.mark.parametrize("backbone, pretraining, epochs, losses, dataset, factor, value", [
-    ("vit_small_16", "coco", 300, ALL, "voc2012", 1, 58.1),
-    ("vit_small_16", "coco", 300, ALL[::-1], "ade20k", 128, 10.9),
-    ("vit_small_16", "imagenet", 800, ALL, "voc2012", 64, 59.3),
-    ("vit_base_16", "imagenet", 400, ALL, "ade20k", 1, 30.0),
-    ("vit_small_16", "coco", 300, ALL[:1], "voc2012", 1, 31.6),
-    ("vit_small_16", "coco", 300, ALL[:2], "ade20k", 1, 18.3),
-    ("vit_small_16", "coco", 300, ALL[:1], "voc2012", 8, None),
-    ("vit_small_16", "coco", 300, ALL[1:], "voc2012", 1, None),
-    ("vit_small_16", "coco", 300, ALL, "voc2012", 2, None),
-    ("vit_small_16", "coco", 200, ALL, "voc2012", 1, None),
-    ("vit_small_16", "scenes", 300, ALL, "voc2012", 1, None),
-    ("vit_small_16", "coco", 300, ALL, "scenes", 1, None),
-    ("vit_demo_8", "coco", 300, ALL, "voc2012", 1, None),
-    ("vit_small_16", None, 0, [], "voc2012", 1, None),
-])
+@pytest.mark.parametrize(
+    "backbone, pretraining, epochs, losses, dataset, factor, value",
+    [
+        ("vit_small_16", "coco", 300, ALL, "voc2012", 1, 58.1),
+        ("vit_small_16", "coco", 300, ALL[::-1], "ade20k", 128, 10.9),
+        ("vit_small_16", "imagenet", 800, ALL, "voc2012", 64, 59.3),
+        ("vit_base_16", "imagenet", 400, ALL, "ade20k", 1, 30.0),
+        ("vit_small_16", "coco", 300, ALL[:1], "voc2012", 1, 31.6),
+        ("vit_small_16", "coco", 300, ALL[:2], "ade20k", 1, 18.3),
+        ("vit_small_16", "coco", 300, ALL[:1], "voc2012", 8, None),
+        ("vit_small_16", "coco", 300, ALL[1:], "voc2012", 1, None),
+        ("vit_small_16", "coco", 300, ALL, "voc2012", 2, None),
+        ("vit_small_16", "coco", 200, ALL, "voc2012", 1, None),
+        ("vit_small_16", "scenes", 300, ALL, "voc2012", 1, None),
+        ("vit_small_16", "coco", 300, ALL, "scenes", 1, None),
+        ("vit_demo_8", "coco", 300, ALL, "voc2012", 1, None),
+        ("vit_small_16", None, 0, [], "voc2012", 1, None),
+    ],
+)
 def test_counterparts(backbone, pretraining, epochs, losses, dataset, factor, value):
     assert paper.dense_nn(backbone, pretraining, epochs, losses, dataset, factor) == value

@@ -37,8 +37,13 @@ def root(tmp_path_factory):
 
 
 def command(root, *arguments):
-    return subprocess.run([sys.executable, "-m", "stages.dense_nn", *arguments], cwd=root, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    return subprocess.run(
+        [sys.executable, "-m", "stages.dense_nn", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
 
 
 def test_writes_the_same_result_each_time(root):
@@ -57,11 +62,14 @@ def test_writes_the_same_result_each_time(root):
     assert 0 < trees[0]["value"] < 100
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["nobody", "scenes"], "results/encoders/nobody/config.json is missing"),
-    (["random", "voc"], "results/plan/dense_nn/voc.yaml is missing"),
-    (["random"], "usage: python -m stages.dense_nn MODEL DATASET"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nobody", "scenes"], "results/encoders/nobody/config.json is missing"),
+        (["random", "voc"], "results/plan/dense_nn/voc.yaml is missing"),
+        (["random"], "usage: python -m stages.dense_nn MODEL DATASET"),
+    ],
+)
 def test_mistakes_are_one_sentence(root, monkeypatch, arguments, words):
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["dense_nn", *arguments])

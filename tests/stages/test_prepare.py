@@ -23,8 +23,12 @@ def _plan(name: str, settings: dict) -> None:
 def test_command_makes_the_set_of_its_plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _plan("scenes", SETTINGS)
-    run = subprocess.run([sys.executable, "-m", "stages.prepare", "scenes"], capture_output=True, text=True,
-                         env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    run = subprocess.run(
+        [sys.executable, "-m", "stages.prepare", "scenes"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
     assert run.returncode == 0, run.stderr
     assert "prepare scenes: 5/5 images" in run.stderr
     assert len(open_set("scenes").splits["val"]) == 2

@@ -13,14 +13,22 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 PLAN = {
-    "title": "A test", "reference": "random",
-    "models": {name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
-               for name in ("random", "other")},
+    "title": "A test",
+    "reference": "random",
+    "models": {
+        name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
+        for name in ("random", "other")
+    },
     "dense_nn": {"datasets": ["scenes"], "subsample": [1, 8]},
 }
-RESULT = {"model": "random", "dataset": "scenes",
-          **{level: {"1/1": {"mean": 20.0, "std": None, "runs": [20.0]},
-                     "1/8": {"mean": 10.0, "std": 1.0, "runs": [9.0, 11.0]}} for level in ("patch", "pixel")}}
+RESULT = {
+    "model": "random",
+    "dataset": "scenes",
+    **{
+        level: {"1/1": {"mean": 20.0, "std": None, "runs": [20.0]}, "1/8": {"mean": 10.0, "std": 1.0, "runs": [9.0, 11.0]}}
+        for level in ("patch", "pixel")
+    },
+}
 
 
 @pytest.fixture
@@ -33,8 +41,13 @@ def root(tmp_path):
 
 
 def command(root):
-    return subprocess.run([sys.executable, "-m", "stages.tables"], cwd=root, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    return subprocess.run(
+        [sys.executable, "-m", "stages.tables"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
 
 
 def test_writes_and_prints_every_table_the_same_each_time(root):

@@ -44,8 +44,10 @@ def test_nothing_saved_means_nothing_loaded(tmp_path):
 
 
 def test_a_second_process_in_the_same_run_directory_is_refused_and_a_dead_one_does_not_block(tmp_path):
-    code = ("import sys, time; from pathlib import Path; from cribo.training.checkpoint import sole_owner\n"
-            f"with sole_owner(Path({str(tmp_path)!r})):\n    print('held', flush=True); time.sleep(60)")
+    code = (
+        "import sys, time; from pathlib import Path; from cribo.training.checkpoint import sole_owner\n"
+        f"with sole_owner(Path({str(tmp_path)!r})):\n    print('held', flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(checkpoint.RunInUse, match=f"process {holder.pid}"), checkpoint.sole_owner(tmp_path):

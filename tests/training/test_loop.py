@@ -47,8 +47,13 @@ with join_world("cpu") as world:
 
 def launch(tmp_path, name, settings, photos, compute, processes=1):
     """Start a training in a process of its own; its final state comes to tmp_path/NAME.pt."""
-    job = {"settings": settings, "records": list(photos.splits["train"]), "folder": str(tmp_path / name), "compute": compute,
-           "out": str(tmp_path / f"{name}.pt")}
+    job = {
+        "settings": settings,
+        "records": list(photos.splits["train"]),
+        "folder": str(tmp_path / name),
+        "compute": compute,
+        "out": str(tmp_path / f"{name}.pt"),
+    }
     (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / f"{name}.job").write_bytes(pickle.dumps(job))
     (tmp_path / "run.py").write_text(RUN)
@@ -115,10 +120,13 @@ def test_two_processes_compute_what_one_does(tmp_path, settings, photos, compute
     assert torch.equal(one["bank"]["image_ids"], two["bank"]["image_ids"])
     assert torch.equal(one["bank"]["valid"], two["bank"]["valid"])
     for key, value in flat({k: one[k] for k in ("student", "teacher", "centres")}).items():
-        # Sums in another order differ by rounding, 1e-7, which Adam's division turns into up to lr · 1e-1 where a gradient is
+        # Sums in another order differ by rounding, which Adam's division turns into up to lr · 1e-1 where a gradient is
         # itself of the size of the rounding.
         torch.testing.assert_close(flat(two)[key], value, rtol=1e-3, atol=2e-4, msg=key)
-    logs = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two")]
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
     for a, b in zip(*logs, strict=True):
         assert a == pytest.approx(b, rel=1e-3)
 
@@ -144,31 +152,65 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path, se
         assert all(w.isfinite().all() for w in weights.values())
 
 
-@pytest.mark.parametrize(("change", "processes", "images", "key"), [
-    ({"optimisation": {"batch_size": 64}}, 1, 26, "optimisation.batch_size"),
-    ({}, 3, 26, "optimisation.batch_size"),
-    ({"matching": {"pool_images": 8}}, 2, 26, "matching.pool_images"),
-    ({"clustering": {"normalise_images": 3}}, 1, 26, "clustering.normalise_images"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "processes", "images", "key"),
+    [
+        ({"optimisation": {"batch_size": 64}}, 1, 26, "optimisation.batch_size"),
+        ({}, 3, 26, "optimisation.batch_size"),
+        ({"matching": {"pool_images": 8}}, 2, 26, "matching.pool_images"),
+        ({"clustering": {"normalise_images": 3}}, 1, 26, "clustering.normalise_images"),
+    ],
+)
 def test_shapes_that_do_not_fit_are_refused_with_the_key_to_change(settings, change, processes, images, key):
     with pytest.raises(ValueError, match=key):
         check_shapes(merged(settings, change), images, processes)
 
 
-@pytest.mark.parametrize("change", [
-    {"seed": 1}, {"drop_path": 0.3}, {"losses": ["cross_view", "cross_image"]}, {"views": {"crop_area": [0.5, 1.0]}}, {"views": {"flip": 0.0}},
-    {"views": {"jitter": 0.0}}, {"views": {"brightness": 0.1}}, {"views": {"contrast": 0.1}}, {"views": {"saturation": 0.0}},
-    {"views": {"hue": 0.0}}, {"views": {"grayscale": 1.0}}, {"views": {"blur": [0.0, 0.0]}}, {"views": {"blur_radius": [1.0, 1.1]}},
-    {"views": {"solarise": [1.0, 1.0]}}, {"views": {"crop_aspect": [0.9, 1.1]}}, {"head": {"norm_last_layer": False}},
-    {"head": {"freeze_epochs": 0}}, {"clustering": {"K": 5}}, {"clustering": {"lambda_pos": 3.0}}, {"clustering": {"sharpness": 5.0}},
-    {"clustering": {"outer_iterations": 1}}, {"clustering": {"sinkhorn_iterations": 1}}, {"clustering": {"marginals": "uniform"}},
-    {"clustering": {"exclude_self": False}}, {"clustering": {"normalise_images": 1}}, {"memory_bank": {"images": 8}},
-    {"matching": {"criterion": "none"}}, {"matching": {"pool_images": 2}}, {"matching": {"first_epoch": 2}},
-    {"targets": {"student_temperature": 0.2}}, {"targets": {"teacher_temperature": [0.05, 0.06]}}, {"targets": {"warmup_epochs": 3}},
-    {"targets": {"centre_momentum": 0.5}}, {"optimisation": {"base_lr": 0.001}}, {"optimisation": {"min_lr": 0.001}},
-    {"optimisation": {"warmup_epochs": 2}}, {"optimisation": {"weight_decay": [0.1, 0.4]}}, {"optimisation": {"clip_norm": 0.01}},
-    {"optimisation": {"ema": 0.5}},
-], ids=lambda c: yaml.safe_dump(c, default_flow_style=True).strip())  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"drop_path": 0.3},
+        {"losses": ["cross_view", "cross_image"]},
+        {"views": {"crop_area": [0.5, 1.0]}},
+        {"views": {"flip": 0.0}},
+        {"views": {"jitter": 0.0}},
+        {"views": {"brightness": 0.1}},
+        {"views": {"contrast": 0.1}},
+        {"views": {"saturation": 0.0}},
+        {"views": {"hue": 0.0}},
+        {"views": {"grayscale": 1.0}},
+        {"views": {"blur": [0.0, 0.0]}},
+        {"views": {"blur_radius": [1.0, 1.1]}},
+        {"views": {"solarise": [1.0, 1.0]}},
+        {"views": {"crop_aspect": [0.9, 1.1]}},
+        {"head": {"norm_last_layer": False}},
+        {"head": {"freeze_epochs": 0}},
+        {"clustering": {"K": 5}},
+        {"clustering": {"lambda_pos": 3.0}},
+        {"clustering": {"sharpness": 5.0}},
+        {"clustering": {"outer_iterations": 1}},
+        {"clustering": {"sinkhorn_iterations": 1}},
+        {"clustering": {"marginals": "uniform"}},
+        {"clustering": {"exclude_self": False}},
+        {"clustering": {"normalise_images": 1}},
+        {"memory_bank": {"images": 8}},
+        {"matching": {"criterion": "none"}},
+        {"matching": {"pool_images": 2}},
+        {"matching": {"first_epoch": 2}},
+        {"targets": {"student_temperature": 0.2}},
+        {"targets": {"teacher_temperature": [0.05, 0.06]}},
+        {"targets": {"warmup_epochs": 3}},
+        {"targets": {"centre_momentum": 0.5}},
+        {"optimisation": {"base_lr": 0.001}},
+        {"optimisation": {"min_lr": 0.001}},
+        {"optimisation": {"warmup_epochs": 2}},
+        {"optimisation": {"weight_decay": [0.1, 0.4]}},
+        {"optimisation": {"clip_norm": 0.01}},
+        {"optimisation": {"ema": 0.5}},
+    ],
+    ids=lambda c: yaml.safe_dump(c, default_flow_style=True).strip(),
+)
 def test_every_parameter_changes_the_weights(change, tmp_path, settings, photos, compute, reference):
     state = train(merged(settings, change), list(photos.splits["train"]), _made(tmp_path / "run"), compute, ALONE)
     ours, theirs = flat(state.teacher.backbone.state_dict()), flat(reference["teacher"])

@@ -14,7 +14,7 @@ import pytest
 from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))   # `workflow` is a folder of the project, not of the installed package
+sys.path.insert(0, str(ROOT))  # `workflow` is a folder of the project, not of the installed package
 
 
 @dataclass
@@ -27,8 +27,15 @@ class Tree:
         """A program of this environment, in its own process group."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "CRIBO_", "DVC_"))}
-        return subprocess.Popen(command, cwd=self.root, text=True, start_new_session=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, env={**clean, "PATH": path, **env})
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            text=True,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**clean, "PATH": path, **env},
+        )
 
     def do(self, *command: str, code: int | None = 0, **env: str) -> str:
         """Run it to its end; returns what it said."""
@@ -82,7 +89,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project after one `dvc repro`."""
     root = tmp_path_factory.mktemp("toy") / "tree"
     shutil.copytree(Path(__file__).parent / "toy", root, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "pipeline.yaml").rename(root / "dvc.yaml")      # under this name DVC would find it in the project itself
+    (root / "pipeline.yaml").rename(root / "dvc.yaml")  # under this name DVC would find it in the project itself
     (root / "workflow").symlink_to(ROOT / "workflow")
     (root / ".gitignore").write_text("workflow\n.snakemake/\nran.log\ngo\nstate\n__pycache__/\n")
     tree = Tree(root)

@@ -61,7 +61,7 @@ def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_ar
     assert "is busy, it is being blocked by" in said and f"(PID {snakemake.pid}): snakemake -c2" in said
     said = tree.snakemake(code=1)
     assert f"dvc: `snakemake -c2` (process {snakemake.pid} on {os.uname().nodename}) is at work in this directory" in said
-    assert tree.planned() == {VOC, "tables"}                # looking does not disturb
+    assert tree.planned() == {VOC, "tables"}  # looking does not disturb
     assert VOC in tree.stale()
     tree.edit("code/work.py", '"half"', '"part"')
     tree.go()
@@ -124,7 +124,7 @@ def start_alone(tree, **env):
     """The rule's command without Snakemake around it, until the stage is at work."""
     wrapper = tree.start(sys.executable, "-m", "workflow.bridge", "run", VOC, TOY_WAIT=VOC, **env)
     tree.wait_for(VOC)
-    time.sleep(0.3)     # the toy installs its handler after it wrote ran.log
+    time.sleep(0.3)  # the toy installs its handler after it wrote ran.log
     return wrapper
 
 

@@ -4,7 +4,7 @@ import shutil
 
 from workflow.bridge.cutoff import LocalRules, spare
 
-DEPENDANTS = {   # of toy/pipeline.yaml, written by hand
+DEPENDANTS = {  # of toy/pipeline.yaml, written by hand
     "plan": {"prepare", "pretrain@large", "pretrain@small", "judge@large-knn", "judge@large-voc", "tables"},
     "prepare": {"pretrain@large", "pretrain@small", "judge@large-knn", "judge@large-voc", "tables"},
     "pretrain@large": {"judge@large-knn", "judge@large-voc", "tables"},
@@ -16,14 +16,14 @@ DEPENDANTS = {   # of toy/pipeline.yaml, written by hand
 
 
 def test_each_tool_finds_nothing_to_do_after_the_other(tree):
-    assert tree.planned() == set()                              # after `dvc repro`, without any state of Snakemake's
+    assert tree.planned() == set()  # after `dvc repro`, without any state of Snakemake's
     tree.edit("params.yaml", "iters: 10", "iters: 11")
     tree.edit("params.yaml", "k: 5", "k: 6")
     said = tree.snakemake("judge@large-voc")
     assert "dvc: judge@large-voc: changed: results/plan/judge/voc.yaml" in said
-    assert tree.ran() == ["judge@large-voc"]                    # the target and no more
+    assert tree.ran() == ["judge@large-voc"]  # the target and no more
     assert tree.stale() == {"judge@large-knn", "tables"}
-    tree.snakemake("judge", "tables")                           # a group of stages by its name, as in DVC
+    tree.snakemake("judge", "tables")  # a group of stages by its name, as in DVC
     assert tree.ran() == ["judge@large-knn", "tables"]
     assert tree.stale() == set() == tree.planned()
 

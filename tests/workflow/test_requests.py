@@ -18,8 +18,16 @@ THIN = Node("thin1", "cpu", cpus=64, mem_mb=32000, gpus=0, minutes=float("inf"))
 
 def test_several_nodes_reach_the_plugin_in_the_only_form_that_it_runs():
     asked = Request(threads=8, gpus_per_node=2, nodes=2, save_seconds=120, runtime=60).snakemake()
-    assert asked == {"runtime": 60, "slurm_extra": "--open-mode=append --signal=TERM@120", "gres": "gpu:2", "gpus": 4,
-                     "tasks_per_gpu": 0, "mpi": "srun", "nodes": 2, "tasks": 2}
+    assert asked == {
+        "runtime": 60,
+        "slurm_extra": "--open-mode=append --signal=TERM@120",
+        "gres": "gpu:2",
+        "gpus": 4,
+        "tasks_per_gpu": 0,
+        "mpi": "srun",
+        "nodes": 2,
+        "tasks": 2,
+    }
 
 
 def test_one_node_without_gpus_asks_for_nothing_that_it_does_not_need():
@@ -33,27 +41,35 @@ def test_one_stage_of_many_may_ask_for_more():
     assert requests.of("tables") == Request()
 
 
-@pytest.mark.parametrize(("asked", "sentence"), [
-    ({"gpus": 1}, "pretrain: gpus is unknown: did you mean"),
-    ({"nodes": 2}, "2 nodes without GPUs"),
-    ({"threads": 0}, "threads is 0: give a whole number from 1"),
-    ({"mem_mb": "8G"}, "mem_mb is '8G': give a whole number"),
-    ({"threads": True}, "threads is True: give a whole number"),
-    ({"head": "yes"}, "head is 'yes': give true or false"),
-    ({"runtime": 2, "save_seconds": 120}, "before it starts"),
-])
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"gpus": 1}, "pretrain: gpus is unknown: did you mean"),
+        ({"nodes": 2}, "2 nodes without GPUs"),
+        ({"threads": 0}, "threads is 0: give a whole number from 1"),
+        ({"mem_mb": "8G"}, "mem_mb is '8G': give a whole number"),
+        ({"threads": True}, "threads is True: give a whole number"),
+        ({"head": "yes"}, "head is 'yes': give true or false"),
+        ({"runtime": 2, "save_seconds": 120}, "before it starts"),
+    ],
+)
 def test_a_mistaken_request_is_one_sentence_that_names_the_stage(asked, sentence):
     with pytest.raises(BridgeError, match=sentence) as caught:
         Requests({"pretrain": asked})
     assert "workflow/resources.yaml" in str(caught.value) and "pretrain" in str(caught.value)
 
 
-@pytest.mark.parametrize("request_", [
-    Request(threads=32, gpus_per_node=1),                       # CPUs on one kind of node, GPUs on the other
-    Request(gpus_per_node=2, nodes=2),                          # one such node only
-    Request(mem_mb=65000), Request(gpus_per_node=1, runtime=1500), Request(partition="night"),
-    Request(partition="gpu", threads=17),
-])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(threads=32, gpus_per_node=1),  # CPUs on one kind of node, GPUs on the other
+        Request(gpus_per_node=2, nodes=2),  # one such node only
+        Request(mem_mb=65000),
+        Request(gpus_per_node=1, runtime=1500),
+        Request(partition="night"),
+        Request(partition="gpu", threads=17),
+    ],
+)
 def test_what_no_node_can_give_is_refused(request_):
     with pytest.raises(BridgeError, match="pretrain"):
         compare("pretrain", request_, [BIG, THIN])
@@ -64,8 +80,10 @@ def test_the_largest_that_a_node_can_give_is_accepted(request_):
     compare("pretrain", request_, [BIG, THIN])
 
 
-@pytest.mark.parametrize(("limit", "expected"), [
-    ("1-00:00:00", 1440), ("2:30:00", 150), ("30:00", 30), ("infinite", float("inf")), ("n/a", float("inf"))])
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("1-00:00:00", 1440), ("2:30:00", 150), ("30:00", 30), ("infinite", float("inf")), ("n/a", float("inf"))],
+)
 def test_time_limits_of_partitions_are_read_as_slurm_prints_them(limit, expected):
     assert minutes(limit) == expected
 
@@ -81,7 +99,7 @@ def test_the_cluster_is_read_from_sinfo(tmp_path, monkeypatch):
     preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 4}}), "slurm")
     with pytest.raises(BridgeError, match="at most 64 CPUs, 64000 MB, 4 GPUs"):
         preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 5}}), "slurm")
-    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 5}}), None)     # this machine
+    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 5}}), None)  # this machine
 
 
 def test_a_job_of_this_directory_in_the_queue_counts_as_computing(tmp_path, monkeypatch):
@@ -96,9 +114,10 @@ def test_a_job_of_this_directory_in_the_queue_counts_as_computing(tmp_path, monk
 def test_the_projects_own_requests_and_profiles_are_sound():
     requests = Requests.read()
     assert requests.heads == {"plan"}
-    default, slurm = (yaml.safe_load((ROOT / f"workflow/profiles/{p}/config.v9+.yaml").read_text())
-                      for p in ("default", "slurm"))
-    assert not {"executor", "jobs", "cores", "default-resources", "set-resources"} & default.keys()   # it would win
+    default, slurm = (
+        yaml.safe_load((ROOT / f"workflow/profiles/{p}/config.v9+.yaml").read_text()) for p in ("default", "slurm")
+    )
+    assert not {"executor", "jobs", "cores", "default-resources", "set-resources"} & default.keys()  # it would win
     assert default["rerun-triggers"] == ["mtime"] and slurm["executor"] == "slurm"
     assert (ROOT / "slurm").resolve() == ROOT / "workflow/profiles/slurm"
 

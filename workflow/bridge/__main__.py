@@ -14,6 +14,7 @@ def main(action: str, stage: str) -> int:
         return 0
     from workflow.bridge.record import record  # DVC takes half a second to import
     from workflow.bridge.run import run
+
     try:
         return {"run": run, "record": record}[action](stage) or 0
     except BridgeError as err:

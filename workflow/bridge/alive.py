@@ -13,15 +13,19 @@ import psutil
 
 from workflow.bridge.stamps import stamp, write
 
-RULE = "rule_run_"      # what the Slurm plugin writes before the stage in a job's comment
+RULE = "rule_run_"  # what the Slurm plugin writes before the stage in a job's comment
 
 
 @contextmanager
 def running(stage: str) -> Iterator[None]:
     """Say who computes the stage, for as long as it does."""
     me = psutil.Process()
-    write(stamp(stage, "running"), json.dumps({"pid": me.pid, "started": me.create_time(), "host": os.uname().nodename,
-                                               "job": os.environ.get("SLURM_JOB_ID")}))
+    write(
+        stamp(stage, "running"),
+        json.dumps(
+            {"pid": me.pid, "started": me.create_time(), "host": os.uname().nodename, "job": os.environ.get("SLURM_JOB_ID")}
+        ),
+    )
     try:
         yield
     finally:
@@ -33,11 +37,14 @@ def queued() -> dict[str, str]:
     if not shutil.which("squeue"):
         return {}
     asked = subprocess.run(["squeue", "--noheader", "--me", "--format=%A|%k|%Z"], capture_output=True, text=True)
-    if asked.returncode:    # no cluster behind the command: then none of its jobs is ours
+    if asked.returncode:  # no cluster behind the command: then none of its jobs is ours
         return {}
     jobs = (line.strip().split("|") for line in asked.stdout.splitlines() if line.count("|") == 2)
-    return {comment.removeprefix(RULE): job for job, comment, folder in jobs
-            if comment.startswith(RULE) and os.path.realpath(folder) == os.getcwd()}
+    return {
+        comment.removeprefix(RULE): job
+        for job, comment, folder in jobs
+        if comment.startswith(RULE) and os.path.realpath(folder) == os.getcwd()
+    }
 
 
 def computing(stage: str, jobs: dict[str, str]) -> str | None:
@@ -48,7 +55,7 @@ def computing(stage: str, jobs: dict[str, str]) -> str | None:
     if not marker.exists():
         return None
     who = json.loads(marker.read_text())
-    if who["job"] and shutil.which("squeue"):     # Slurm knows its jobs, and it did not name this one
+    if who["job"] and shutil.which("squeue"):  # Slurm knows its jobs, and it did not name this one
         return None
     if who["host"] != os.uname().nodename:
         return f"process {who['pid']} on {who['host']}: wait for it, or delete {marker} if it has ended"

@@ -9,9 +9,28 @@ from io import StringIO
 
 from snakemake.cli import parse_args
 
-LOOKS = ("dryrun", "dag", "rulegraph", "filegraph", "d3dag", "summary", "detailed_summary", "list_rules",
-         "list_target_rules", "list_input_changes", "list_params_changes", "list_changes", "report", "lint",
-         "unlock", "touch", "cleanup_metadata", "archive", "print_compilation", "containerize")
+LOOKS = (
+    "dryrun",
+    "dag",
+    "rulegraph",
+    "filegraph",
+    "d3dag",
+    "summary",
+    "detailed_summary",
+    "list_rules",
+    "list_target_rules",
+    "list_input_changes",
+    "list_params_changes",
+    "list_changes",
+    "report",
+    "lint",
+    "unlock",
+    "touch",
+    "cleanup_metadata",
+    "archive",
+    "print_compilation",
+    "containerize",
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +44,7 @@ class CommandLine:
 
 def command_line() -> CommandLine:
     """With the profiles taken into account, which only Snakemake's own parser does."""
-    with redirect_stderr(StringIO()):   # it has said which profiles it uses already
+    with redirect_stderr(StringIO()):  # it has said which profiles it uses already
         _, args = parse_args(sys.argv[1:])
     text = " ".join(["snakemake", *sys.argv[1:]])
     return CommandLine(text, any(getattr(args, look, None) for look in LOOKS), args.executor)
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 from workflow.bridge.errors import say
 from workflow.bridge.stamps import stamp, write
 
-RUN = "run_"    # prefix of the rules that do the work
+RUN = "run_"  # prefix of the rules that do the work
 
 
 class LocalRules(set):

@@ -12,8 +12,8 @@ import os
 
 from workflow.bridge.stages import Stage
 
-SMALL = 1 << 20     # bytes; larger files are compared by size and time
-FEW = 2000          # files in a folder; larger folders are data, compared by number, size and newest time
+SMALL = 1 << 20  # bytes; larger files are compared by size and time
+FEW = 2000  # files in a folder; larger folders are data, compared by number, size and newest time
 
 
 def inputs(stage: Stage) -> dict[str, str]:
@@ -35,8 +35,12 @@ def outputs(stage: Stage) -> dict[str, list[int] | None]:
 def differences(stage: Stage, receipt: dict) -> list[str]:
     """What changed since the receipt was written; empty when it still holds."""
     now = {"inputs": inputs(stage), "outputs": outputs(stage)}
-    return [name for part, values in now.items() for name in sorted(values.keys() | receipt.get(part, {}).keys())
-            if values.get(name) != receipt.get(part, {}).get(name)]
+    return [
+        name
+        for part, values in now.items()
+        for name in sorted(values.keys() | receipt.get(part, {}).keys())
+        if values.get(name) != receipt.get(part, {}).get(name)
+    ]
 
 
 def _files(stage: Stage, path: str) -> list[str]:

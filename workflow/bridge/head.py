@@ -20,8 +20,9 @@ def check(stages: dict[str, Stage], heads: set[str]) -> None:
     """A head stage can only wait for head stages, for it runs before all others."""
     for head in heads:
         for up in set(stages[head].up) - heads:
-            raise BridgeError(f"workflow/resources.yaml: {head} is marked `head` but waits for {up}, which is not: "
-                              f"mark both or neither")
+            raise BridgeError(
+                f"workflow/resources.yaml: {head} is marked `head` but waits for {up}, which is not: mark both or neither"
+            )
 
 
 def refresh(name: str) -> None:

@@ -22,20 +22,23 @@ class Node:
     cpus: int
     mem_mb: int
     gpus: int
-    minutes: float      # longest job
+    minutes: float  # longest job
 
     def meets(self, request: Request) -> bool:
         """Whether one node's share of the request fits."""
-        return (self.cpus >= request.threads and self.mem_mb >= (request.mem_mb or 0)
-                and self.gpus >= request.gpus_per_node and self.minutes >= (request.runtime or 0))
+        return (
+            self.cpus >= request.threads
+            and self.mem_mb >= (request.mem_mb or 0)
+            and self.gpus >= request.gpus_per_node
+            and self.minutes >= (request.runtime or 0)
+        )
 
 
 def preflight(stages: Iterable[str], resources: Requests, executor: str | None) -> None:
     """Compare with the cluster, where there is one; resources.py has checked what can be checked without."""
     if executor != "slurm" or not shutil.which("sinfo"):
         return
-    asked = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%N|%R|%c|%m|%G|%l"],
-                           capture_output=True, text=True)
+    asked = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%N|%R|%c|%m|%G|%l"], capture_output=True, text=True)
     if asked.returncode:
         say(f"requests are not compared with the cluster, sinfo failed: {asked.stderr.strip()}")
         return
@@ -48,8 +51,10 @@ def compare(stage: str, request: Request, nodes: list[Node]) -> None:
     """Raise unless enough nodes of one partition could take the stage when they are empty."""
     allowed = [n for n in nodes if request.partition in (None, n.partition)]
     if not allowed:
-        raise BridgeError(f"{SHOWN}: {stage} names the partition {request.partition}, which the cluster does not have: "
-                          f"use one of {', '.join(sorted({n.partition for n in nodes}))}")
+        raise BridgeError(
+            f"{SHOWN}: {stage} names the partition {request.partition}, which the cluster does not have: "
+            f"use one of {', '.join(sorted({n.partition for n in nodes}))}"
+        )
     by_partition: dict[str, set[str]] = {}
     for node in allowed:
         if node.meets(request):
@@ -57,12 +62,18 @@ def compare(stage: str, request: Request, nodes: list[Node]) -> None:
     found = max(map(len, by_partition.values()), default=0)
     if found >= request.nodes:
         return
-    wanted = f"{request.threads} CPUs, {request.mem_mb or 'default'} MB, {request.gpus_per_node} GPUs a node" \
-             f"{f', {request.runtime} min' if request.runtime else ''}"
-    largest = f"{max(n.cpus for n in allowed)} CPUs, {max(n.mem_mb for n in allowed)} MB, " \
-              f"{max(n.gpus for n in allowed)} GPUs, {max(n.minutes for n in allowed):g} min"
-    raise BridgeError(f"{SHOWN}: {stage} asks for {request.nodes} x ({wanted}), which {found} nodes of the cluster offer "
-                      f"(at most {largest}): lower the request or name another partition")
+    wanted = (
+        f"{request.threads} CPUs, {request.mem_mb or 'default'} MB, {request.gpus_per_node} GPUs a node"
+        f"{f', {request.runtime} min' if request.runtime else ''}"
+    )
+    largest = (
+        f"{max(n.cpus for n in allowed)} CPUs, {max(n.mem_mb for n in allowed)} MB, "
+        f"{max(n.gpus for n in allowed)} GPUs, {max(n.minutes for n in allowed):g} min"
+    )
+    raise BridgeError(
+        f"{SHOWN}: {stage} asks for {request.nodes} x ({wanted}), which {found} nodes of the cluster offer "
+        f"(at most {largest}): lower the request or name another partition"
+    )
 
 
 def _node(line: str) -> Node:
@@ -75,7 +86,7 @@ def minutes(limit: str) -> float:
     """Slurm's `days-hours:minutes:seconds`, of which the left parts may be missing."""
     days, _, clock = limit.rpartition("-")
     parts = clock.split(":")
-    if not all(p.isdigit() for p in parts):     # infinite, n/a
+    if not all(p.isdigit() for p in parts):  # infinite, n/a
         return float("inf")
     hours, mins, seconds = [0] * (3 - len(parts)) + [int(p) for p in parts]
     return int(days or 0) * 1440 + hours * 60 + mins + seconds / 60

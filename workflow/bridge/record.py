@@ -27,12 +27,14 @@ def record(name: str) -> None:
 def _commit(stage: Stage) -> None:
     done = stamp(stage.name, "done")
     receipt = json.loads(done.read_text()) if done.exists() else {}
-    if not receipt:     # the stamp of a stage that DVC has recorded, and `snakemake --force` asks again
+    if not receipt:  # the stamp of a stage that DVC has recorded, and `snakemake --force` asks again
         return
     if changed := fingerprint.differences(stage, receipt):
         done.unlink()
-        raise BridgeError(f"{stage.name}: {', '.join(changed)} changed while it ran or after, so its result is not "
-                          f"recorded: start snakemake again")
+        raise BridgeError(
+            f"{stage.name}: {', '.join(changed)} changed while it ran or after, so its result is not "
+            f"recorded: start snakemake again"
+        )
     repo = open_repo()
     release(repo, stage)
     repo.commit(stage.name, force=True)

@@ -31,11 +31,16 @@ class Request:
 
     def snakemake(self) -> dict[str, int | str]:
         """The rule's `resources`. The Slurm plugin turns them into options of sbatch."""
-        extra = "--open-mode=append"        # a job that is requeued goes on in the same log
+        extra = "--open-mode=append"  # a job that is requeued goes on in the same log
         if self.save_seconds:
             extra += f" --signal=TERM@{self.save_seconds}"
-        asked: dict[str, Any] = {"mem_mb": self.mem_mb, "runtime": self.runtime, "slurm_partition": self.partition,
-                                 "slurm_account": self.account, "slurm_extra": extra}
+        asked: dict[str, Any] = {
+            "mem_mb": self.mem_mb,
+            "runtime": self.runtime,
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "slurm_extra": extra,
+        }
         if self.gpus_per_node:
             # gres counts on each node. Without tasks_per_gpu=0 the plugin asks for that many tasks a GPU as well.
             asked |= {"gres": f"gpu:{self.gpus_per_node}", "tasks_per_gpu": 0, "gpus": self.nodes * self.gpus_per_node}
@@ -55,7 +60,7 @@ class Requests:
     def __init__(self, content: dict[str, dict[str, Any]]) -> None:
         self.content = content
         for name in content:
-            self.of(name)       # every mistake is found at the start, not when its stage comes up
+            self.of(name)  # every mistake is found at the start, not when its stage comes up
 
     @classmethod
     def read(cls, path: Path = FILE) -> Requests:
@@ -98,9 +103,13 @@ def _checked(stage: str, asked: dict[str, Any]) -> Request:
             raise BridgeError(f"{where} is {value!r}: give {wanted}")
     request = Request(**asked)
     if request.nodes > 1 and not request.gpus_per_node:
-        raise BridgeError(f"{SHOWN}: {stage} asks for {request.nodes} nodes without GPUs, and only training on GPUs "
-                          f"uses several: set gpus_per_node, or nodes: 1")
+        raise BridgeError(
+            f"{SHOWN}: {stage} asks for {request.nodes} nodes without GPUs, and only training on GPUs "
+            f"uses several: set gpus_per_node, or nodes: 1"
+        )
     if request.runtime and request.save_seconds >= 60 * request.runtime:
-        raise BridgeError(f"{SHOWN}: {stage} is to save {request.save_seconds} s before its limit of {request.runtime} "
-                          f"min, which is before it starts: lower save_seconds or raise runtime")
+        raise BridgeError(
+            f"{SHOWN}: {stage} is to save {request.save_seconds} s before its limit of {request.runtime} "
+            f"min, which is before it starts: lower save_seconds or raise runtime"
+        )
     return request

@@ -12,7 +12,7 @@ from workflow.bridge.errors import say
 from workflow.bridge.session import release
 from workflow.bridge.stages import load, open_repo
 
-REFUSE = "/bin/false"   # as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
+REFUSE = "/bin/false"  # as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
 
 
 def restorable(name: str) -> bool:
@@ -25,9 +25,9 @@ def restorable(name: str) -> bool:
     with repo.lock:
         if not all(dep.exists for dep in stage.deps):
             return False
-        if not stage.changed_stage() and stage.deps_cached():       # only its outputs are missing or edited
+        if not stage.changed_stage() and stage.deps_cached():  # only its outputs are missing or edited
             return all(out.hash_info for out in stage.outs) and stage.outs_cached()
-        stage.save_deps()                                           # in memory: the key of this run
+        stage.save_deps()  # in memory: the key of this run
         if stage.always_changed or stage.is_callback or any(out.persist for out in stage.outs):
             return False
         entry = repo.stage_cache._load(stage)

@@ -43,8 +43,13 @@ def run(name: str) -> int:
     outputs = fingerprint.outputs(stage)
     if missing := [path for path, extent in outputs.items() if extent is None]:
         raise BridgeError(f"{name} ended well but did not write {', '.join(missing)}: see `outs` in dvc.yaml")
-    receipt = {"inputs": inputs, "outputs": outputs, "seconds": round(time.time() - start, 1),
-               "host": os.uname().nodename, "job": os.environ.get("SLURM_JOB_ID")}
+    receipt = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "seconds": round(time.time() - start, 1),
+        "host": os.uname().nodename,
+        "job": os.environ.get("SLURM_JOB_ID"),
+    }
     write(stamp(name, "done"), json.dumps(receipt, indent=1))
     return 0
 
@@ -63,7 +68,7 @@ def _commands(stage: Stage, again: Path) -> int:
     """The commands in turn, in the shell and environment that DVC would use."""
     settings = prepare_kwargs(stage.dvc)
     settings["env"]["CRIBO_REQUEUE"] = str(again.absolute())
-    if "SLURM_JOB_ID" in os.environ:    # elsewhere the person's own CRIBO_GPUS counts
+    if "SLURM_JOB_ID" in os.environ:  # elsewhere the person's own CRIBO_GPUS counts
         settings["env"] |= Requests.read().of(stage.name).environment()
     for command in stage.commands:
         code, signalled = _outlive(_make_cmd(get_executable(), command), settings)
@@ -91,10 +96,10 @@ def _outlive(command: list[str], settings: dict) -> tuple[int, bool]:
     before = {number: signal.signal(number, forward) for number in SIGNALS}
     try:
         process = subprocess.Popen(command, process_group=0, **settings)
-        if received:    # it came between the handler and the command
+        if received:  # it came between the handler and the command
             _signal(process.pid, received[-1])
         code = process.wait()
-        while received and _signal(process.pid, 0):     # the shell is gone, what it started may still be saving
+        while received and _signal(process.pid, 0):  # the shell is gone, what it started may still be saving
             time.sleep(0.1)
     finally:
         for number, handler in before.items():
@@ -122,5 +127,5 @@ def _requeue(name: str, code: int) -> int:
         return code
     say(f"{name}: its state is saved, back into the queue as job {job}")
     subprocess.run(["scontrol", "requeue", job], check=True)
-    while True:     # Slurm ends this process; ending by itself would be reported as a failure
+    while True:  # Slurm ends this process; ending by itself would be reported as a failure
         time.sleep(60)

@@ -26,16 +26,16 @@ from workflow.bridge.stages import Stage, one_sentence, open_repo
 from workflow.bridge.stamps import STATE
 
 SESSION = STATE / "session"
-PATIENCE = 5.0      # seconds; a dry run holds the lock about this long
+PATIENCE = 5.0  # seconds; a dry run holds the lock about this long
 
-_held: IO[str] | None = None    # an open file is the lock: it must live as long as the process
+_held: IO[str] | None = None  # an open file is the lock: it must live as long as the process
 
 
 def begin(command: str, dry: bool) -> bool:
     """Take this tree. False for a dry run beside a real one, which must not touch the stamps in use."""
     global _held
     SESSION.parent.mkdir(parents=True, exist_ok=True)
-    file = open(SESSION, "a+")      # noqa: SIM115 - closed by `end`, or with the process
+    file = open(SESSION, "a+")  # noqa: SIM115 - closed by `end`, or with the process
     deadline = time.monotonic() + (0 if dry else PATIENCE)
     while not _flock(file):
         if time.monotonic() >= deadline:
@@ -80,8 +80,10 @@ def refuse_beside_dvc(repo: Repo) -> None:
     with one_sentence(), repo.lock, _lock_file(repo) as locks:
         for path, info in locks["write"].items():
             if info["pid"] != os.getpid() and psutil.pid_exists(info["pid"]):
-                raise BridgeError(f"`{_short(info['cmd'])}` (process {info['pid']}) is computing "
-                                  f"{os.path.relpath(path)} in this directory: wait for it or stop it")
+                raise BridgeError(
+                    f"`{_short(info['cmd'])}` (process {info['pid']}) is computing "
+                    f"{os.path.relpath(path)} in this directory: wait for it or stop it"
+                )
 
 
 def reserve(repo: Repo, stages: list[Stage]) -> None:

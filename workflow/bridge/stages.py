@@ -22,7 +22,7 @@ from dvc.stage import PipelineStage
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
 
-logging.getLogger("dvc").setLevel(logging.ERROR)   # a frozen stage is said once, by sync
+logging.getLogger("dvc").setLevel(logging.ERROR)  # a frozen stage is said once, by sync
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ def load(repo: Repo) -> dict[str, Stage]:
     graph = repo.index.graph
     order = [s for s in reversed(list(nx.topological_sort(graph))) if s.cmd]
     # A frozen stage is not waited for and waits for nobody, as in `dvc repro`.
-    return {s.addressing: Stage(s, () if s.frozen else tuple(u.addressing for u in graph.successors(s) if u.cmd))
-            for s in order}
+    return {
+        s.addressing: Stage(s, () if s.frozen else tuple(u.addressing for u in graph.successors(s) if u.cmd)) for s in order
+    }
 
 
 @contextmanager

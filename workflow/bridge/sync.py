@@ -72,7 +72,7 @@ def _verdicts(stages: dict[str, Stage], status: dict[str, list], dry: bool) -> s
         elif not dry and restore(name):
             say(f"{name}: restored from DVC's run cache")
             set_fresh(name, position)
-            status = open_repo().status(names[position + 1:]) if names[position + 1:] else {}
+            status = open_repo().status(names[position + 1 :]) if names[position + 1 :] else {}
         else:
             note = "; in DVC's run cache, to be restored" if dry and restorable(name) else ""
             say(f"{name}: {reason(stages[name], status[name])}{note}")
