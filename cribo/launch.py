@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     """Become the command; returns only by exception."""
     if not arguments or arguments[0].startswith("-"):
         sys.exit("cribo.launch: no module to run: write `python -m cribo.launch stages.pretrain ARGS`")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads would spin on the cores that the loader needs
     program = command(arguments, os.environ)
     if program[0] == "srun":
         os.environ[STEP] = "1"
