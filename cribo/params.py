@@ -7,13 +7,11 @@ protocols), `report`, and `compute`, which must not change any result. Values an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cribo.model.architectures import BACKBONES
 from cribo.params_errors import ParamsError, Problem, lines_of, problems_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
@@ -239,6 +237,8 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
     """
+    from cribo.params_checks import contradictions  # which knows this schema
+
     path = Path(path)
     tree, lines = lines_of(path)
     problems: list[Problem] = []
@@ -251,61 +251,10 @@ def load(path: str | Path = "params.yaml") -> Params:
             params.model(name)
         except ValidationError as error:
             problems += problems_of(error, Trained, ("models", "trained", name))
-    problems = problems or list(_contradictions(params))
+    problems = problems or list(contradictions(params))
     if problems:
         raise ParamsError(problems, path, lines)
     return params
-
-
-def _contradictions(params: Params) -> Iterator[Problem]:
-    """Values that are legal alone and impossible together."""
-    known = {*params.models.trained, *params.models.imported}
-    for name in sorted(set(params.models.trained) & set(params.models.imported)):
-        yield Problem(("models", "imported", name), f"{name} is a trained model too: every model needs its own name")
-    for name in params.evaluate.models:
-        if name not in known:
-            yield Problem(("evaluate", "models"), f"{name} is no model", sorted(known), name)
-    if params.report.reference not in params.evaluate.models:
-        yield Problem(
-            ("report", "reference"),
-            f"{params.report.reference} is not evaluated",
-            list(params.evaluate.models),
-            params.report.reference,
-        )
-    for name in params.evaluate.dense_nn.datasets:
-        if name not in params.data:
-            yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} is no data set", sorted(params.data), name)
-    for name, p in params.trained.items():
-        at = ("models", "trained", name)
-        if p.dataset not in params.data:
-            yield Problem((*at, "dataset"), f"{p.dataset} is no data set", sorted(params.data), p.dataset)
-        patch = BACKBONES[p.backbone].patch_size
-        if p.views.size % patch:
-            yield Problem((*at, "views", "size"), f"{p.views.size} px is no multiple of {p.backbone}'s {patch} px patch")
-        tokens = 2 * (p.views.size // patch) ** 2
-        if needs_objects(p) and tokens < p.clustering.K:
-            yield Problem(
-                (*at, "clustering", "K"),
-                f"{p.clustering.K} clusters need as many tokens, and two views of "
-                f"{p.views.size} px have {tokens}: lower K or raise views.size",
-            )
-        o = p.optimisation
-        for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
-            if warmup > o.epochs:
-                yield Problem((*at, group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs")
-        if needs_bank(p) and p.memory_bank.images < o.batch_size:
-            yield Problem(
-                (*at, "memory_bank", "images"),
-                f"the bank holds {p.memory_bank.images} images and a batch has "
-                f"{o.batch_size}: it must hold at least one batch",
-            )
-        groups = {
-            ("clustering", "normalise_images"): p.clustering.normalise_images if needs_objects(p) else 1,
-            ("matching", "pool_images"): p.matching.pool_images if needs_bank(p) else 1,
-        }
-        for key, size in groups.items():
-            if o.batch_size % size:
-                yield Problem((*at, *key), f"a batch of {o.batch_size} images cannot be split into groups of {size}")
 
 
 def needs_objects(p: Pretrain) -> bool:

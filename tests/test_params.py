@@ -95,6 +95,13 @@ def test_a_missing_file_is_one_sentence(tmp_path):
         params.load(tmp_path / "none.yaml")
 
 
+def test_an_impossible_value_is_reported_once_at_the_key_that_the_file_has(load):
+    found = sentences(load, ("K: 8 ", "K: 800 "))
+    assert len(found) == 1 and f":{line('K: 8 ')}: pretrain.clustering.K:" in found[0]
+    found = sentences(load, ("cribo: {dataset: scenes,", "cribo: {dataset: scenes, clustering: {K: 800},"))
+    assert len(found) == 1 and "models.trained.cribo.clustering.K:" in found[0]
+
+
 def test_an_overlay_changes_its_keys_and_nothing_else(load):
     p = load(("global: {dataset: scenes,", "global: {dataset: scenes, clustering: {K: 12},"))
     assert p.trained["global"].clustering.K == 12

@@ -35,7 +35,14 @@ def imported(path, seen=None):
 
 
 # Read by every stage, and never part of what it computes: how settings are found, and how errors are shown.
-HARNESS = {"cribo/command.py", "cribo/plan.py", "cribo/params.py", "cribo/params_errors.py", "cribo/model/architectures.py"}
+HARNESS = {
+    "cribo/command.py",
+    "cribo/plan.py",
+    "cribo/params.py",
+    "cribo/params_checks.py",
+    "cribo/params_errors.py",
+    "cribo/model/architectures.py",
+}
 
 
 def covered(file, deps):
