@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cribo.params_errors import ParamsError, Problem, lines_of, problems_of
+from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 Count = Annotated[int, Field(ge=1)]
@@ -237,10 +237,14 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
     """
+    return parse(read(Path(path)), Path(path))
+
+
+def parse(text: str, path: Path) -> Params:
+    """`load` for text at hand; `path` is for messages."""
     from cribo.params_checks import contradictions  # which knows this schema
 
-    path = Path(path)
-    tree, lines = lines_of(path)
+    tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
         params = Params.model_validate(_tuples(tree), strict=True)

@@ -58,12 +58,21 @@ def lines_of(path: Path) -> tuple[dict, dict[Key, int]]:
     Raises:
         ParamsError: the file is missing, is no YAML, is no mapping, or gives a key twice.
     """
+    return lines_of_text(read(path), path)
+
+
+def read(path: Path) -> str:
+    """The text of a file. Raises ParamsError when there is none."""
     try:
-        text = path.read_text()
+        return path.read_text()
     except OSError as error:
         raise ParamsError(
             [Problem((), f"cannot be read ({error.strerror}): run from the folder that holds it")], path, {}
         ) from None
+
+
+def lines_of_text(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
+    """`lines_of` for text at hand; `path` is for messages."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -100,7 +109,12 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> l
         tags = {"scenes", "voc"}  # pydantic puts the chosen member of a union into the path; the file has no such key
         key = tuple(k for i, k in enumerate(e["loc"]) if not (k in tags and e["loc"][:1] == ("data",) and i == 2))
         shown = (*prefix, *key)
-        if e["type"] == "extra_forbidden":
+        if e["type"] == "string_pattern_mismatch":
+            shown = tuple(k for k in shown if k != "[key]")
+            found.append(Problem(shown, f"{e['input']!r} is no name: letters, digits, _ and . only"))
+        elif e["type"] == "too_short" and e["input"]:
+            continue  # members that are refused are not counted; they have their own sentences
+        elif e["type"] == "extra_forbidden":
             fields = _fields(root, key[:-1])
             found.append(Problem(shown, "is no parameter", sorted(set(fields)), str(key[-1])))
         elif e["type"] == "missing":

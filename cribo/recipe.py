@@ -13,7 +13,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import sys
-import tempfile
 from io import StringIO
 from pathlib import Path
 
@@ -60,9 +59,7 @@ def text_of(name: str) -> str:
         buffer = StringIO()
         yaml.dump(tree, buffer)
         text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / f"{name}.yaml").write_text(text)
-        params.load(Path(folder) / f"{name}.yaml")
+    params.parse(text, Path(f"{TARGET} as {name} makes it"))
     return text
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cribo import params
 
-TEXT = Path("params.yaml").read_text()
+TEXT = Path("recipes/demo.yaml").read_text()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def line(part):
 
 
 def test_the_committed_file_is_valid_and_says_what_every_key_means():
-    params.load("params.yaml")
+    params.load("recipes/demo.yaml")
     for number, text in enumerate(TEXT.splitlines(), 1):
         key, _, value = text.partition(":")
         if key.startswith("    ") and value and not value.strip().startswith(("{", "#")) and "kind" not in key:
@@ -69,6 +69,7 @@ def test_all_mistakes_are_reported_at_once(load):
     ("crop_area: [0.25, 1.0]", "crop_area: [1.0, 0.25]", "views.crop_area", "must not exceed"),
     ("images: 500", "images: 63", "memory_bank.images", "at least one batch"),
     ("warmup_epochs: 3 ", "warmup_epochs: 99 ", "targets.warmup_epochs", "do not fit"),
+    ("    random: {weights", "    ran-dom: {weights", "models.imported.ran-dom", "is no name: letters, digits"),
     ("losses: [global, cross_view, cross_image]   #", "losses: []   #", "pretrain.losses", "at least 1"),
 ])  # fmt: skip
 def test_an_impossible_value_is_one_sentence_with_its_key(load, old, new, key, says):

@@ -7,13 +7,13 @@ import yaml
 
 from cribo import params, plan
 
-TEXT = Path("params.yaml").read_text()
+TEXT = Path("recipes/demo.yaml").read_text()
 
 
 def changed_files(tmp_path, old, new):
     assert old in TEXT
     (tmp_path / "params.yaml").write_text(TEXT.replace(old, new))
-    before, after = plan.plan(params.load("params.yaml")), plan.plan(params.load(tmp_path / "params.yaml"))
+    before, after = plan.plan(params.load("recipes/demo.yaml")), plan.plan(params.load(tmp_path / "params.yaml"))
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
@@ -33,7 +33,7 @@ def test_an_edit_touches_only_the_stages_that_read_the_key(tmp_path, old, new, f
 
 
 def test_the_plan_is_written_and_read_back(tmp_path):
-    p = params.load("params.yaml")
+    p = params.load("recipes/demo.yaml")
     written = plan.write(p, tmp_path)
     assert {str(f.relative_to(tmp_path).with_suffix("")) for f in written} == set(plan.plan(p))
     for name, settings in plan.plan(p).items():
@@ -46,5 +46,7 @@ def test_a_plan_that_was_not_made_says_what_to_run(tmp_path):
 
 
 def test_paths_and_compute_never_enter_the_plan_of_a_later_stage():
-    text = yaml.safe_dump({k: v for k, v in plan.plan(params.load("params.yaml")).items() if not k.startswith("data/")})
+    text = yaml.safe_dump(
+        {k: v for k, v in plan.plan(params.load("recipes/demo.yaml")).items() if not k.startswith("data/")}
+    )
     assert all(word not in text for word in ("workers", "threads", "checkpoint_steps", " path:"))

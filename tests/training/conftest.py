@@ -33,9 +33,9 @@ SMALL = {
 @pytest.fixture
 def settings():
     """The plan of the demo's cribo, made small."""
-    return params.merged(plan.pretrain_settings(params.load("params.yaml").model("cribo")), SMALL)
+    return params.merged(plan.pretrain_settings(params.load("recipes/demo.yaml").model("cribo")), SMALL)
 
 
 @pytest.fixture
 def compute():
-    return params.load("params.yaml").compute.model_copy(update={"workers": 0, "log_steps": 1, "checkpoint_steps": 2})
+    return params.load("recipes/demo.yaml").compute.model_copy(update={"workers": 0, "log_steps": 1, "checkpoint_steps": 2})

@@ -220,8 +220,10 @@ def test_every_parameter_changes_the_weights(change, tmp_path, settings, photos,
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, photos):
     """The final state of the settings as they are."""
-    settings = merged(plan.pretrain_settings(params.load("params.yaml").model("cribo")), SMALL)
-    compute = params.load("params.yaml").compute.model_copy(update={"workers": 0, "log_steps": 1, "checkpoint_steps": 100})
+    settings = merged(plan.pretrain_settings(params.load("recipes/demo.yaml").model("cribo")), SMALL)
+    compute = params.load("recipes/demo.yaml").compute.model_copy(
+        update={"workers": 0, "log_steps": 1, "checkpoint_steps": 100}
+    )
     return train(settings, list(photos.splits["train"]), tmp_path_factory.mktemp("reference"), compute, ALONE).to_dict()
 
 

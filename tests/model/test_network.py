@@ -1,0 +1,53 @@
+"""Head and network against their definitions."""
+
+import torch
+from torch.nn import functional as F
+
+from cribo.model.head import Head, Prototypes
+from cribo.model.network import Network
+from tests.tiny import tiny_vit
+
+
+def test_prototypes_equal_torchs_weight_normalised_linear_layer():
+    ours = Prototypes(6, 11, trainable_gain=True)
+    theirs = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 11, bias=False))
+    theirs.parametrizations.weight.original1.data.copy_(ours.direction.data)
+    theirs.parametrizations.weight.original0.data.copy_(torch.rand(11, 1) + 0.5)
+    ours.gain.data.copy_(theirs.parametrizations.weight.original0.data)
+    torch.testing.assert_close(ours(), theirs.weight)
+
+
+def test_the_head_ends_in_a_unit_bottleneck_and_starts_with_gain_one():
+    head = Head(16, 8, 6, 11, norm_last_layer=False, images=True, objects=True)
+    out = head(torch.randn(2, 5, 16))
+    assert out.shape == (2, 5, 6)
+    torch.testing.assert_close(out.norm(dim=-1), torch.ones(2, 5))
+    torch.testing.assert_close(head.image_prototypes().norm(dim=1), torch.ones(11))
+    assert all((layer.bias == 0).all() for layer in head.mlp if isinstance(layer, torch.nn.Linear))
+
+
+def test_images_and_objects_share_the_mlp_and_not_the_prototypes():
+    head = Head(16, 8, 6, 11, norm_last_layer=True, images=True, objects=True)
+    assert not torch.equal(head.image_prototypes(), head.object_prototypes())
+    assert Head(16, 8, 6, 11, True, images=False, objects=True).image_prototypes is None
+
+
+def test_tokens_come_ordered_by_view_and_then_row_by_row():
+    torch.manual_seed(0)
+    net = Network(tiny_vit().eval(), Head(16, 8, 6, 11, True, images=True, objects=True))
+    images = torch.randn(2 * 3, 3, 32, 32)
+    cls, patches = net.tokens(images)
+    assert cls.shape == (2, 3, 16) and patches.shape == (3, 32, 16)
+    alone = net.backbone.forward_features(images[3 + 1 : 3 + 2])[0]  # view 2 of image 1
+    torch.testing.assert_close(cls[1, 1], alone[0])
+    torch.testing.assert_close(patches[1, 16:], alone[1:])
+
+
+def test_objects_are_projected_means_of_the_networks_own_tokens():
+    torch.manual_seed(0)
+    net = Network(tiny_vit().eval(), Head(16, 8, 6, 11, True, images=True, objects=True))
+    images, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 3, (2, 32))
+    out = net(images, labels, 3)
+    _, patches = net.tokens(images)
+    mean = patches[1, :16][labels[1, :16] == 2].mean(0)
+    torch.testing.assert_close(out.objects[0, 1, 2], F.normalize(net.head.mlp(mean), dim=-1))

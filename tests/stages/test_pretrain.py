@@ -1,0 +1,114 @@
+"""The commands from photos to an encoder folder, and what they say when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from cribo import params
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder, *command, **env):
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder in which plan and prepare have run, for an experiment of seconds."""
+    folder = tmp_path_factory.mktemp("project")
+    demo = yaml.safe_load((ROOT / "recipes/demo.yaml").read_text())
+    small = {
+        "data": {"scenes": {"size": 48, "train": 20, "val": 4}},
+        "pretrain": {
+            "views": {"size": 32},
+            "head": {"hidden": 16, "bottleneck": 8, "prototypes": 24},
+            "clustering": {"K": 4, "normalise_images": 4},
+            "matching": {"pool_images": 4},
+            "memory_bank": {"images": 12},
+            "targets": {"warmup_epochs": 1},
+            "optimisation": {"epochs": 2, "batch_size": 8, "warmup_epochs": 1},
+        },
+        "compute": {"workers": 0, "log_steps": 1},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params.merged(demo, small)))
+    for command in (["stages.plan"], ["stages.prepare", "scenes"]):
+        done = run(folder, *command)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_pretraining_writes_its_outputs_removes_its_state_and_export_makes_an_encoder(project):
+    done = run(project, "cribo.launch", "stages.pretrain", "cribo")
+    assert done.returncode == 0, done.stderr
+    out = project / "results/pretrain/cribo"
+    assert {p.name for p in out.iterdir()} == {"checkpoint.safetensors", "metrics.json", "curves.csv"}
+    assert not list((project / ".resume").iterdir())
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["step"] == 4 and metrics["loss"] > 0
+    assert len((out / "curves.csv").read_text().splitlines()) == 5
+
+    assert run(project, "stages.export", "cribo").returncode == 0
+    exported = load_file(project / "results/encoders/cribo/model.safetensors")
+    trained = load_file(out / "checkpoint.safetensors")
+    assert all((value == trained[f"teacher.backbone.{key}"]).all() for key, value in exported.items())
+
+
+def test_training_twice_gives_the_same_bytes(project):
+    digests = []
+    for _ in range(2):
+        assert run(project, "stages.pretrain", "global").returncode == 0
+        digests.append((project / "results/pretrain/global/checkpoint.safetensors").read_bytes())
+    assert digests[0] == digests[1]
+
+
+def test_an_untrained_encoder_is_imported_by_its_seed(project):
+    assert run(project, "stages.imports", "random").returncode == 0
+    assert (project / "results/encoders/random/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["stages.pretrain", "nosuch"], "results/plan/pretrain/nosuch.yaml is missing: run `dvc repro plan`"),
+        (["stages.pretrain"], "usage: python -m stages.pretrain MODEL"),
+        (["stages.export", "nosuch"], "nosuch"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_not_a_traceback(project, command, says):
+    done = run(project, *command)
+    assert done.returncode == 1
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_gpu_that_is_not_there_is_refused(project):
+    text = (project / "params.yaml").read_text()
+    try:
+        (project / "params.yaml").write_text(text.replace("device: auto", "device: cuda"))
+        done = run(project, "stages.pretrain", "cribo", CUDA_VISIBLE_DEVICES="")
+    finally:
+        (project / "params.yaml").write_text(text)
+    assert done.returncode == 1 and "compute.device is cuda and torch sees no GPU" in done.stderr
+
+
+def test_a_photo_that_changed_after_preparation_stops_the_training(project):
+    photo = next((project / "data/scenes/VOCdevkit/VOC2012/JPEGImages").glob("*.jpg"))
+    whole = photo.read_bytes()
+    try:
+        photo.write_bytes(whole[:100])
+        done = run(project, "stages.pretrain", "cribo")
+    finally:
+        photo.write_bytes(whole)
+    assert done.returncode == 1 and photo.name in done.stderr and "Traceback" not in done.stderr

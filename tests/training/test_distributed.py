@@ -1,0 +1,53 @@
+"""Collectives, alone and between two processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cribo.training.distributed import World, pick_device
+
+CODE = """
+import torch
+from cribo.training.distributed import join_world
+with join_world("cpu") as world:
+    r = world.rank
+    x = torch.tensor([float(r + 1)])
+    assert world.sum(x).item() == 3.0 and x.item() == r + 1
+    assert world.gather(torch.full((2, 1, 3), r), dim=1)[:, :, 0].tolist() == [[0, 1], [0, 1]]
+    flags = world.gather(torch.tensor([r == 0, False]), dim=0)
+    assert flags.dtype == torch.bool and flags.tolist() == [True, False, False, False]
+    assert world.any(r == 1) and not world.any(False)
+    world.barrier()
+    if world.main:
+        print("fine")
+"""
+
+
+def test_two_processes_sum_gather_and_agree(tmp_path):
+    (tmp_path / "code.py").write_text(CODE)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(tmp_path / "code.py"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0 and "fine" in done.stdout, done.stderr
+
+
+def test_alone_collectives_give_back_what_they_get():
+    world, x = World(0, 1, torch.device("cpu")), torch.randn(3)
+    assert world.sum(x) is x and world.gather(x, 0) is x and world.any(True) and not world.any(False)
+
+
+def test_a_wished_gpu_that_is_not_there_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="torch sees no GPU"):
+        pick_device("cuda")
