@@ -90,7 +90,7 @@ def teacher_step(
     health: dict[str, Tensor] = {}
     if settings.clustering:
         labels = joint_space_clustering(patches, positions, seeds, settings.clustering)
-        objects, valid = pool_objects(patches.float(), labels, settings.K), seen_in_both(labels, settings.K)
+        objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
         live = torch.zeros_like(valid).scatter_(1, labels, True)
         health |= {"live_clusters": live.sum(1).float().mean(), "valid_objects": valid.sum(1).float().mean()}
     if bank is not None:
@@ -102,7 +102,7 @@ def teacher_step(
         push(bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0))
     projected = teacher.project(cls, objects)
     return Teaching(
-        projected.images, projected.objects, None if neighbours is None else teacher.head(neighbours),
+        projected.images, projected.objects, None if neighbours is None else teacher.bottleneck(neighbours),
         labels, valid, accepted, projected.image_prototypes, projected.object_prototypes, health,
     )  # fmt: skip
 

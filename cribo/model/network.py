@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -24,17 +25,24 @@ class Projections(NamedTuple):
 class Network(nn.Module):
     """f and its head (§3.2.3). `forward` is the only entrance that carries gradients, so that DDP sees every one."""
 
-    def __init__(self, backbone: nn.Module, head: Head):
+    def __init__(self, backbone: nn.Module, head: Head, bf16: bool = False):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.bf16 = bf16
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        """bf16 for backbone and MLP if asked for; pooling, bottleneck, prototypes and all that follows stay fp32."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
     def tokens(self, images: Float[Tensor, "2B 3 H W"]) -> tuple[Float[Tensor, "2 B d"], Float[Tensor, "B 2N d"]]:
         """CLS tokens by view, and per image the patch tokens of both views, view 1 first.
 
         `images` holds all first views, then all second ones.
         """
-        cls, patches = tokens(self.backbone, images)
+        with self._autocast(images):
+            cls, patches = tokens(self.backbone, images)
+        cls, patches = cls.float(), patches.float()
         return cls.unflatten(0, (2, -1)), patches.unflatten(0, (2, -1)).transpose(0, 1).flatten(1, 2)
 
     def forward(self, images: Float[Tensor, "2B 3 H W"], labels: Int[Tensor, "B 2N"] | None, K: int) -> Projections:
@@ -43,18 +51,23 @@ class Network(nn.Module):
         objects = None if labels is None else pool_objects(patches, labels, K)
         return self.project(cls, objects)
 
+    def bottleneck(self, features: Float[Tensor, "... d"]) -> Float[Tensor, "... h"]:
+        """The head's unit vectors, fp32."""
+        with self._autocast(features):
+            return self.head(features)
+
     def project(self, cls: Float[Tensor, "2 B d"], objects: Float[Tensor, "2 B K d"] | None) -> Projections:
         """The head on features at hand."""
         head = self.head
         return Projections(
-            head(cls) if head.image_prototypes else None,
-            None if objects is None else head(objects),
+            self.bottleneck(cls) if head.image_prototypes else None,
+            None if objects is None else self.bottleneck(objects),
             head.image_prototypes() if head.image_prototypes else None,
             head.object_prototypes() if head.object_prototypes else None,
         )
 
 
-def build_network(settings: dict, drop_path: float) -> Network:
+def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Network:
     """A network as `results/plan/pretrain/MODEL.yaml` describes it, from torch's current random state.
 
     Prototype layers that no loss reads are not built: they would be weights without a gradient.
@@ -71,4 +84,4 @@ def build_network(settings: dict, drop_path: float) -> Network:
         images="global" in losses,
         objects=bool(losses & {"cross_view", "cross_image"}),
     )
-    return Network(backbone, head)
+    return Network(backbone, head, bf16)

@@ -49,7 +49,7 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
     steps, warmup = epochs * steps_per_epoch, optimisation["warmup_epochs"] * steps_per_epoch
     peak = peak_learning_rate(optimisation["base_lr"], batch_size)
 
-    state = initial_state(settings, device)
+    state = initial_state(settings, device, bf16=compute.precision == "bf16")
     if (saved := checkpoint.load_newest(folder, say)) is not None:
         state.restore(saved)
         say(f"going on after step {state.step} of {steps}, state in {folder}")
@@ -61,7 +61,6 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
     pairs = ViewPairs(records, settings["views"], 2 * grid**2, how.K, settings["seed"])
     batches = load_batches(pairs, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16")
     if world.main and state.step == 0:
         say(f"{epochs} epochs of {steps_per_epoch} steps of {batch_size} images, peak learning rate {peak:g}, on {device}")
 
@@ -80,11 +79,9 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
             cross_image = state.bank is not None and epoch >= settings["matching"]["first_epoch"]
 
             images, boxes, seeds, ids = to_device(batch, device, IMAGENET_MEAN, IMAGENET_STD)
-            with autocast:
-                teaching = teacher_step(
-                    teacher, images, patch_positions(boxes, grid), seeds, ids, state.bank, cross_image, how, world
-                )
-                losses = student_step(parallel, images, teaching, state.centres, temperature, how, world)
+            positions = patch_positions(boxes, grid)
+            teaching = teacher_step(teacher, images, positions, seeds, ids, state.bank, cross_image, how, world)
+            losses = student_step(parallel, images, teaching, state.centres, temperature, how, world)
             losses.total.backward()
             centres_step(teaching, state.centres, how, world)
 

@@ -53,11 +53,11 @@ class TrainingState:
         self.step = saved["step"]
 
 
-def initial_state(settings: dict, device: torch.device) -> TrainingState:
+def initial_state(settings: dict, device: torch.device, bf16: bool = False) -> TrainingState:
     """The state before the first step: a function of the settings, the same on every process and device."""
     torch.manual_seed(settings["seed"])
-    student = build_network(settings, settings["drop_path"])
-    teacher = build_network(settings, 0.0)
+    student = build_network(settings, settings["drop_path"], bf16)
+    teacher = build_network(settings, 0.0, bf16)
     teacher.load_state_dict(student.state_dict())
     teacher.requires_grad_(False).to(device)
     student.to(device)

@@ -51,3 +51,17 @@ def test_objects_are_projected_means_of_the_networks_own_tokens():
     _, patches = net.tokens(images)
     mean = patches[1, :16][labels[1, :16] == 2].mean(0)
     torch.testing.assert_close(out.objects[0, 1, 2], F.normalize(net.head.mlp(mean), dim=-1))
+
+
+def test_bf16_is_for_backbone_and_mlp_only_and_what_leaves_them_is_fp32():
+    torch.manual_seed(0)
+    plain = Network(tiny_vit().eval(), Head(16, 8, 6, 11, True, images=True, objects=True))
+    fast = Network(plain.backbone, plain.head, bf16=True)
+    images, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 3, (2, 32))
+    a, b = plain(images, labels, 3), fast(images, labels, 3)
+    for x, y in zip(a, b, strict=True):
+        assert y.dtype == torch.float32
+        torch.testing.assert_close(x, y, rtol=0.1, atol=0.05)
+    assert not torch.equal(a.objects, b.objects)
+    assert torch.equal(a.object_prototypes, b.object_prototypes)
+    torch.testing.assert_close(b.objects.norm(dim=-1), torch.ones(2, 2, 3))  # normalised in fp32: exact to rounding
