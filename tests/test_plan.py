@@ -6,30 +6,36 @@ import pytest
 import yaml
 
 from cribo import params, plan
+from tests.edits import DEMO, edited
 
-TEXT = Path("recipes/demo.yaml").read_text()
 
-
-def changed_files(tmp_path, old, new):
-    assert old in TEXT
-    (tmp_path / "params.yaml").write_text(TEXT.replace(old, new))
-    before, after = plan.plan(params.load("recipes/demo.yaml")), plan.plan(params.load(tmp_path / "params.yaml"))
+def changed_files(text):
+    before, after = (plan.plan(params.parse(t, Path("params.yaml"))) for t in (DEMO, text))
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-@pytest.mark.parametrize(("old", "new", "files"), [
-    ("lambda_pos: 1.0", "lambda_pos: 4.0", {"pretrain/cross_view", "pretrain/cribo"}),
-    ("images: 500", "images: 600", {"pretrain/cribo"}),
-    ("criterion: cycle", "criterion: none", {"pretrain/cribo"}),
-    ("blur: [1.0, 0.1]", "blur: [0.5, 0.1]", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
-    ("k: 50", "k: 20", {"dense_nn/scenes"}),
-    ("val: 120", "val: 60", {"data/scenes"}),
-    ("workers: 1", "workers: 3", set()),
-    ("reference: random", "reference: global", {"report"}),
-    ("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:", {"pretrain/more"}),
-])  # fmt: skip
-def test_an_edit_touches_only_the_stages_that_read_the_key(tmp_path, old, new, files):
-    assert changed_files(tmp_path, old, new) == files
+@pytest.mark.parametrize(
+    ("key", "value", "files"),
+    [
+        ("pretrain.clustering.lambda_pos", "9.0", {"pretrain/cross_view", "pretrain/cribo"}),
+        ("pretrain.memory_bank.images", "777", {"pretrain/cribo"}),
+        ("pretrain.matching.criterion", "none", {"pretrain/cribo"}),
+        ("pretrain.views.blur", "[0.5, 0.3]", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
+        ("models.imported.random", "{weights: random, backbone: vit_demo_8, image_size: 48, seed: 9}", {"import/random"}),
+        ("evaluate.dense_nn.k", "21", {"dense_nn/scenes"}),
+        ("data.scenes.val", "61", {"data/scenes"}),
+        ("compute.workers", "3", set()),
+        ("report.reference", "global", {"report"}),
+    ],
+)
+def test_an_edit_touches_only_the_stages_that_read_the_key(key, value, files):
+    assert changed_files(edited(key, value)) == files
+
+
+def test_one_more_model_is_one_more_cell():
+    assert changed_files(DEMO.replace("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:")) == {
+        "pretrain/more"
+    }
 
 
 def test_the_plan_is_written_and_read_back(tmp_path):
@@ -46,7 +52,6 @@ def test_a_plan_that_was_not_made_says_what_to_run(tmp_path):
 
 
 def test_paths_and_compute_never_enter_the_plan_of_a_later_stage():
-    text = yaml.safe_dump(
-        {k: v for k, v in plan.plan(params.load("recipes/demo.yaml")).items() if not k.startswith("data/")}
-    )
+    planned = {k: v for k, v in plan.plan(params.load("recipes/demo.yaml")).items() if not k.startswith("data/")}
+    text = yaml.safe_dump(planned)
     assert all(word not in text for word in ("workers", "threads", "checkpoint_steps", " path:"))
