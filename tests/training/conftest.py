@@ -21,6 +21,7 @@ def photos(tmp_path_factory):
 
 SMALL = {
     "views": {"size": 32},
+    "drop_path": 0.1,
     "head": {"hidden": 16, "bottleneck": 8, "prototypes": 24},
     "clustering": {"K": 4, "normalise_images": 4},
     "matching": {"pool_images": 4},
