@@ -61,7 +61,7 @@ def render(size: int, objects: tuple[int, int], seed: int, split: str, index: in
     unit = size / 96  # lengths below are in pixels of a 96 px image
     kind = int(rng.integers(6))
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / unit
-    palette = _Palette(rng.uniform(0.35, 0.55), rng)
+    palette = _Palette(rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.2), rng)
     canvas = _ground(x, y, kind, palette, rng)
     _clutter(canvas, unit, palette, rng)
     instances = np.zeros((size, size), dtype=np.uint8)
@@ -82,18 +82,19 @@ def render(size: int, objects: tuple[int, int], seed: int, split: str, index: in
 # ------------------------------------------------------------------------------------------------------------- colours
 @dataclass(frozen=True)
 class _Palette:
-    """The colours of one image: any hue, of about one colourfulness (0 is gray, 0.5 vivid).
+    """The colours of one image: near one hue (radians), of one colourfulness (0 is gray, 0.5 vivid).
 
-    Each colour of an object or ground has its own hue, drawn without regard to class: whoever matches colours finds next to
-    nothing, and whoever learns to look past them, as colour jitter teaches, finds textures.
+    Ground and objects share it. Were each object's colour its own, telling objects of an image apart by colour would
+    be so easy that a model learning from views of the image alone would learn little else.
     """
 
+    hue: float
     chroma: float
     rng: np.random.Generator
 
     def colour(self, luma: float) -> np.ndarray:
-        """float32 [3] RGB of a brightness in 0-1, of a random hue; colourfulness varies about the palette's."""
-        hue = self.rng.uniform(0, 2 * np.pi)
+        """float32 [3] RGB of a brightness in 0-1; hue and colourfulness vary about the palette's."""
+        hue = self.hue + self.rng.normal(0, 0.8)
         direction = np.cos(hue - np.array([0, 2, 4]) * np.pi / 3).astype(np.float32)
         chroma = self.chroma * self.rng.uniform(0.3, 1.2)
         return np.clip(luma + chroma * (direction - direction @ _LUMA), 0.02, 0.98)
@@ -109,7 +110,7 @@ def _ground(x: np.ndarray, y: np.ndarray, kind: int, palette: _Palette, rng: np.
     """float32 [S, S, 3] in 0-1: one of two favoured grounds of this type of scene, seldom any other."""
     family = int(rng.choice([kind, (kind + 1) % 6, int(rng.integers(6))], p=[0.5, 0.3, 0.2]))
     field = GROUNDS[family](x, y, rng)
-    middle, spread = rng.uniform(0.47, 0.53), rng.uniform(0.09, 0.12)
+    middle, spread = rng.uniform(0.35, 0.65), rng.uniform(0.08, 0.2)
     return _mixed(field, palette.colour(middle - spread), palette.colour(middle + spread))
 
 
@@ -159,8 +160,8 @@ def _add(
     size = instances.shape[0]
     unit = size / 96
     outline = OUTLINES[_OUTLINES[PAIRS[category][0]]]
-    reach = rng.uniform(19, 29) * unit * min(1.0, (6 / count) ** 0.5)
-    turn = rng.uniform(-0.25, 0.25)  # things stand more or less upright, as they do in photos
+    reach = rng.uniform(15, 27) * unit * min(1.0, (6 / count) ** 0.5)
+    turn = rng.uniform(-0.45, 0.45)  # things stand more or less upright, as they do in photos
     stretch, shear = rng.uniform(0.86, 1.16), rng.uniform(-0.16, 0.16)
     shape = np.array([[stretch, shear], [0, 1 / stretch]], dtype=np.float32)
     best, best_worst = None, -1.0
@@ -220,12 +221,13 @@ def _skin(
     u: np.ndarray, v: np.ndarray, reach: float, texture: int, palette: _Palette, rng: np.random.Generator
 ) -> np.ndarray:
     """float32 [h, w, 3]: two colours of the palette, mixed by the texture, with light across the object."""
-    period = rng.uniform(7.0, 9.0)
+    period = rng.uniform(6.5, 10.0)
     field = TEXTURES[_TEXTURES[texture]](u * reach, v * reach, period, rng)
-    middle, spread = rng.uniform(0.47, 0.53), rng.uniform(0.17, 0.21)
+    middle, spread = rng.uniform(0.35, 0.65), rng.uniform(0.14, 0.3)
+    spread *= rng.choice([-1, 1])  # light on dark or dark on light: neither tells the texture
     colours = _mixed(field, palette.colour(middle - spread), palette.colour(middle + spread))
     angle = rng.uniform(0, 2 * np.pi)
-    return colours * (1 + 0.08 * (np.cos(angle) * u + np.sin(angle) * v))[..., None]
+    return colours * (1 + 0.18 * (np.cos(angle) * u + np.sin(angle) * v))[..., None]
 
 
 def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: tuple[slice, slice], unit: float, rng: np.random.Generator) -> None:
@@ -243,9 +245,9 @@ def _light(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Gene
     angle = rng.uniform(0, 2 * np.pi)
     across = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)
     patchy = smooth_noise(x.shape, (3, 3), rng) - 0.5
-    gain = rng.uniform(0.92, 1.08) * rng.uniform(0.92, 1.08, 3).astype(np.float32)
-    canvas *= (1 + rng.uniform(0, 0.2) * across + 0.1 * patchy)[..., None] * gain
+    gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3).astype(np.float32)
+    canvas *= (1 + rng.uniform(0, 0.35) * across + 0.2 * patchy)[..., None] * gain
     np.clip(canvas, 0, 1, out=canvas)
-    canvas **= np.float32(rng.uniform(0.9, 1.1))
+    canvas **= np.float32(rng.uniform(0.8, 1.25))
     canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(rng.uniform(0.008, 0.022))
     np.clip(canvas, 0, 1, out=canvas)
