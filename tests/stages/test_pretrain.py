@@ -36,7 +36,7 @@ def project(tmp_path_factory):
             "views": {"size": 32},
             "head": {"hidden": 16, "bottleneck": 8, "prototypes": 24},
             "clustering": {"K": 4, "normalise_images": 4},
-            "matching": {"pool_images": 4},
+            "matching": {"pool_images": 4, "first_epoch": 1},
             "memory_bank": {"images": 12},
             "targets": {"warmup_epochs": 1},
             "optimisation": {"epochs": 2, "batch_size": 8, "warmup_epochs": 1},

@@ -24,7 +24,7 @@ SMALL = {
     "drop_path": 0.1,
     "head": {"hidden": 16, "bottleneck": 8, "prototypes": 24},
     "clustering": {"K": 4, "normalise_images": 4},
-    "matching": {"pool_images": 4},
+    "matching": {"pool_images": 4, "first_epoch": 1},
     "memory_bank": {"images": 12},
     "targets": {"teacher_temperature": [0.04, 0.07], "warmup_epochs": 2},
     "optimisation": {"epochs": 3, "batch_size": 8, "warmup_epochs": 1},
