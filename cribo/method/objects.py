@@ -33,6 +33,6 @@ def unit(objects: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
     return F.normalize(objects.float(), dim=-1)
 
 
-def bootstrapping_ratio(accepted: Bool[Tensor, "2 B K"]) -> Float[Tensor, ""]:
-    """Share of all 2·B·K objects whose neighbour is used, (Z₁ + Z₂) / 2K of App. C.6."""
+def bootstrapping_ratio(accepted: Bool[Tensor, "*views B K"]) -> Float[Tensor, ""]:
+    """Share of all objects, of one direction or both, whose neighbour is used, (Z₁ + Z₂) / 2K of App. C.6."""
     return accepted.to(torch.float32).mean()

@@ -17,7 +17,7 @@ from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
-from cribo.method.objects import pool_objects, seen_in_both
+from cribo.method.objects import bootstrapping_ratio, pool_objects, seen_in_both
 
 
 class World(Protocol):
@@ -98,7 +98,7 @@ def teacher_step(
             found = retrieve(bank, objects)
             accepted = accept(objects, valid, found.partners, found.found, settings.criterion, settings.pool_images)
             neighbours = found.objects
-            health |= {f"bootstrapping_{m + 1}": accepted[m].float().mean() for m in range(2)}
+            health |= {f"bootstrapping_{m + 1}": bootstrapping_ratio(accepted[m]) for m in range(2)}
         push(bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0))
     projected = teacher.project(cls, objects)
     return Teaching(

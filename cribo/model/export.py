@@ -11,10 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from cribo.model.architectures import BACKBONES
+from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import model_args, seeded_backbone, tokens
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

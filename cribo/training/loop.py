@@ -18,6 +18,7 @@ from cribo.data.positions import patch_positions
 from cribo.data.readers import Record
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
+from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import checkpoint
@@ -26,8 +27,6 @@ from cribo.training.log import Journal, say
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
 from cribo.training.state import TrainingState, initial_state
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Interrupted(Exception):
@@ -78,7 +77,7 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
             )
             cross_image = state.bank is not None and epoch >= settings["matching"]["first_epoch"]
 
-            images, boxes, seeds, ids = to_device(batch, device, IMAGENET_MEAN, IMAGENET_STD)
+            images, boxes, seeds, ids = to_device(batch, device, MEAN, STD)
             positions = patch_positions(boxes, grid)
             teaching = teacher_step(teacher, images, positions, seeds, ids, state.bank, cross_image, how, world)
             losses = student_step(parallel, images, teaching, state.centres, temperature, how, world)

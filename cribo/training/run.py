@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +46,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
     The resumable state is kept under `runs` and removed in the end, so that a forced rerun starts afresh.
     """
     folder = runs / f"{name}-{fingerprint(settings, data.digest)}"
-    owner = checkpoint.sole_owner(folder) if world.main else _nobody()
+    owner = checkpoint.sole_owner(folder) if world.main else nullcontext()
     with owner:
         world.barrier()
         state = train(settings, list(data.splits["train"]), folder, compute, world)
@@ -53,12 +54,6 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
             write_results(state, settings, data, folder, out)
             shutil.rmtree(folder)
     world.barrier()
-
-
-class _nobody:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def fingerprint(settings: dict, digest: str) -> str:
