@@ -40,7 +40,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -175,9 +175,53 @@ class DenseNN(Group):
     seed: Whole
 
 
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
+    seed: Whole
+
+
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
+    hummingbird: Hummingbird
+    knn: KNN
+    yolos: Yolos
 
 
 class Report(Group):
@@ -190,6 +234,7 @@ class Compute(Group):
     precision: Literal["fp32", "bf16"]
     workers: Whole
     threads: Whole
+    feature_memory_gb: NonNegative
     checkpoint_steps: Count
     log_steps: Count
 
@@ -211,14 +256,14 @@ class Params(Group):
     def model(self, name: str) -> Trained:
         """A trained model with its overlay applied. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
-        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
-def _tuples(tree: object) -> object:
+def as_tuples(tree: object) -> object:
     """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
     if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
 def merged(base: dict, overlay: dict) -> dict:
@@ -247,7 +292,7 @@ def parse(text: str, path: Path) -> Params:
     tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
-        params = Params.model_validate(_tuples(tree), strict=True)
+        params = Params.model_validate(as_tuples(tree), strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, Params, ()), path, lines) from None
     for name in params.models.trained:

@@ -8,10 +8,18 @@ from cribo.model.architectures import BACKBONES
 from cribo.params import Params, Trained, needs_bank, needs_objects
 from cribo.params_errors import Key, Problem
 
+KINDS = {  # of data that each protocol can judge on
+    "dense_nn": ("scenes", "voc"),
+    "hummingbird": ("scenes", "voc"),
+    "knn": ("scenes",),
+    "yolos": ("scenes",),
+}
+
 
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _inputs(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -42,13 +50,36 @@ def _names(params: Params) -> Iterator[Problem]:
     reference = params.report.reference
     if reference not in params.evaluate.models:
         yield Problem(("report", "reference"), f"{reference} is not evaluated", params.evaluate.models, reference)
-    for name in params.evaluate.dense_nn.datasets:
-        if name not in params.data:
-            yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} is no data set", sorted(params.data), name)
+    for protocol, kinds in KINDS.items():
+        for name in getattr(params.evaluate, protocol).datasets:
+            key = ("evaluate", protocol, "datasets")
+            if name not in params.data:
+                yield Problem(key, f"{name} is no data set", sorted(params.data), name)
+            elif params.data[name].kind not in kinds:
+                wrong = f"{name} is of kind {params.data[name].kind}, and {protocol} needs {' or '.join(kinds)}"
+                yield Problem(key, wrong)
     for name, model in params.trained.items():
         if model.dataset not in params.data:
             key = ("models", "trained", name, "dataset")
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
+
+
+def _inputs(params: Params) -> Iterator[Problem]:
+    """Sizes of images that a protocol or an evaluated model cannot take."""
+    models, evaluate = params.models, params.evaluate
+    specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
+    backbones = sorted({spec.backbone for spec in specs if spec is not None})
+    sizes = {("knn", "crop"): evaluate.knn.crop, ("hummingbird", "size"): evaluate.hummingbird.size}
+    for (protocol, key), size in sizes.items():
+        for name in backbones if getattr(evaluate, protocol).datasets else ():
+            if size % BACKBONES[name].patch_size:
+                wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"
+                yield Problem(("evaluate", protocol, key), wrong)
+    if evaluate.knn.crop > evaluate.knn.short_side:
+        wrong = (
+            f"a crop of {evaluate.knn.crop} px does not fit into a shorter side of {evaluate.knn.short_side} px: lower it"
+        )
+        yield Problem(("evaluate", "knn", "crop"), wrong)
 
 
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
