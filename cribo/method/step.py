@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
-from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+from cribo.method.health import centre_entropy, neighbour_signals, object_signals
+from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
-from cribo.method.memory_bank import MemoryBank, push, retrieve
-from cribo.method.objects import bootstrapping_ratio, pool_objects, seen_in_both
+from cribo.method.memory_bank import MemoryBank, ages, push, retrieve
+from cribo.method.objects import pool_objects, seen_in_both
 
 
 class World(Protocol):
@@ -64,8 +65,8 @@ class Teaching:
     labels: Int[Tensor, "B 2N"] | None
     valid: Bool[Tensor, "B K"] | None
     accepted: Bool[Tensor, "2 B K"] | None
-    image_prototypes: Float[Tensor, "L h"] | None
-    object_prototypes: Float[Tensor, "L h"] | None
+    image_prototypes: Prototypes | None
+    object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
 
 
@@ -91,14 +92,13 @@ def teacher_step(
     if settings.clustering:
         labels = joint_space_clustering(patches, positions, seeds, settings.clustering)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
-        live = torch.zeros_like(valid).scatter_(1, labels, True)
-        health |= {"live_clusters": live.sum(1).float().mean(), "valid_objects": valid.sum(1).float().mean()}
+        health |= object_signals(labels, valid)
     if bank is not None:
         if cross_image:
-            found = retrieve(bank, objects)
+            found = retrieve(bank, objects, valid, bf16=teacher.bf16 and objects.is_cuda)
             accepted = accept(objects, valid, found.partners, found.found, settings.criterion, settings.pool_images)
             neighbours = found.objects
-            health |= {f"bootstrapping_{m + 1}": bootstrapping_ratio(accepted[m]) for m in range(2)}
+            health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
         push(bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0))
     projected = teacher.project(cls, objects)
     return Teaching(
@@ -112,7 +112,7 @@ class Losses:
     """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
 
     total: Float[Tensor, ""]
-    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, and the teacher's entropy, without gradient
+    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, the teacher's and the centres' entropies, without gradient
 
 
 def student_step(
@@ -143,6 +143,7 @@ def student_step(
         )  # fmt: skip
         total = total + loss
         terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0]}
+        terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     targets, weights, names = [], [], []
     if "cross_view" in settings.losses:
@@ -161,6 +162,7 @@ def student_step(
         total = total + loss
         terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
         terms["entropy_objects"] = entropy[0]
+        terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
 
 
@@ -181,7 +183,7 @@ def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, w
     """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
     if teaching.images is not None:
         rows = teaching.images.flatten(0, 1)
-        count = world.sum(rows.new_tensor(float(len(rows))))
+        count = world.sum(rows.new_full((), len(rows)))
         mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
         update_centre(centres.images, mean, count, settings.centre_momentum)
     if teaching.objects is not None:
