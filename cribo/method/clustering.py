@@ -30,6 +30,7 @@ class ClusteringSettings:
     sinkhorn_iterations: int
     marginals: Literal["histogram", "uniform"]
     exclude_self: bool
+    centroids: Literal["unit", "raw"]
     normalise_images: int
 
 
@@ -67,7 +68,8 @@ def joint_space_clustering(
         if settings.marginals == "histogram":
             count = members.sum(dim=1) + HISTOGRAM_FLOOR
             marginal = count / count.sum(dim=1, keepdim=True)
-        centroids = F.normalize(members.transpose(1, 2) @ z, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
+        averaged = z if settings.centroids == "unit" else tokens.float()
+        centroids = F.normalize(members.transpose(1, 2) @ averaged, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
     return labels
 
 

@@ -17,7 +17,7 @@ def pairs(tmp_path_factory):
     for i in range(10):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     records = [Record(str(i), folder / f"{i}.png", None, 50, 40) for i in range(10)]
-    return ViewPairs(records, {**SETTINGS, "size": 16}, tokens=8, K=3, seed=5)
+    return ViewPairs(records, {**SETTINGS, "size": 16}, grid=2, K=3, seed=5)
 
 
 def content(loader):
@@ -54,7 +54,7 @@ def test_cluster_seeds_are_distinct_tokens(pairs):
 
 def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
     batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
-    images, boxes, _, ids = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    images, boxes, _, ids, _ = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
     torch.testing.assert_close(images[4 + 1], expected)
     assert boxes.shape == (4, 2, 5) and torch.equal(ids, batch.image_ids)
