@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from cribo.method.objects import unit
+
 
 @dataclass(frozen=True)
 class KMeansSettings:
@@ -25,7 +27,7 @@ def kmeans(tokens: Float[Tensor, "B n d"], seeds: Int[Tensor, "B K"], settings: 
     It sees what the Sinkhorn clustering sees of an image, the 2N unit tokens of both views and the same seeds, but no
     positions: Table 12 has no λ_pos for it. Centroids are plain means; one without tokens stays where it was.
     """
-    z = F.normalize(tokens.float(), dim=-1)
+    z = unit(tokens)
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
     labels = seeds.new_zeros(z.shape[:2])
     for _ in range(settings.outer_iterations):

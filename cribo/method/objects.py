@@ -34,9 +34,14 @@ def live_clusters(labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, ""]:
     return seen[:, :K].sum(dim=1).float().mean()
 
 
+def exact(x: Tensor) -> Tensor:
+    """`x` in fp32, or in float64 if it is that already."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def unit(objects: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """Unit vectors in fp32; a zero vector stays zero."""
-    return F.normalize(objects.float(), dim=-1)
+    """Unit vectors in fp32 or better; a zero vector stays zero."""
+    return F.normalize(exact(objects), dim=-1)
 
 
 def bootstrapping_ratio(accepted: Bool[Tensor, "*views B K"]) -> Float[Tensor, ""]:
