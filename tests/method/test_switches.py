@@ -51,7 +51,7 @@ def test_the_sum_of_both_directions_is_twice_their_mean_in_every_loss_and_gradie
 
 @pytest.mark.parametrize("images", [1, 2, 4])
 def test_means_over_objects_are_taken_over_groups_of_images_and_then_averaged(images):
-    taught, losses, _, (teacher, student, centres, how) = step(mean_images=images, criterion="none")
+    taught, losses, _, (teacher, student, centres, _how) = step(mean_images=images, criterion="none")
     whole = step(criterion="none")
     assert same(taught, whole[0], "labels", "valid", "accepted")
     assert torch.equal(losses.terms["loss_global"], whole[1].terms["loss_global"])
@@ -129,12 +129,12 @@ def test_the_label_criterion_accepts_neighbours_of_the_objects_own_class():
             for b in range(B):
                 for k in range(K):
                     votes = ids[b][(taught.labels[b] == k) & (ids[b] != VOID)].tolist()
-                    mine = min(set(votes), key=lambda c: (-votes.count(c), c)) if votes else None  # noqa: B023
+                    mine = min(set(votes), key=lambda c: (-votes.count(c), c)) if votes else None
                     entries = [(s, x) for s in range(bank.filled) for x in range(K) if bank.valid[s, x]]
                     target = taught.neighbours[v, b, k]
                     found = min(
                         entries,
-                        key=lambda e: (teacher.bottleneck(bank.units[v][e] * bank.norms[v][e]) - target).norm(),  # noqa: B023
+                        key=lambda e: (teacher.bottleneck(bank.units[v][e] * bank.norms[v][e]) - target).norm(),
                     )
                     expected = bool(taught.valid[b, k]) and mine is not None and int(bank.classes[found]) == mine
                     assert taught.accepted[v, b, k] == expected
