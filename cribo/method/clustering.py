@@ -77,7 +77,7 @@ def joint_space_clustering(
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
     """Euclidean distance between patch centres, pixels; infinite at distance zero when a token must not see itself."""
-    difference = positions.float()[:, :, None] - positions.float()[:, None]
+    difference = exact(positions)[:, :, None] - exact(positions)[:, None]
     distance = difference.square().sum(dim=-1).sqrt()  # exact zeros on the diagonal, which cdist's matmul form loses
     return distance.masked_fill_(distance == 0, torch.inf) if exclude_self else distance
 
