@@ -65,7 +65,7 @@ def clustering(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
     positions = (boxes + grid * (150 + 100 * torch.rand(B, 2, 1, 2, generator=g))).flatten(1, 2)
     seeds = torch.stack([torch.randperm(n, generator=g)[:K] for _ in range(B)])
     if ours:
-        settings = ClusteringSettings(K, LAMBDA_POS, SHARPNESS, 5, 5, "histogram", True, B)
+        settings = ClusteringSettings(K, LAMBDA_POS, SHARPNESS, 5, 5, "histogram", True, "unit", B)
         return lambda: joint_space_clustering(tokens, positions, seeds, settings)
     return lambda: naive.cluster(tokens, positions, seeds, K, LAMBDA_POS, SHARPNESS)
 

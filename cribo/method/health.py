@@ -6,14 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cribo.method.objects import bootstrapping_ratio
+from cribo.method.objects import bootstrapping_ratio, live_clusters
 
 
 @torch.no_grad()
 def object_signals(labels: Int[Tensor, "B n"], valid: Bool[Tensor, "B K"]) -> dict[str, Float[Tensor, ""]]:
     """Clusters that hold a token, and clusters that both views show, an image."""
-    live = torch.zeros_like(valid).scatter_(1, labels, True)
-    return {"live_clusters": live.sum(dim=1).float().mean(), "valid_objects": valid.sum(dim=1).float().mean()}
+    return {"live_clusters": live_clusters(labels, valid.shape[1]), "valid_objects": valid.sum(dim=1).float().mean()}
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cribo.method.objects import exact
 from cribo.method.rows import worth_computing
 
 # Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 64 on a GPU).
@@ -53,9 +54,9 @@ def soft_cross_entropy(
     """
     rows = worth_computing((weights != 0).any(dim=0))
     return _SoftCrossEntropy.apply(
-        student.float()[rows],
+        exact(student)[rows],
         *student_prototypes,
-        targets.float()[:, rows],
+        exact(targets)[:, rows],
         *teacher_prototypes,
         centre,
         weights[:, rows],
@@ -107,7 +108,7 @@ def mean_logits(
     bottleneck_sum: Float[Tensor, " h"], count: Float[Tensor, ""], prototypes: Prototypes
 ) -> Float[Tensor, " L"]:
     """Mean teacher logits of `count` rows from the sum of their bottleneck vectors: the prototype layer is linear."""
-    return prototypes.direction @ (bottleneck_sum.float() / count.clamp_min(1)) * prototypes.scale
+    return prototypes.direction @ (exact(bottleneck_sum) / count.clamp_min(1)) * prototypes.scale
 
 
 @torch.no_grad()

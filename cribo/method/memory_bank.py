@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cribo.method.objects import unit
+from cribo.method.oracle import VOID
 from cribo.method.rows import worth_computing
 
 # Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.
@@ -32,6 +33,7 @@ class MemoryBank:
     norms: Float[Tensor, "2 S K"]  # its length: object = unit · norm
     valid: Bool[Tensor, "S K"]  # whether the entry is an object at all
     image_ids: Int[Tensor, " S"]
+    classes: UInt8[Tensor, "S K"]  # of each entry, for the oracle; VOID without one
     pushed: int = 0
 
     @classmethod
@@ -42,6 +44,7 @@ class MemoryBank:
             torch.zeros(2, images, K, device=device),
             torch.zeros(images, K, dtype=torch.bool, device=device),
             torch.full((images,), -1, dtype=torch.long, device=device),
+            torch.full((images, K), VOID, dtype=torch.uint8, device=device),
         )
 
     @property
@@ -60,6 +63,7 @@ def push(
     objects: Float[Tensor, "2 B K d"],
     valid: Bool[Tensor, "B K"],
     image_ids: Int[Tensor, " B"],
+    classes: UInt8[Tensor, "B K"] | None = None,
 ) -> None:
     """Add B ≤ S images in place of the oldest. Comes after `retrieve` in a step: a query never meets itself."""
     count = valid.shape[0]
@@ -72,6 +76,8 @@ def push(
     bank.norms[:, slots] = objects.float().norm(dim=-1)
     bank.valid[slots] = valid
     bank.image_ids[slots] = image_ids
+    if classes is not None:
+        bank.classes[slots] = classes
     bank.pushed += count
 
 
@@ -86,13 +92,13 @@ def nearest(
     keys: Float[Tensor, "M d"],
     valid: Bool[Tensor, " M"],
     tile: int | None = None,
-    ids: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
+    owners: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
     bf16: bool = False,
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
 
-    One tile of keys at a time with a running maximum; of equal keys the first wins. With `ids`, of queries and keys, a key
-    of the query's own id is passed over. Where no key is left the similarity is −inf and the index 0.
+    One tile of keys at a time with a running maximum; of equal keys the first wins. With `owners`, the images of
+    queries and keys, a query never meets its own image's. Where no key is left the similarity is −inf and the index 0.
 
     Exact in fp32. With `bf16` a tile's products are those of rounded vectors, summed in fp32, and its winner is scored again
     in fp32: the similarity returned is exact, and short of the best by no more than about 2⁻⁶ (four unit vectors rounded to
@@ -104,8 +110,8 @@ def nearest(
         similarity = _rounded_products(queries, block) if bf16 else queries @ block.T
         if live is not None:
             similarity.masked_fill_(~live, -torch.inf)
-        if ids is not None:
-            similarity.masked_fill_(ids[0][:, None] == ids[1][rows], -torch.inf)
+        if owners is not None:
+            similarity.masked_fill_(owners[0][:, None] == owners[1][rows], -torch.inf)
         top, where = similarity.max(dim=1)
         if bf16:
             top = torch.where(top.isneginf(), top, (queries * block[where]).sum(dim=1))
@@ -145,6 +151,7 @@ class Neighbours:
     found: Bool[Tensor, "2 B K"]  # False for what is no object, and where the bank holds none; all else is then arbitrary
     similarity: Float[Tensor, "2 B K"]  # cosine between object and neighbour
     slots: Int[Tensor, "2 B K"]  # slot of the neighbour's image in the bank
+    classes: UInt8[Tensor, "2 B K"]  # its class, for the oracle
 
 
 @torch.no_grad()
@@ -152,32 +159,32 @@ def retrieve(
     bank: MemoryBank,
     objects: Float[Tensor, "2 B K d"],
     valid: Bool[Tensor, "B K"],
-    image_ids: Int[Tensor, " B"] | None = None,
     tile: int | None = None,
+    image_ids: Int[Tensor, " B"] | None = None,
     bf16: bool = False,
 ) -> Neighbours:
     """nn(c_m, M_m) for every valid object of both views, each in the bank of its own view (Eq. 2).
 
-    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `bf16`: see `nearest`.
+    With the `image_ids` of the objects, what the bank still holds of the same images is left out. `bf16`: see `nearest`.
     """
     views, batch, K, d = objects.shape
     filled = bank.filled
     rows = worth_computing(valid.flatten())
     keys, live = bank.units[:, :filled].flatten(1, 2), bank.valid[:filled].flatten()
-    ids = None
+    owners = None
     if image_ids is not None:
-        ids = image_ids.repeat_interleave(K, output_size=batch * K)[rows], bank.image_ids[:filled].repeat_interleave(K)
-    similarity = torch.full((views, batch * K), -torch.inf, device=objects.device)
-    index = torch.zeros(views, batch * K, dtype=torch.long, device=objects.device)
-    own = torch.zeros(views, batch * K, d, device=objects.device)
-    partners = torch.zeros_like(own)
+        owners = image_ids.repeat_interleave(K)[rows], bank.image_ids[:filled].repeat_interleave(K)
+    similarity = bank.norms.new_full((views, batch * K), -torch.inf)
+    index = torch.zeros_like(similarity, dtype=torch.long)
+    own = bank.units.new_zeros(views, batch * K, d)
+    partners, classes = torch.zeros_like(own), torch.full_like(index, VOID, dtype=torch.uint8)
     if filled:
         for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
-            similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, bf16)
+            similarity[m, rows], where = nearest(queries, keys[m], live, tile, owners, bf16)
             own[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
             partners[m, rows] = keys[1 - m][where]
-            index[m, rows] = where
+            index[m, rows], classes[m, rows] = where, bank.classes[:filled].flatten()[where]
     found = similarity.isfinite() & valid.flatten()
     return Neighbours(
-        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K)),
+        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, classes)),
     )

@@ -1,9 +1,10 @@
-"""What a pretraining says before its first step: batch, learning rate, steps, and the memory that it will want."""
+"""What a pretraining says before its first step: batch, learning rate, steps, memory, and where it departs from whom."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
 
+from cribo.fidelity import in_force
 from cribo.method.losses import BLOCKS
 from cribo.training.schedules import peak_learning_rate
 from cribo.training.state import TrainingState
@@ -38,6 +39,7 @@ def opening(settings: dict, images: int, state: TrainingState, processes: int, d
         f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
         f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
         f"memory: about {_size(memory.total)} a process ({parts})",
+        *(f"not as in paper or released code: {departure}" for departure in in_force(settings)),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cribo.data.loader import to_device  # noqa: F401 (imports that a run has are made before memory is measured)
+from cribo.fidelity import in_force
 from cribo.params import merged
 from cribo.training.optimiser import set_hyperparameters
 from cribo.training.startup import memory_estimate, opening
@@ -26,6 +26,13 @@ def test_the_opening_gives_batch_scaled_learning_rate_and_steps(settings):
     assert lines[1] == "learning rate: 0.001 × 64/256 = 0.00025 at its peak, after 2 epochs"
     assert lines[2] == "steps: 3 epochs of 15 = 45, from 1000 photos"
     assert lines[3].startswith("memory: about ") and "bank" in lines[3]
+    assert len(lines) == 4 + len(in_force(changed))
+
+
+def test_the_opening_lists_each_departure_from_paper_or_released_code(settings):
+    changed = merged(settings, {"clustering": {"marginals": "uniform"}})
+    lines = [line for line in opening(changed, 100, state_of(changed), 1, "cpu") if "clustering.marginals" in line]
+    assert len(lines) == 1 and "D1 clustering.marginals: uniform (released code histogram)" in lines[0]
 
 
 @pytest.mark.parametrize("norm_last_layer", [True, False])
