@@ -13,9 +13,10 @@ three. Ours and the naive form take turns; ratios, and how far the two results a
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +35,8 @@ from cribo.method.losses import soft_cross_entropy
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.model.head import Head
 
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count()
+FORK = multiprocessing.get_context("fork")  # libraries are loaded once; every measurement is a process all the same
 BASE = {"B": 8, "K": 64, "S": 1000, "N": 196, "d": 384, "L": 65536}
 TINY = {"B": 2, "K": 3, "S": 4, "N": 9, "d": 16, "L": 32}
 GROWTH = {"K": [16, 32, 64, 128], "S": [250, 500, 1000, 2000], "B": [4, 8, 16]}
@@ -174,38 +177,43 @@ def resident(mark: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(part: str, form: str, quantity: str, size: dict, result: Path) -> None:
-    """What a child process does: prints seconds, or bytes after leaving the result in a file."""
+def measure(part: str, form: str, quantity: str, size: dict, path: Path) -> None:
+    """What a child process does: leaves bytes and the result, or seconds, in a file."""
+    torch.set_num_threads(THREADS)
     make = globals()[part]
+    if quantity == "bytes":
+        libc = ctypes.CDLL(None)  # blocks of 64 KiB and more are given back when freed
+        libc.mallopt(-3, 65536), libc.mallopt(-1, 0)
     step = make(size, form == "ours")
     make(TINY, form == "ours")()
     if quantity == "bytes":
         Path("/proc/self/clear_refs").write_text("5")  # the kernel's high-water mark starts anew
         before = resident("VmRSS")
         found = step()
-        print(resident("VmHWM") - before)
-        torch.save(found, result)
+        torch.save({"measured": resident("VmHWM") - before, "result": found}, path)
         return
     times = []
     for _ in range(4):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    print(min(times[1:]))
+    torch.save({"measured": min(times[1:])}, path)
 
 
 def compare(part: str, size: dict, folder: Path) -> dict:
     """Both forms of a part at one size, and how far their results agree. Exits if they do not."""
     found, results = {"ours": {}, "naive": {}}, {}
-    strict = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
     for quantity in ("bytes", "seconds"):
         for form in found:
-            path = folder / f"{form}.pt"
-            command = [sys.executable, __file__, "--child", part, form, quantity, json.dumps(size), str(path)]
-            environment = strict if quantity == "bytes" else None
-            child = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-            found[form][quantity] = float(child.stdout)
-            results[form] = torch.load(path)
+            path = folder / f"{part}-{form}-{quantity}.pt"
+            child = FORK.Process(target=measure, args=(part, form, quantity, size, path))
+            child.start()
+            child.join()
+            if child.exitcode:
+                sys.exit(f"{part} {size}: the process that measures the {quantity} of {form} ended with {child.exitcode}")
+            left = torch.load(path)
+            found[form][quantity] = left["measured"]
+            results[form] = left.get("result", results.get(form))
     a, b = results["ours"], results["naive"]
     same = (a == b) if a.dtype == torch.long else torch.isclose(a, b, rtol=1e-3, atol=1e-4)
     agreement = same.float().mean().item()
@@ -219,7 +227,7 @@ def compare(part: str, size: dict, folder: Path) -> dict:
 def markdown(rows: list[dict]) -> str:
     """The rows as a table."""
     lines = [
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}; seconds, MiB at the peak, ratios naive / ours.", "",
+        f"{THREADS} threads, torch {torch.__version__}; seconds, MiB at the peak, ratios naive / ours.", "",
         "| part | batch | K | S | s ours | s naive | faster | MiB ours | MiB naive | leaner | same result |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -238,11 +246,8 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="also vary K, S and the batch, one at a time")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--out", type=Path, help="folder for method.json and method.md")
-    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        part, form, quantity, size, path = given.child
-        return measure(part, form, quantity, json.loads(size), Path(path))
+    torch.set_num_threads(1)  # a process that started threads cannot be forked
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for part in given.parts:
@@ -261,6 +266,7 @@ def main() -> None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "method.json").write_text(json.dumps(rows, indent=2) + "\n")
         (given.out / "method.md").write_text(markdown(rows))
+    print(markdown(rows))
 
 
 if __name__ == "__main__":
