@@ -12,7 +12,9 @@ from cribo.method.objects import bootstrapping_ratio, live_clusters
 @torch.no_grad()
 def object_signals(labels: Int[Tensor, "B n"], valid: Bool[Tensor, "B K"]) -> dict[str, Float[Tensor, ""]]:
     """Clusters that hold a token, and clusters that both views show, an image."""
-    return {"live_clusters": live_clusters(labels, valid.shape[1]), "valid_objects": valid.sum(dim=1).float().mean()}
+    images, K = valid.shape
+    live = valid.new_zeros(images, K + 1).scatter_(1, labels, True)[:, :K]  # label K is no cluster
+    return {"live_clusters": live.sum(dim=1).float().mean(), "valid_objects": valid.sum(dim=1).float().mean()}
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from cribo.method.objects import unit
+from cribo.method.objects import exact, unit
 from cribo.method.oracle import VOID
 from cribo.method.rows import worth_computing
 
@@ -73,7 +73,7 @@ def push(
         )
     slots = (torch.arange(count, device=valid.device) + bank.pushed) % bank.images
     bank.units[:, slots] = unit(objects)
-    bank.norms[:, slots] = objects.float().norm(dim=-1)
+    bank.norms[:, slots] = exact(objects).norm(dim=-1)
     bank.valid[slots] = valid
     bank.image_ids[slots] = image_ids
     if classes is not None:
@@ -110,8 +110,8 @@ def nearest(
         similarity = _rounded_products(queries, block) if bf16 else queries @ block.T
         if live is not None:
             similarity.masked_fill_(~live, -torch.inf)
-        if owners is not None:
-            similarity.masked_fill_(owners[0][:, None] == owners[1][rows], -torch.inf)
+        if ids is not None:
+            similarity.masked_fill_(ids[0][:, None] == ids[1][rows], -torch.inf)
         top, where = similarity.max(dim=1)
         if bf16:
             top = torch.where(top.isneginf(), top, (queries * block[where]).sum(dim=1))
@@ -173,11 +173,11 @@ def retrieve(
     keys, live = bank.units[:, :filled].flatten(1, 2), bank.valid[:filled].flatten()
     owners = None
     if image_ids is not None:
-        owners = image_ids.repeat_interleave(K)[rows], bank.image_ids[:filled].repeat_interleave(K)
-    similarity = bank.norms.new_full((views, batch * K), -torch.inf)
-    index = torch.zeros_like(similarity, dtype=torch.long)
-    own = bank.units.new_zeros(views, batch * K, d)
-    partners, classes = torch.zeros_like(own), torch.full_like(index, VOID, dtype=torch.uint8)
+        ids = image_ids.repeat_interleave(K, output_size=batch * K)[rows], bank.image_ids[:filled].repeat_interleave(K)
+    similarity = keys.new_full((views, batch * K), -torch.inf)
+    index = torch.zeros(views, batch * K, dtype=torch.long, device=objects.device)
+    own = keys.new_zeros(views, batch * K, d)
+    partners = torch.zeros_like(own)
     if filled:
         for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
             similarity[m, rows], where = nearest(queries, keys[m], live, tile, owners, bf16)
@@ -186,5 +186,5 @@ def retrieve(
             index[m, rows], classes[m, rows] = where, bank.classes[:filled].flatten()[where]
     found = similarity.isfinite() & valid.flatten()
     return Neighbours(
-        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, classes)),
+        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, bank.classes.flatten()[index])),
     )

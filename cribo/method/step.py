@@ -99,8 +99,8 @@ def teacher_step(
     if bank is not None:
         known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
         if cross_image:
-            ids = image_ids if settings.exclude_same_image else None
-            found = retrieve(bank, objects, valid, image_ids=ids, bf16=teacher.bf16 and objects.is_cuda)
+            own = image_ids if settings.exclude_same_image else None
+            found = retrieve(bank, objects, valid, own, bf16=teacher.bf16 and objects.is_cuda)
             accepted = accept(
                 objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
                 None if known is None else same_class(known, found.classes), world,

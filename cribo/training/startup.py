@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
 
-from cribo.fidelity import in_force
+import torch
+
 from cribo.method.losses import BLOCKS
 from cribo.training.schedules import peak_learning_rate
 from cribo.training.state import TrainingState
@@ -49,7 +50,7 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
     weights      4 bytes a parameter, student and teacher
     gradients    4 bytes a trained parameter
     optimiser    8 bytes a trained parameter (AdamW's two moments)
-    bank         2 · S · K · (d + 1) · 4, and S · (K + 8) for validity and image ids
+    bank         2 · S · K · (d + 1) · 4, and S · (2 · K + 8) for validity, classes and image ids
     activations  what the student's backward reads. A block keeps 16 values of width d a token: both norms' inputs (2) and
                  outputs (2), queries, keys and values (3), attention (1), MLP before and after GELU (8): 64 · d bytes in
                  fp32, 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck a row,
@@ -76,7 +77,7 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
         weights=4 * 2 * sum(p.numel() for p in parameters),
         gradients=4 * trained,
         optimiser=8 * trained,
-        bank=0 if bank is None else sum(t.nbytes for t in (bank.units, bank.norms, bank.valid, bank.image_ids)),
+        bank=0 if bank is None else sum(t.nbytes for t in vars(bank).values() if torch.is_tensor(t)),
         activations=activations,
         losses=4 * ((layers + 1) * shape["prototypes"] * shape["bottleneck"] + 4 * logits),
     )

@@ -187,9 +187,9 @@ def test_9_an_object_in_one_view_only_is_in_no_loss_no_centre_and_is_never_retri
         moving = Centres(centres.images.clone(), centres.objects.clone())
         loss = student_step(student, inputs[0], spoiled, moving, 0.05, s, Alone()).total
         centres_step(spoiled, moving, s, Alone())
-        ring = MemoryBank.empty(B, K, 8)
-        push(ring, objects[..., :8], valid, inputs[3])
-        queries = torch.randn(2, 3, K, 8, generator=torch.Generator().manual_seed(0))
+        ring = MemoryBank.empty(B, K, objects.shape[-1])
+        push(ring, objects, valid, inputs[3])
+        queries = torch.randn(2, 3, K, objects.shape[-1], generator=torch.Generator().manual_seed(0))
         answers = retrieve(ring, queries, torch.ones(3, K, dtype=torch.bool))
         return loss.detach(), moving.objects, answers.objects
 

@@ -18,6 +18,12 @@ def problem(n, h, L, T, seed):
     return r(n, h).requires_grad_(), student, r(T, n, h), teacher, r(L), torch.rand(T, n, generator=g)
 
 
+def exactly(args):
+    """The same problem in float64."""
+    x, student, *rest = (Prototypes(*(y.double() for y in a)) if isinstance(a, Prototypes) else a.double() for a in args)
+    return x.detach().requires_grad_(), Prototypes(*(y.detach().requires_grad_() for y in student)), *rest
+
+
 def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t):
     """Log-softmax over all logits at once."""
     logp = F.log_softmax(x @ prototypes.matrix().T / tau_s, dim=-1)
@@ -41,6 +47,18 @@ def test_loss_and_gradients_equal_autograd_on_whole_logits_for_any_block(n, L, T
     torch.testing.assert_close(parts, expected.detach(), rtol=1e-4, atol=1e-5)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_in_float64_loss_and_gradients_are_those_of_whole_logits_to_the_last_digits():
+    args = exactly(problem(7, 4, 13, 2, 0))
+    total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=20)
+    expected = whole(*args, 0.1, 0.07)
+    torch.testing.assert_close(parts, expected.detach(), rtol=1e-12, atol=1e-12)
+    leaves = args[0], *args[1]
+    pairs = zip(torch.autograd.grad(total, leaves), torch.autograd.grad(expected.sum(), leaves), strict=True)
+    for ours, theirs in pairs:
+        assert ours.dtype == torch.float64
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
