@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cribo.method.objects import bootstrapping_ratio, live_clusters
+from cribo.method.objects import bootstrapping_ratio
 
 
 @torch.no_grad()

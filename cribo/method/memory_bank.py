@@ -92,13 +92,13 @@ def nearest(
     keys: Float[Tensor, "M d"],
     valid: Bool[Tensor, " M"],
     tile: int | None = None,
-    owners: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
+    ids: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
     bf16: bool = False,
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
 
-    One tile of keys at a time with a running maximum; of equal keys the first wins. With `owners`, the images of
-    queries and keys, a query never meets its own image's. Where no key is left the similarity is −inf and the index 0.
+    One tile of keys at a time with a running maximum; of equal keys the first wins. With `ids`, of queries and keys, a key
+    of the query's own id is passed over. Where no key is left the similarity is −inf and the index 0.
 
     Exact in fp32. With `bf16` a tile's products are those of rounded vectors, summed in fp32, and its winner is scored again
     in fp32: the similarity returned is exact, and short of the best by no more than about 2⁻⁶ (four unit vectors rounded to
@@ -159,19 +159,19 @@ def retrieve(
     bank: MemoryBank,
     objects: Float[Tensor, "2 B K d"],
     valid: Bool[Tensor, "B K"],
-    tile: int | None = None,
     image_ids: Int[Tensor, " B"] | None = None,
+    tile: int | None = None,
     bf16: bool = False,
 ) -> Neighbours:
     """nn(c_m, M_m) for every valid object of both views, each in the bank of its own view (Eq. 2).
 
-    With the `image_ids` of the objects, what the bank still holds of the same images is left out. `bf16`: see `nearest`.
+    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `bf16`: see `nearest`.
     """
     views, batch, K, d = objects.shape
     filled = bank.filled
     rows = worth_computing(valid.flatten())
     keys, live = bank.units[:, :filled].flatten(1, 2), bank.valid[:filled].flatten()
-    owners = None
+    ids = None
     if image_ids is not None:
         ids = image_ids.repeat_interleave(K, output_size=batch * K)[rows], bank.image_ids[:filled].repeat_interleave(K)
     similarity = keys.new_full((views, batch * K), -torch.inf)
@@ -180,10 +180,10 @@ def retrieve(
     partners = torch.zeros_like(own)
     if filled:
         for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
-            similarity[m, rows], where = nearest(queries, keys[m], live, tile, owners, bf16)
+            similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, bf16)
             own[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
             partners[m, rows] = keys[1 - m][where]
-            index[m, rows], classes[m, rows] = where, bank.classes[:filled].flatten()[where]
+            index[m, rows] = where
     found = similarity.isfinite() & valid.flatten()
     return Neighbours(
         *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, bank.classes.flatten()[index])),

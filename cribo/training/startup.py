@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, fields
 
 import torch
 
+from cribo.fidelity import in_force
 from cribo.method.losses import BLOCKS
 from cribo.training.schedules import peak_learning_rate
 from cribo.training.state import TrainingState
