@@ -31,6 +31,7 @@ SOURCES = (
     "model/network.py",
     "training",
     "data/images.py",
+    "data/labels.py",
     "data/loader.py",
     "data/location.py",
     "data/manifest.py",

@@ -105,7 +105,7 @@ def test_missing_folder_names_the_path_and_what_to_set(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"nowhere \(from data.voc.path\) holds no JPEGImages folder"):
         Path("params.yaml").write_text(f"data: {{voc: {{path: '{tmp_path / 'nowhere'}'}}}}\n")
         prepare("voc", VOC, "data", workers=1)
-    assert not list(Path("data").iterdir())
+    assert not list(Path("data").glob("*"))
 
 
 def test_missing_masks_and_lists_are_named(tmp_path, photos):
@@ -153,7 +153,7 @@ def test_fault_is_told_by_file_and_nothing_is_taken_for_done(tmp_path, photos, f
     said = fault(_inside(photos))
     with pytest.raises(DataError, match=said):
         prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
-    assert not list((tmp_path / "data").iterdir())
+    assert not list((tmp_path / "data").glob("*"))
 
 
 def test_failure_leaves_an_earlier_result_as_it_was(tmp_path, photos):
