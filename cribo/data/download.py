@@ -18,7 +18,7 @@ import requests
 
 from cribo.data.manifest import DataError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # at most this much of what came before a cut is asked for again
 TRIES = 6  # in a row without a byte gained
 TIMEOUT = 30  # s without an answer
 REFUSED = (400, 401, 403, 404, 410)  # answers that will not change by asking again

@@ -96,7 +96,8 @@ def test_cut_connections_are_continued_where_they_broke(server, tmp_path):
     server.manner = "cuts"
     fetch([server.remote(digest=SHA)], tmp_path, pause=0)
     assert (tmp_path / "file.tar").read_bytes() == BODY and names(tmp_path) == ["file.tar"]
-    assert server.asked == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
+    starts = [int(wanted[6:-1]) for wanted in server.asked[1:]]
+    assert len(starts) >= 3 and starts == sorted(set(starts)) and starts[0] > 200_000  # nothing twice but the last block
 
 
 @pytest.mark.parametrize("manner", ["busy at first", "no ranges", "wrong range", "cuts at first"])

@@ -16,7 +16,7 @@ B, K, GRID = 4, 3, 4
 
 
 class Alone:
-    size = 1
+    rank, size = 0, 1
 
     def sum(self, x):
         return x
@@ -26,7 +26,7 @@ class Alone:
 
 
 def setting(losses=("global", "cross_view", "cross_image"), **changes):
-    clustering = ClusteringSettings(K, 1.0, 20.0, 3, 3, "uniform", True, 2)
+    clustering = ClusteringSettings(K, 1.0, 20.0, 3, 3, "uniform", True, "unit", 2)
     objects = bool({"cross_view", "cross_image"} & set(losses))
     how = StepSettings(
         **{
@@ -36,6 +36,9 @@ def setting(losses=("global", "cross_view", "cross_image"), **changes):
             "pool_images": 2,
             "student_temperature": 0.1,
             "centre_momentum": 0.9,
+            "exclude_same_image": False,
+            "directions": "mean",
+            "mean_images": B,
             **changes,
         }
     )
