@@ -113,7 +113,9 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.manual_seed(0)
     sides = [read_image(path).shape[:2] for path in paths]
-    print(f"{len(paths)} photos of {np.mean(sides, axis=0).round().astype(int)[::-1]} px, views of {given.size} px, one core")
+    print(
+        f"{len(paths)} photos of {np.mean(sides, axis=0).round().astype(int)[::-1]} px, views of {given.size} px, one core"
+    )
     raw = {path: path.read_bytes() for path in paths}
     ways: dict[str, Way] = {
         "PIL + torchvision v2": theirs(given.size, tensors=False),

@@ -22,6 +22,9 @@ class Mask:
     path: Path
     rule: str
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
