@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
 
 from cribo.fidelity import WORD, Fidelity, resolved
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
@@ -63,15 +63,35 @@ class Scenes(Span):
     objects: tuple[Count, Count]
 
 
-class Voc(Group):
+class Photos(Group):
+    """What all data sets share that are not generated here; docs/data.md explains each."""
+
+    path: str | None = None
+    download: bool = False
+    strict: bool = False
+    exclude_broken: bool = False
+
+
+class Voc(Photos):
     kind: Literal["voc"]
-    path: str | None
     train: str
     val: str
     masks: str
 
 
-Data = Annotated[Scenes | Voc, Field(discriminator="kind")]
+class Published(Photos):
+    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+
+
+class Folder(Photos):
+    kind: Literal["folder"]
+    train: str
+    val: str | None = None
+    masks: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
+
+
+Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------------------------------------ pretrain
@@ -279,6 +299,11 @@ def parse(text: str, path: Path) -> Params:
     if problems:
         raise ParamsError(problems, path, lines)
     return params
+
+
+def complete_data(settings: dict) -> dict:
+    """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
+    return TypeAdapter(Data).validate_python(_tuples(settings), strict=True).model_dump(mode="json")
 
 
 def needs_objects(p: Pretrain) -> bool:

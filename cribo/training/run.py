@@ -32,6 +32,7 @@ SOURCES = (
     "model/network.py",
     "training",
     "data/images.py",
+    "data/labels.py",
     "data/loader.py",
     "data/location.py",
     "data/manifest.py",
