@@ -7,7 +7,7 @@ a stopped run goes on from its last saved step.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.evaluation.detection.boxes import open_boxes
+from cribo.data.readers import open_set
 from cribo.evaluation.detection.run import judge
 from cribo.evaluation.stage import run_stage
 from cribo.training.interruption import resumable_command
@@ -15,7 +15,7 @@ from cribo.training.interruption import resumable_command
 
 def main(model: str, dataset: str) -> None:
     with resumable_command():
-        run_stage("yolos", model, dataset, open_boxes, judge)
+        run_stage("yolos", model, dataset, open_set, judge)
 
 
 if __name__ == "__main__":

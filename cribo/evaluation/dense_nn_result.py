@@ -18,6 +18,7 @@ def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_siz
     """The JSON tree of one model on one data set; IoUs in percent. docs/protocols.md explains every field."""
     finest = min(found.runs)
     scores = {
+        "data_warnings": list(data.warnings),
         "patch": {_share(f): _spread([run.patch for run in runs]) for f, runs in found.runs.items()},
         "pixel": {_share(f): _spread([run.pixel for run in runs]) for f, runs in found.runs.items()},
         "per_class": {

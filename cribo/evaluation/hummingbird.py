@@ -141,6 +141,7 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     occurs = [value == value for value in found.found.per_class]
     per_class = zip(data.classes, found.found.per_class, occurs, strict=True)
     scores = {
+        "data_warnings": list(data.warnings),
         "mIoU": percent(found.found.mean),
         "mIoU_unmatched": percent(found.unmatched.mean),
         "per_class": {name: percent(float(value)) if there else None for name, value, there in per_class},

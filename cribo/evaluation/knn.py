@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cribo.data.class_folders import LabelledImages
+from cribo.data.readers import PreparedSet
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.image_features import image_features
 from cribo.evaluation.neighbours import nearest
@@ -42,26 +42,36 @@ class KNN:
     counts: dict[str, int]
 
 
-def evaluate(encoder: Encoder, data: LabelledImages, settings: Settings, workers: int, world: World) -> KNN:
-    """Judge `encoder` on `data`: split "val" asks split "train". Every process returns the whole result.
+def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: int, world: World) -> KNN:
+    """Judge `encoder` on the images of `data` that have a class as a whole: split "val" asks split "train".
+
+    Every process returns the whole result.
 
     Raises:
-        EvaluationError: the crop is no multiple of the patch.
+        EvaluationError: the crop is no multiple of the patch, or a split has no image with a class.
         DataError: a photo is missing or corrupt.
     """
     if settings.crop % encoder.patch_size:
         raise EvaluationError(
             f"a crop of {settings.crop} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch"
         )
-    (train, memory), (val, truth) = (
-        ([photo for photo, _ in data.splits[split]], torch.tensor([label for _, label in data.splits[split]]))
-        for split in ("train", "val")
-    )
+    train, val = (data.labelled.get(split, ()) for split in ("train", "val"))
+    if not train or not val:
+        raise EvaluationError(
+            f"{data.name} has {len(train)} train and {len(val)} val images with a class of their own: k-NN needs both"
+        )
+    memory, truth = (torch.tensor([record.label for record in records]) for records in (train, val))
     keys, queries = (
         image_features(
-            encoder, photos, settings.short_side, settings.crop, workers, world, f"{split} features of {data.name}"
+            encoder,
+            [record.image for record in records],
+            settings.short_side,
+            settings.crop,
+            workers,
+            world,
+            f"{split} features of {data.name}",
         )
-        for split, photos in (("train", train), ("val", val))
+        for split, records in (("train", train), ("val", val))
     )
     hits = torch.zeros(2, len(settings.k), dtype=torch.long, device=world.device)
     for block in list(torch.arange(len(val)).split(QUERIES))[world.rank :: world.size]:
@@ -73,7 +83,7 @@ def evaluate(encoder: Encoder, data: LabelledImages, settings: Settings, workers
             rank = rank_of(shares, truth[block])
             hits[:, i] += torch.stack([(rank < 1).sum(), (rank < 5).sum()]).to(world.device)
     top1, top5 = (world.sum(hits).cpu().double() / len(val)).tolist()
-    counts = {"classes": len(data.classes), "train_images": len(train), "val_images": len(val)}
+    counts = {"classes": len(set(memory.tolist())), "train_images": len(train), "val_images": len(val)}
     return KNN(
         dict(zip(settings.k, top1, strict=True)),
         dict(zip(settings.k, top5, strict=True)),
@@ -93,17 +103,18 @@ def rank_of(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return torch.where(own.squeeze(1) > 0, rank, shares.shape[1])
 
 
-def judge(encoder: Encoder, data: LabelledImages, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
+def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
     """The JSON tree of `encoder` on `data`, with settings as in params.yaml."""
     settings = Settings(tuple(spec["k"]), spec["temperature"], spec["short_side"], spec["crop"])
     found = evaluate(encoder, data, settings, compute.workers, world)
     return knn_result(encoder.name, data, settings, found, meter.read())
 
 
-def knn_result(model: str, data: LabelledImages, settings: Settings, found: KNN, cost: dict) -> dict:
+def knn_result(model: str, data: PreparedSet, settings: Settings, found: KNN, cost: dict) -> dict:
     """The JSON tree of one model on one data set; docs/protocols.md explains every field."""
     best = max(settings.k, key=lambda k: (found.top1[k], -k))
     scores = {
+        "data_warnings": list(data.warnings),
         "k": best,
         "top1": {str(k): percent(found.top1[k]) for k in settings.k},
         "top5": {str(k): percent(found.top5[k]) for k in settings.k},

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cribo import params
-from cribo.data.class_folders import LabelledImages, open_class_folders
 from cribo.data.location import locate
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.detection.boxes import DetectionSet, open_coco
 from cribo.evaluation.stage import Judge
 
 
@@ -30,51 +28,57 @@ class Protocol:
     judge: Judge
 
 
-def open_masks(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
-    """A prepared folder (with MANIFEST.json) as it is; a folder in VOC's layout is checked first, file by file.
+def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
+    """A function that opens a folder of one of these kinds of data (docs/data.md)."""
 
-    `settings` may name the lists and the folder of masks (train, val, masks); without them the augmented ones of SBD are
-    taken where they are. The index of the check is kept in `scratch`.
-    """
-    if (path / MANIFEST).exists():
-        _nothing_else(settings, ())
-        return open_set(path.name, path.parent)
-    _nothing_else(settings, ("train", "val", "masks"))
-    root = locate(name, path)
-    lists = {file.stem for file in (root / "ImageSets/Segmentation").glob("*.txt")}
-    augmented = next((s for s in ("train_aug", "trainaug") if s in lists), None)
-    if augmented is None or not (root / "SegmentationClassAug").is_dir():
-        chosen = {"train": "train", "val": "val", "masks": "SegmentationClass"}
-    else:
-        chosen = {"train": augmented, "val": "val", "masks": "SegmentationClassAug"}
-    prepare(name, {"kind": "voc", "path": str(path), **chosen, **settings}, scratch)
-    return open_set(name, scratch, path)
+    def opened(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
+        """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`.
 
+        `settings` are those of `data` in params.yaml; `kind` is found out where it is not given.
+        """
+        if (path / MANIFEST).exists():
+            return open_set(path.name, path.parent)
+        kind = settings.get("kind") or _kind(name, path, kinds)
+        own = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published).model_fields
+        if unknown := sorted(set(settings) - set(own)):
+            raise DataError(f"--set data.{unknown[0]} is no setting of {kind} (there are: {', '.join(own)})")
+        prepare(name, {"kind": kind, "path": str(path), **_lists(name, kind, path), **settings}, scratch)
+        return open_set(name, scratch, path)
 
-def open_classes(name: str, path: Path, settings: dict, scratch: Path) -> LabelledImages:
-    """A folder {train,val}/CLASS/ of photos."""
-    _nothing_else(settings, ())
-    return open_class_folders(name, path)
+    return opened
 
 
-def open_instances(name: str, path: Path, settings: dict, scratch: Path) -> DetectionSet:
-    """A folder in COCO's layout."""
-    _nothing_else(settings, ())
-    return open_coco(name, path)
+def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
+    """The first kind whose folders are there; the message of the first where none is."""
+    faults = []
+    for kind in kinds:
+        try:
+            locate(name, kind, path)
+            return kind
+        except DataError as error:
+            faults.append(error)
+    raise faults[0]
 
 
-def _nothing_else(settings: dict, known: tuple[str, ...]) -> None:
-    if unknown := sorted(set(settings) - set(known)):
-        allowed = ", ".join(f"data.{key}" for key in known) or "none"
-        raise DataError(f"--set data.{unknown[0]} is no choice that this data has (there are: {allowed})")
+def _lists(name: str, kind: str, path: Path) -> dict[str, str]:
+    """Of VOC, the lists and masks augmented by SBD where they are there, as in the paper, else VOC's own."""
+    if kind != "voc":
+        return {}
+    root = locate(name, kind, path)
+    if (root / "SegmentationClassAug").is_dir():
+        for listing in ("train_aug", "trainaug"):
+            if (root / f"ImageSets/Segmentation/{listing}.txt").is_file():
+                return {"train": listing, "val": "val", "masks": "SegmentationClassAug"}
+    return {"train": "train", "val": "val", "masks": "SegmentationClass"}
 
 
+MASKED = opener("voc", "ade20k", "coco_stuff", "pascal_context")
 PROTOCOLS = {
     "dense_nn": Protocol(
         params.DenseNN,
         {"k": 50, "temperature": 0.07, "subsample": [1, 8, 64, 128], "runs": 5, "seed": 0},
-        "a folder in Pascal VOC's layout, or one that `prepare` made",
-        open_masks,
+        "VOC, ADE20K, COCO-Stuff or Pascal Context as published, or a folder that `prepare` made",
+        MASKED,
         dense_nn_result.judge,
     ),
     "hummingbird": Protocol(
@@ -93,14 +97,14 @@ PROTOCOLS = {
             "seed": 0,
         },
         "as for dense_nn",
-        open_masks,
+        MASKED,
         hummingbird.judge,
     ),
     "knn": Protocol(
         params.KNN,
         {"k": [10, 20, 100, 200], "temperature": 0.07, "short_side": 256, "crop": 224},
         "folders {train,val}/CLASS/ of photos",
-        open_classes,
+        opener("imagenet"),
         knn.judge,
     ),
     "yolos": Protocol(
@@ -122,7 +126,7 @@ PROTOCOLS = {
             "seed": 42,
         },
         "COCO's folders: annotations/, {train,val}2017/ or images/{train,val}2017/",
-        open_instances,
+        opener("coco"),
         yolos.judge,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from cribo.data.class_folders import open_class_folders
-from cribo.data.manifest import DataError
+from cribo.data.prepare import prepare
+from cribo.data.readers import open_set
 from cribo.evaluation import knn
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.image_features import centre_of
@@ -36,9 +37,16 @@ def write_photos(root: Path) -> Path:
     return root
 
 
+def open_photos(root: Path, data: Path):
+    """The photos as a prepared set of kind imagenet."""
+    prepare("tints", {"kind": "imagenet", "path": str(root)}, data, workers=1)
+    return open_set("tints", data, root)
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_photos(tmp_path_factory.mktemp("folders"))
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("folders")
+    return open_photos(write_photos(root / "photos"), root / "data")
 
 
 def restated_hits(encoder, data, k, temperature):
@@ -52,10 +60,10 @@ def restated_hits(encoder, data, k, temperature):
             whole = encoder.vit.forward_features(x.unsqueeze(0))[0, 0].double().numpy()
         return whole / np.linalg.norm(whole)
 
-    memory = [(feature(photo), label) for photo, label in data.splits["train"]]
+    memory = [(feature(record.image), record.label) for record in data.labelled["train"]]
     first = among_five = 0
-    for photo, label in data.splits["val"]:
-        query = feature(photo)
+    for record in data.labelled["val"]:
+        query, label = feature(record.image), record.label
         nearest = sorted(((float(query @ key), c) for key, c in memory), key=lambda pair: -pair[0])[:k]
         votes = dict.fromkeys(range(len(data.classes)), 0.0)
         for cosine, c in nearest:
@@ -66,8 +74,7 @@ def restated_hits(encoder, data, k, temperature):
     return first, among_five
 
 
-def test_protocol_equals_restatement(encoder, root):
-    data = open_class_folders("tints", root)
+def test_protocol_equals_restatement(encoder, data):
     found = evaluate(encoder, data, SETTINGS, 0, ALONE)
     for k in SETTINGS.k:
         first, among_five = restated_hits(encoder, data, k, 0.07)
@@ -76,8 +83,7 @@ def test_protocol_equals_restatement(encoder, root):
     assert found.counts == {"classes": 3, "train_images": 18, "val_images": 12}
 
 
-def test_blocks_of_queries_change_nothing(encoder, root, monkeypatch):
-    data = open_class_folders("tints", root)
+def test_blocks_of_queries_change_nothing(encoder, data, monkeypatch):
     whole = evaluate(encoder, data, SETTINGS, 2, ALONE)
     monkeypatch.setattr(knn, "QUERIES", 5)
     assert evaluate(encoder, data, SETTINGS, 0, ALONE) == whole
@@ -96,8 +102,7 @@ def test_rank_counts_larger_shares_and_lower_ids_among_equals():
     assert rank_of(shares, torch.tensor([1, 2, 4])).tolist() == [0, 2, 5]
 
 
-def test_the_result_names_the_best_k_and_its_card(encoder, root):
-    data = open_class_folders("tints", root)
+def test_the_result_names_the_best_k_and_its_card(encoder, data):
     found = evaluate(encoder, data, SETTINGS, 0, ALONE)
     tree = knn_result("small", data, SETTINGS, found, {"seconds": 1})
     assert tree["value"] == max(tree["top1"].values()) == tree["top1"][str(tree["k"])]
@@ -106,29 +111,11 @@ def test_the_result_names_the_best_k_and_its_card(encoder, root):
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
-def test_a_crop_that_is_no_multiple_of_the_patch(encoder, root):
+def test_a_crop_that_is_no_multiple_of_the_patch(encoder, data):
     with pytest.raises(EvaluationError, match="30 px is no multiple of small's 8 px patch"):
-        evaluate(encoder, open_class_folders("tints", root), Settings((1,), 0.07, 40, 30), 0, ALONE)
+        evaluate(encoder, data, Settings((1,), 0.07, 40, 30), 0, ALONE)
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda r: (r / "val").rename(r / "test"), r"val is missing: tints needs photos in .*/\{train,val\}/CLASS/"),
-        (lambda r: (r / "val/new").mkdir(), "has the class new that .*train lacks"),
-        (lambda r: (r / "train/zinc").mkdir(), "zinc holds no photo: remove the folder or fill it"),
-        (lambda r: [p.unlink() for p in (r / "val").rglob("*.png")], "val holds no photo"),
-    ],
-)
-def test_folders_that_cannot_be_used_are_one_sentence(tmp_path, change, says):
-    change(write_photos(tmp_path))
-    with pytest.raises(DataError, match=says):
-        open_class_folders("tints", tmp_path)
-
-
-def test_one_more_photo_is_other_content(tmp_path):
-    write_photos(tmp_path)
-    before = open_class_folders("tints", tmp_path)
-    Image.new("RGB", (40, 40)).save(tmp_path / "val/ash/new.PNG")
-    after = open_class_folders("tints", tmp_path)
-    assert before.digest != after.digest and len(after.splits["val"]) == 13
+def test_a_set_whose_images_have_no_class(encoder, data):
+    with pytest.raises(EvaluationError, match="tints has 0 train and 0 val images with a class of their own"):
+        evaluate(encoder, replace(data, labelled={}), SETTINGS, 0, ALONE)

@@ -19,8 +19,8 @@ from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
 from cribo.training.distributed import World
-from tests.evaluation.detection.conftest import write_coco
-from tests.evaluation.test_knn import write_photos
+from tests.evaluation.detection.conftest import open_squares, write_coco
+from tests.evaluation.test_knn import open_photos, write_photos
 from tests.evaluation.two_processes import neighbours, results
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -32,8 +32,8 @@ def folder(tmp_path_factory, write_set):
     """Photos of every protocol and an encoder, judged by two processes."""
     folder = tmp_path_factory.mktemp("shared")
     (folder / "data.pickle").write_bytes(pickle.dumps(write_set(folder / "photos", SIZES)))
-    write_photos(folder / "folders")
-    write_coco(folder / "coco")
+    open_photos(write_photos(folder / "folders"), folder / "data")
+    open_squares(write_coco(folder / "coco"), folder / "data")
     write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, folder / "encoder")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(

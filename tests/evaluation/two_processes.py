@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from cribo import params
-from cribo.data.class_folders import open_class_folders
+from cribo.data.readers import open_set
 from cribo.evaluation import features, hummingbird, image_features, knn, shared_search
 from cribo.evaluation.compute import join
 from cribo.evaluation.dense_nn_result import judge as judge_dense_nn
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.detection.boxes import open_coco
+from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.train import finetune
 from cribo.evaluation.progress import Progress
 from cribo.evaluation.result import Meter
@@ -43,12 +43,12 @@ def results(folder: Path, world: World, memory_gb: float = 8.0) -> dict:
     cases = {
         "dense_nn": (judge_dense_nn, data, DENSE),
         "hummingbird": (hummingbird.judge, data, HUMMINGBIRD),
-        "knn": (knn.judge, open_class_folders("tints", folder / "folders"), KNN),
+        "knn": (knn.judge, open_set("tints", folder / "data", folder / "folders"), KNN),
     }
     found = {name: judge(encoder, d, spec, compute, world, Meter(world.device)) for name, (judge, d, spec) in cases.items()}
     for tree in found.values():
         del tree["cost"]
-    squares, state = open_coco("squares", folder / "coco"), folder / f"state{world.size}"
+    squares, state = boxes_of(open_set("squares", folder / "data", folder / "coco")), folder / f"state{world.size}"
     state.mkdir(exist_ok=True)
     model = finetune(encoder, squares, YOLOS, state, compute, world)
     detections = yolos.detect(model, encoder, squares, yolos.sizes_of(YOLOS), 1, world)

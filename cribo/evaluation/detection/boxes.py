@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from cribo.data import manifest as manifests
-from cribo.data.manifest import DataError, sha256
-
-SPLITS = ("train", "val")
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.errors import EvaluationError
 
 
 @dataclass(frozen=True)
@@ -29,69 +27,33 @@ class BoxedPhoto:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """`instances`: the instances file of each split, for the official scores; `digest`: sha256 over both files."""
+    """`instances`: COCO's file of each split, for the official scores; `digest` and `warnings` as of the prepared set."""
 
     name: str
     digest: str
     categories: dict[int, str]
     splits: dict[str, tuple[BoxedPhoto, ...]]
     instances: dict[str, Path]
+    warnings: tuple[str, ...] = ()
 
 
-def open_boxes(name: str, data: str | Path = "data") -> DetectionSet:
-    """The photos of `data`/`name` with their boxes: generated scenes.
-
-    Raises:
-        DataError: not prepared, or a kind of data without boxes.
-    """
-    folder = Path(data) / name
-    manifest, _ = manifests.read(folder)
-    if manifest.kind != "scenes":
-        raise DataError(f"data.{name} is of kind {manifest.kind}, whose photos have no boxes: YOLOS cannot judge on it")
-    photos = folder / "VOCdevkit/VOC2012/JPEGImages"
-    return read_boxes(name, {split: (folder / f"annotations/instances_{split}.json", photos) for split in SPLITS})
-
-
-def open_coco(name: str, root: str | Path) -> DetectionSet:
-    """A folder in COCO's layout: annotations/instances_{train,val}2017.json, photos in {train,val}2017/ or images/ of that.
+def boxes_of(data: PreparedSet) -> DetectionSet:
+    """The boxes of a prepared set that has COCO's annotations; boxes without an area are left out.
 
     Raises:
-        DataError: a file is missing or contradicts another.
+        EvaluationError: it has none, or its annotations name a photo that it does not have.
     """
-    root, found = Path(root), {}
-    for split in SPLITS:
-        folders = [root / f"{split}2017", root / "images" / f"{split}2017"]
-        photos = next((folder for folder in folders if folder.is_dir()), None)
-        if photos is None:
-            raise DataError(f"neither {folders[0]} nor {folders[1]} is there: {name} needs COCO's folders of photos")
-        found[split] = (root / f"annotations/instances_{split}2017.json", photos)
-    return read_boxes(name, found)
+    if set(data.annotations) != {"train", "val"}:
+        raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
+    splits, categories = {}, {}
+    for split, path in data.annotations.items():
+        tree = json.loads(path.read_bytes())
+        categories = {category["id"]: category["name"] for category in tree["categories"]}
+        splits[split] = tuple(_photos(tree, {record.image.name: record.image for record in data.splits[split]}, path))
+    return DetectionSet(data.name, data.digest, categories, splits, dict(data.annotations), data.warnings)
 
 
-def read_boxes(name: str, files: dict[str, tuple[Path, Path]]) -> DetectionSet:
-    """Read each split's instances file and look for its photos; boxes without an area are left out."""
-    splits, categories, raw = {}, {}, b""
-    for split, (path, photos) in files.items():
-        try:
-            content = path.read_bytes()
-            tree = json.loads(content)
-            own = {c["id"]: c["name"] for c in tree["categories"]}
-            splits[split] = tuple(_photos(tree, photos))
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror})") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} is no instances file of COCO ({error!r})") from None
-        if categories and own != categories:
-            raise DataError(f"{path} has other categories than the train split")
-        if not splits[split]:
-            raise DataError(f"{path} names no image")
-        if missing := next((p.photo for p in splits[split] if not p.photo.is_file()), None):
-            raise DataError(f"{missing} is missing, which {path} names")
-        categories, raw = own, raw + content
-    return DetectionSet(name, sha256(raw), categories, splits, {split: path for split, (path, _) in files.items()})
-
-
-def _photos(tree: dict, folder: Path) -> list[BoxedPhoto]:
+def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:
     by_image: dict[int, list[dict]] = {image["id"]: [] for image in tree["images"]}
     for entry in tree["annotations"]:
         if not entry.get("iscrowd"):
@@ -103,6 +65,8 @@ def _photos(tree: dict, folder: Path) -> list[BoxedPhoto]:
         boxes = np.clip(boxes, 0, [image["width"], image["height"]] * 2)
         solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         ids = np.array([entry["category_id"] for entry in by_image[image["id"]]], dtype=np.int64)
-        photo = folder / image["file_name"]
+        photo = files.get(Path(image["file_name"]).name)
+        if photo is None:
+            raise EvaluationError(f"{path} names {image['file_name']}, which is not in the prepared set: prepare it again")
         photos.append(BoxedPhoto(image["id"], photo, image["width"], image["height"], boxes[solid], ids[solid]))
     return photos

@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 import cribo
-from cribo.evaluation.detection.boxes import DetectionSet
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.detection.boxes import DetectionSet, boxes_of
 from cribo.evaluation.detection.score import average_precision, detect
 from cribo.evaluation.detection.train import finetune, sizes_of
 from cribo.evaluation.result import Meter, percent, result
@@ -23,8 +24,9 @@ SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py
 RUNS = Path(".resume")
 
 
-def judge(encoder: Encoder, data: DetectionSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `data`; the state under RUNS is kept until there is one, and removed then."""
+def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
+    """The JSON tree of `encoder` on `prepared`; the state under RUNS is kept until there is one, and removed then."""
+    data = boxes_of(prepared)
     settings = {key: value for key, value in spec.items() if key != "dataset"}
     folder = RUNS / f"yolos-{encoder.name}-{data.name}-{fingerprint(encoder, settings, data.digest)}"
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
@@ -55,6 +57,7 @@ def yolos_result(model: str, data: DetectionSet, settings: dict, detections: lis
     """The JSON tree; AP in percent. docs/protocols.md explains every field."""
     found = average_precision(data, detections)
     scores = {
+        "data_warnings": list(data.warnings),
         **{name: percent(value) if value == value else None for name, value in found.stats.items()},
         "per_class": {name: percent(ap) if ap == ap else None for name, ap in found.per_class.items()},
         "n": {

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from cribo import params
-from cribo.evaluation.detection.boxes import open_coco
+from cribo.data.prepare import prepare
+from cribo.data.readers import open_set
+from cribo.evaluation.detection.boxes import boxes_of
 from cribo.model.architectures import MEAN, STD
 from cribo.model.encoder import Encoder
 from tests.tiny import tiny_vit
@@ -45,9 +47,20 @@ def write_coco(root):
     return root
 
 
+def open_squares(root, data):
+    """The photos as a prepared set of kind coco."""
+    prepare("squares", {"kind": "coco", "path": str(root)}, data, workers=1)
+    return open_set("squares", data, root)
+
+
 @pytest.fixture(scope="session")
-def data(coco):
-    return open_coco("squares", coco)
+def prepared(coco, tmp_path_factory):
+    return open_squares(coco, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def data(prepared):
+    return boxes_of(prepared)
 
 
 @pytest.fixture(scope="session")

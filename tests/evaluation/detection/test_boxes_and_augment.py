@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cribo.data.manifest import DataError
 from cribo.evaluation.detection.augment import Sizes, test_sample, training_sample
-from cribo.evaluation.detection.boxes import open_coco
+from cribo.evaluation.detection.boxes import boxes_of
+from cribo.evaluation.errors import EvaluationError
 
 SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40)
 
@@ -62,26 +62,12 @@ def test_a_val_photo_is_scaled_and_nothing_else(data):
     assert sample.boxes[0, 1] - sample.boxes[0, 3] / 2 == pytest.approx(top)
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda r: (r / "val2017").rename(r / "test2017"), "neither .*val2017 nor .*images/val2017 is there"),
-        (lambda r: (r / "annotations/instances_val2017.json").unlink(), "instances_val2017.json cannot be read"),
-        (lambda r: (r / "annotations/instances_val2017.json").write_text("{}"), "is no instances file of COCO"),
-        (lambda r: (r / "val2017/3.png").unlink(), r"3\.png is missing, which .*instances_val2017.json names"),
-        (lambda r: retitle(r / "annotations/instances_val2017.json"), "has other categories than the train split"),
-    ],
-)
-def test_mistakes_in_the_folder_are_one_sentence(coco, tmp_path, change, says):
-    import shutil
-
-    shutil.copytree(coco, tmp_path / "coco")
-    change(tmp_path / "coco")
-    with pytest.raises(DataError, match=says):
-        open_coco("squares", tmp_path / "coco")
+def test_a_set_without_boxes_is_one_sentence(prepared):
+    with pytest.raises(EvaluationError, match="squares has no boxes in both splits"):
+        boxes_of(replace(prepared, annotations={}))
 
 
-def retitle(path):
-    tree = json.loads(path.read_text())
-    tree["categories"][0]["name"] = "blue"
-    path.write_text(json.dumps(tree))
+def test_a_photo_that_the_set_lacks_is_one_sentence(prepared):
+    fewer = {**prepared.splits, "val": prepared.splits["val"][1:]}
+    with pytest.raises(EvaluationError, match=r"names 1\.png, which is not in the prepared set"):
+        boxes_of(replace(prepared, splits=fewer))

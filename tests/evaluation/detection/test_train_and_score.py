@@ -116,9 +116,9 @@ def folders(tmp_path):
         (tmp_path / name).mkdir()
 
 
-def test_the_result_and_what_is_left(encoder, data, settings, compute, tmp_path, monkeypatch):
+def test_the_result_and_what_is_left(encoder, prepared, settings, compute, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "RUNS", tmp_path / "runs")
-    tree = judge(encoder, data, {"dataset": "squares", **settings}, compute, ALONE, Meter(torch.device("cpu")))
+    tree = judge(encoder, prepared, {"dataset": "squares", **settings}, compute, ALONE, Meter(torch.device("cpu")))
     assert tree["protocol_id"] == "yolos" and tree["value"] == tree["AP"] and 0 <= tree["AP"] <= tree["AP50"] <= 100
     assert tree["n"]["detections"] <= 5 * 6 and set(tree["per_class"]) == {"red", "green"}
     assert tree["protocol"]["batch_size"] == 4 and not list((tmp_path / "runs").iterdir())
