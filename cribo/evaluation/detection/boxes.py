@@ -67,6 +67,8 @@ def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:
         ids = np.array([entry["category_id"] for entry in by_image[image["id"]]], dtype=np.int64)
         photo = files.get(Path(image["file_name"]).name)
         if photo is None:
-            raise EvaluationError(f"{path} names {image['file_name']}, which is not in the prepared set: prepare it again")
+            raise EvaluationError(
+                f"{path} names {image['file_name']}, which is not in the prepared set (left out as broken, or new since)"
+            )
         photos.append(BoxedPhoto(image["id"], photo, image["width"], image["height"], boxes[solid], ids[solid]))
     return photos
