@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
-from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_objects
+from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_masks, needs_objects
 from cribo.params_errors import Key, Problem
 
 
@@ -13,6 +13,7 @@ def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
     yield from _masks(params)
+    yield from _oracles(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -64,9 +65,20 @@ def _masks(params: Params) -> Iterator[Problem]:
             yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} has no masks, or none of its val images has one")
 
 
-def _has_masks(spec: Scenes | Photos) -> bool:
+def _oracles(params: Params) -> Iterator[Problem]:
+    """Models that read masks which their data set does not have."""
+    for name, model in params.trained.items():
+        spec = params.data.get(model.dataset)
+        if spec is None or not needs_masks(model) or _has_masks(spec, "train"):
+            continue
+        oracle = ("clustering", "algorithm") if model.clustering.algorithm == "labels" else ("matching", "criterion")
+        wrong = f"labels reads masks, and {model.dataset}, from which {name} learns, has none"
+        yield Problem(_place(params, name, oracle), wrong)
+
+
+def _has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
     if isinstance(spec, Folder):
-        return spec.masks is not None and spec.val is not None
+        return spec.masks is not None and getattr(spec, split) is not None
     return spec.kind not in ("coco", "imagenet")
 
 

@@ -114,5 +114,21 @@ def test_an_overlay_changes_its_keys_and_nothing_else():
     assert p.trained["cribo"].clustering.K == p.pretrain.clustering.K
 
 
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ("{clustering: {algorithm: labels}}", "models.trained.cribo.clustering.algorithm"),
+        ("{matching: {criterion: labels}}", "models.trained.cribo.matching.criterion"),
+    ],
+)
+def test_an_oracle_on_a_data_set_without_masks_is_refused_before_anything_starts(overlay, key):
+    row = "{dataset: photos, " + overlay[1:]
+    text = edited("models.trained.cribo", row).replace("\ndata: ", "\ndata:\n  photos: {kind: imagenet}\n#", 1)
+    found = sentences(text)
+    assert len(found) == 1 and f"{key}: labels reads masks, and photos, from which cribo learns, has none" in found[0]
+    scenes = edited("models.trained.cribo", row.replace("photos", "scenes"))
+    assert parse(scenes).trained["cribo"].dataset == "scenes"
+
+
 def test_scientific_notation_without_a_point_is_a_number():
     assert parse(edited("pretrain.optimisation.min_lr", "1e-5")).pretrain.optimisation.min_lr == 1e-5
