@@ -63,7 +63,7 @@ def joint_space_clustering(
     marginal = z.new_full((batch, K), 1 / K)
 
     for _ in range(settings.outer_iterations):
-        cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
+        cost = settings.lambda_pos * positional_cost(distance, labels, K) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
         plan = sinkhorn(min_max(cost, settings.normalise_images), marginal, settings.sharpness, settings.sinkhorn_iterations)
         labels = plan.argmax(dim=-1)
         members = F.one_hot(labels, K).to(z.dtype)
