@@ -69,6 +69,7 @@ class _Guard:
 
     def make_folder(self, name: str) -> None:
         path = self.place(name)
+        self.bounds.count(self.archive)
         if path.exists() and not path.is_dir():
             raise self.refuse(name, "is a file and a folder at once")
         self.write_parents(name, path / "x")
@@ -142,7 +143,7 @@ def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
         end = member.offset_data + -(-member.size // BLOCK) * BLOCK if member.isreg() else member.offset_data
         if member.isdir():
             guard.make_folder(member.name)
-        elif not member.isreg():
+        elif not member.isreg() or member.issparse():
             raise guard.refuse(member.name, f"is {_kind_of(member)}")
         elif nested and member.name.endswith(".tar"):
             inner = _Guard(guard.archive, guard.place(member.name.removesuffix(".tar")), guard.bounds)

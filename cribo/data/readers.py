@@ -8,25 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cribo.data import manifest as manifests
-from cribo.data.images import Mask
-from cribo.data.labels import rule_of
 from cribo.data.location import locate
 from cribo.data.manifest import DataError, listed
+from cribo.data.records import Record, Records
 
+__all__ = ["PreparedSet", "Record", "open_set"]
 
-@dataclass(frozen=True)
-class Record:
-    """One image of a split, sizes in px. `read_mask(record.mask)` gives class ids, 255 = void.
-
-    `mask` is None if the data set has no masks, `label` (the class of the whole image) if it has no such classes.
-    """
-
-    id: str
-    image: Path
-    mask: Mask | Path | None
-    width: int
-    height: int
-    label: int | None = None
+SPLITS = ("train", "val")
+CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: a square around each object
 
 
 @dataclass(frozen=True)
@@ -70,26 +59,18 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
             f"run dvc repro prepare@{name} ({listed(changed)})"
         )
     classes = {label: number for number, label in enumerate(manifest.classes)}
-    splits: dict[str, list[Record]] = {"train": [], "val": []}
-    labelled: dict[str, list[Record]] = {"train": [], "val": []}
-    for row in rows:
-        mask = Mask(root / row.mask, rule_of(manifest.kind, row.mask)) if row.mask else None
-        label = classes[row.label] if row.label else None
-        record = Record(row.id, root / row.image, mask, row.width, row.height, label)
-        crop, _, split = row.split.rpartition("/")
-        if not crop:
-            splits[split].append(record)
-        if label is not None:
-            labelled[split].append(record)
+    by_split = {split: [row for row in rows if row.split == split] for split in (*SPLITS, *CROPS.values())}
+    records = {split: Records(root, manifest.kind, own, classes) for split, own in by_split.items()}
+    labelled = {split: records[CROPS[split]] or records[split] for split in SPLITS}
     return PreparedSet(
         name,
         tuple(manifest.classes),
         manifest.ignore,
         manifest.index,
-        {split: tuple(records) for split, records in splits.items()},
+        {split: records[split] for split in SPLITS},
         manifest.licence,
         manifest.source,
-        {split: tuple(records) for split, records in labelled.items() if records},
+        {split: images for split, images in labelled.items() if images and images[0].label is not None},
         {split: root / about["file"] for split, about in manifest.annotations.items()},
         tuple(manifest.warnings),
     )

@@ -1,7 +1,9 @@
 """Images and masks of every kind that users have; broken ones are refused by name."""
 
 import io
+import itertools
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import pytest
 from PIL import Image
 
 from cribo.data.images import read_image, read_mask
-from cribo.data.manifest import DataError
+from cribo.data.manifest import DataError, Row
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
+from cribo.data.records import Record, Records
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
@@ -98,3 +101,31 @@ def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
 def test_set_that_was_never_prepared_says_what_to_run(tmp_path):
     with pytest.raises(DataError, match="run `dvc repro prepare@scenes`"):
         open_set("scenes", tmp_path)
+
+
+def test_records_of_a_split_are_a_sequence_that_workers_can_carry(prepared):
+    records = open_set("scenes", prepared).splits["train"]
+    assert list(records) == [records[i] for i in range(4)] and records[-1] == records[3]
+    assert records[1:3] == (records[1], records[2])
+    assert pickle.loads(pickle.dumps(records))[2] == records[2] and len(records[4:]) == 0
+    for beyond in (4, -5):
+        with pytest.raises(IndexError):
+            records[beyond]
+
+
+def test_a_million_records_take_little_memory():
+    row = Row(
+        "train", "n01440764/n01440764_10026", "train/n01440764/n01440764_10026.JPEG", "", 500, 375, 1, 0, "", "", "cat"
+    )
+    records = Records(Path("/data"), "imagenet", itertools.repeat(row, 20_000), {"cat": 7})
+    assert len(pickle.dumps(records)) / len(records) < 100  # bytes an image
+    assert records[19_999] == Record(row.id, Path("/data") / row.image, None, 500, 375, 7)
+
+
+def test_scenes_give_crops_with_a_class_and_coco_annotations(prepared):
+    opened = open_set("scenes", prepared)
+    for split in ("train", "val"):
+        assert len(opened.labelled[split]) > 0 and opened.annotations[split].is_file()
+        for crop in opened.labelled[split]:
+            assert opened.classes[crop.label] == crop.image.parent.name and crop.width == crop.height
+            assert read_image(crop.image).shape == (crop.height, crop.width, 3)
