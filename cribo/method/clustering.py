@@ -77,8 +77,8 @@ def joint_space_clustering(
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
     """Euclidean distance between patch centres, pixels; infinite at distance zero when a token must not see itself."""
-    difference = exact(positions)[:, :, None] - exact(positions)[:, None]
-    distance = difference.square().sum(dim=-1).sqrt()  # exact zeros on the diagonal, which cdist's matmul form loses
+    # Not by matrix products, which lose the exact zeros on the diagonal.
+    distance = torch.cdist(exact(positions), exact(positions), compute_mode="donot_use_mm_for_euclid_dist")
     return distance.masked_fill_(distance == 0, torch.inf) if exclude_self else distance
 
 

@@ -28,12 +28,6 @@ def _membership(labels: Int[Tensor, "B n"], K: int) -> Int[Tensor, "B 2 N K"]:
     return F.one_hot(labels.unflatten(1, (2, -1)), K + 1)[..., :K]
 
 
-def live_clusters(labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, ""]:
-    """Clusters with any token, the mean over images."""
-    seen = labels.new_zeros(len(labels), K + 1, dtype=torch.bool).scatter_(1, labels, True)
-    return seen[:, :K].sum(dim=1).float().mean()
-
-
 def exact(x: Tensor) -> Tensor:
     """`x` in fp32, or in float64 if it is that already."""
     return x if x.dtype == torch.float64 else x.float()

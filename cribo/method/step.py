@@ -14,11 +14,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
+from cribo.method.health import centre_entropy, neighbour_signals, object_signals
 from cribo.method.kmeans import KMeansSettings, kmeans
-from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
-from cribo.method.memory_bank import MemoryBank, push, retrieve
-from cribo.method.objects import bootstrapping_ratio, live_clusters, pool_objects, seen_in_both
+from cribo.method.memory_bank import MemoryBank, ages, push, retrieve
+from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
 from cribo.method.world import World
 
@@ -65,8 +66,8 @@ class Teaching:
     labels: Int[Tensor, "B 2N"] | None
     valid: Bool[Tensor, "B K"] | None
     accepted: Bool[Tensor, "2 B K"] | None
-    image_prototypes: Float[Tensor, "L h"] | None
-    object_prototypes: Float[Tensor, "L h"] | None
+    image_prototypes: Prototypes | None
+    object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
 
 
@@ -94,17 +95,18 @@ def teacher_step(
     if settings.clustering:
         labels = _cluster(patches, positions, seeds, classes, settings.clustering)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
-        health |= {"live_clusters": live_clusters(labels, settings.K), "valid_objects": valid.sum(1).float().mean()}
+        health |= object_signals(labels, valid)
     if bank is not None:
         known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
         if cross_image:
-            found = retrieve(bank, objects, image_ids=image_ids if settings.exclude_same_image else None)
+            own = image_ids if settings.exclude_same_image else None
+            found = retrieve(bank, objects, valid, own, bf16=teacher.bf16 and objects.is_cuda)
             accepted = accept(
                 objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
                 None if known is None else same_class(known, found.classes), world,
             )  # fmt: skip
             neighbours = found.objects
-            health |= {f"bootstrapping_{m + 1}": bootstrapping_ratio(accepted[m]) for m in range(2)}
+            health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
         push(
             bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0),
             None if known is None else world.gather(known, dim=0),
@@ -132,7 +134,7 @@ class Losses:
     """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
 
     total: Float[Tensor, ""]
-    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, and the teacher's entropy, without gradient
+    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, the teacher's and the centres' entropies, without gradient
 
 
 def student_step(
@@ -163,6 +165,7 @@ def student_step(
         )  # fmt: skip
         total = total + loss
         terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.direction_weight)}
+        terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     targets, weights, names = [], [], []
     if "cross_view" in settings.losses:
@@ -181,6 +184,7 @@ def student_step(
         total = total + loss
         terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
         terms["entropy_objects"] = entropy[0] / (2 * settings.direction_weight)
+        terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
 
 
@@ -212,7 +216,7 @@ def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, w
     """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
     if teaching.images is not None:
         rows = teaching.images.flatten(0, 1)
-        count = world.sum(rows.new_tensor(float(len(rows))))
+        count = world.sum(rows.new_full((), len(rows)))
         mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
         update_centre(centres.images, mean, count, settings.centre_momentum)
     if teaching.objects is not None:

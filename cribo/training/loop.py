@@ -28,6 +28,7 @@ from cribo.training.distributed import World
 from cribo.training.log import Journal, say
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
+from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
 
 
@@ -64,7 +65,8 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     batches = load_batches(pairs, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
     if world.main and state.step == 0:
-        say(f"{epochs} epochs of {steps_per_epoch} steps of {batch_size} images, peak learning rate {peak:g}, on {device}")
+        for line in opening(settings, len(records), state, world.size, device.type):
+            say(line)
 
     with sigterm_flag() as stop:
         for batch in timed(batches, journal):

@@ -116,12 +116,14 @@ def test_6_objects_that_find_themselves_are_all_accepted_and_noise_is_rarely():
     for stored, enough in ((objects, lambda r: r == 1), (torch.rand(2, 16, 8, 32, generator=g), lambda r: r < 0.1)):
         bank = MemoryBank.empty(16, 8, 32)
         push(bank, stored, everything, torch.arange(16))
-        found = retrieve(bank, objects)
+        found = retrieve(bank, objects, everything)
         assert enough(accept(objects, everything, found.partners, found.found, "cycle", 16).float().mean())
 
 
 def test_7_the_students_temperature_is_a_tenth_in_every_experiment():
     for name in recipe.names():
+        if name.startswith("paper-"):  # the same value, with the others in tests/test_recipe.py
+            continue
         experiment = params.parse(recipe.text_of(name), Path(name))
         assert {model.targets.student_temperature for model in experiment.trained.values()} == {0.1}
     teacher, student, centres, bank, s = setting(["global"])
@@ -187,9 +189,10 @@ def test_9_an_object_in_one_view_only_is_in_no_loss_no_centre_and_is_never_retri
         moving = Centres(centres.images.clone(), centres.objects.clone())
         loss = student_step(student, inputs[0], spoiled, moving, 0.05, s, Alone()).total
         centres_step(spoiled, moving, s, Alone())
-        ring = MemoryBank.empty(B, K, 8)
-        push(ring, objects[..., :8], valid, inputs[3])
-        answers = retrieve(ring, torch.randn(2, 3, K, 8, generator=torch.Generator().manual_seed(0)))
+        ring = MemoryBank.empty(B, K, objects.shape[-1])
+        push(ring, objects, valid, inputs[3])
+        queries = torch.randn(2, 3, K, objects.shape[-1], generator=torch.Generator().manual_seed(0))
+        answers = retrieve(ring, queries, torch.ones(3, K, dtype=torch.bool))
         return loss.detach(), moving.objects, answers.objects
 
     for clean, spoiled in zip(outcome(0.0), outcome(9.0), strict=True):

@@ -60,5 +60,5 @@ def test_the_bank_gives_back_the_class_of_the_neighbour_it_found():
         push(bank, objects, everything, torch.arange(start, start + 3), ids)
         kept |= {start + i: (objects[:, i], ids[i]) for i in range(3)}
     for objects, ids in list(kept.values())[-5:]:
-        found = retrieve(bank, objects[:, None])
+        found = retrieve(bank, objects[:, None], torch.ones(1, 3, dtype=torch.bool))
         assert torch.equal(found.classes, ids.expand(2, 1, 3))
