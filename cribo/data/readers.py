@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,13 +79,17 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
 
 def _changed(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
     """Files that are missing or have another size. Shared disks answer slowly: many questions at a time."""
+    blocks = [files[start : start + 1000] for start in range(0, len(files), 1000)]
     with ThreadPoolExecutor(16) as pool:
-        same: Iterable[bool] = pool.map(lambda file: _has_size(root / file[0], file[1]), files)
-        return [file for (file, _), good in zip(files, same, strict=True) if not good]
+        return [file for changed in pool.map(lambda block: _wrong_size(root, block), blocks) for file in changed]
 
 
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
+def _wrong_size(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
+    found = []
+    for file, size in files:
+        try:
+            if os.stat(f"{root}/{file}").st_size != size:
+                found.append(file)
+        except OSError:
+            found.append(file)
+    return found
