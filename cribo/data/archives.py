@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,10 +30,12 @@ DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError
 
 @dataclass
 class Bounds:
-    """What is left of the bytes and files that an archive may unpack to."""
+    """What is left of the bytes and files that an archive may unpack to; tells every 5 s how far it is."""
 
     bytes: int = 1 << 40
     files: int = 3_000_000
+    done: int = 0
+    told: float = field(default_factory=time.monotonic)
 
     def take(self, archive: Path, name: str, size: int) -> None:
         self.bytes -= size
@@ -42,6 +46,10 @@ class Bounds:
         self.files -= 1
         if self.files < 0:
             raise DataError(f"{archive} is refused: it holds more files than it may")
+        self.done += 1
+        if time.monotonic() - self.told >= 5:
+            print(f"unpacking {archive.name}: {self.done} files", file=sys.stderr, flush=True)
+            self.told = time.monotonic()
 
 
 @dataclass

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
-from cribo.data.images import read_image, read_mask
+from cribo.data.images import Mask, read_image, read_mask
 from cribo.data.manifest import DataError, Row
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
@@ -129,3 +130,47 @@ def test_scenes_give_crops_with_a_class_and_coco_annotations(prepared):
         for crop in opened.labelled[split]:
             assert opened.classes[crop.label] == crop.image.parent.name and crop.width == crop.height
             assert read_image(crop.image).shape == (crop.height, crop.width, 3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.float64])
+def test_labels_in_a_mat_file_may_have_any_numeric_type(tmp_path, kind):
+    savemat(tmp_path / "a.mat", {"LabelMap": np.array([[0, 2, 200]]).astype(kind)})
+    assert read_mask(Mask(tmp_path / "a.mat", "pascal_context_459")).tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"LabelMap": np.array([[0.5, 1]])}, "is no mask of class ids"),
+        ({"LabelMap": np.array([[-1, 1]])}, "is no mask of class ids"),
+        ({"LabelMap": np.zeros((2, 2, 3))}, "is no mask of class ids"),
+        ({"Other": np.zeros((2, 2))}, "has neither LabelMap"),
+        ({"GTcls": {"Boundaries": 1}}, "corrupt or no MATLAB file"),
+        (None, "corrupt or no MATLAB file"),
+    ],
+)
+def test_mat_file_without_labels_is_refused_by_name(tmp_path, tree, says):
+    path = tmp_path / "a.mat"
+    if tree is None:
+        path.write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    else:
+        savemat(path, tree)
+    with pytest.raises(DataError, match=says) as error:
+        read_mask(path)
+    assert "a.mat" in str(error.value) and str(error.value).count("\n") == 0
+
+
+def test_truncated_mat_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.mat"
+    savemat(path, {"LabelMap": np.random.default_rng(0).integers(0, 459, (40, 40)).astype(np.uint16)}, do_compression=True)
+    raw = path.read_bytes()
+    for keep in (0, 50, 200, 700, len(raw) - 5):
+        (tmp_path / "b.mat").write_bytes(raw[:keep])
+        with pytest.raises(DataError, match=r"b\.mat (is corrupt|has neither)"):
+            read_mask(tmp_path / "b.mat")
+
+
+def test_value_that_a_rule_does_not_know_is_noticed_when_read(tmp_path):
+    Image.fromarray(np.array([[151]], np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask.png holds values that are no class"):
+        read_mask(Mask(tmp_path / "mask.png", "ade20k"))
