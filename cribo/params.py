@@ -64,23 +64,10 @@ class Scenes(Span):
 
 
 class Photos(Group):
-    """What all data sets share that are not generated here; docs/data.md explains each."""
+    """Files of somebody else's; docs/data.md explains each key."""
 
     path: str | None = None
-    download: bool = False
-    strict: bool = False
     exclude_broken: bool = False
-
-
-class Voc(Photos):
-    kind: Literal["voc"]
-    train: str
-    val: str
-    masks: str
-
-
-class Published(Photos):
-    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
 
 
 class Folder(Photos):
@@ -89,6 +76,19 @@ class Folder(Photos):
     val: str | None = None
     masks: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
+
+
+class Published(Photos):
+    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+    download: bool = False
+    strict: bool = False
+
+
+class Voc(Published):
+    kind: Literal["voc"]
+    train: str
+    val: str
+    masks: str
 
 
 Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]

@@ -1,10 +1,12 @@
 """params.yaml: what is wrong, where, and what was meant, for every mistake at once; no job before that."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cribo import params
+from cribo.params_errors import DATA_KINDS
 from tests.edits import DEMO, edited, line_of, renamed
 
 
@@ -132,3 +134,42 @@ def test_an_oracle_on_a_data_set_without_masks_is_refused_before_anything_starts
 
 def test_scientific_notation_without_a_point_is_a_number():
     assert parse(edited("pretrain.optimisation.min_lr", "1e-5")).pretrain.optimisation.min_lr == 1e-5
+
+
+def with_data(entry, evaluated="scenes"):
+    text = DEMO.replace("\npretrain:", f"  photos: {entry}\n\npretrain:", 1)
+    return edited("evaluate.dense_nn.datasets", f"[{evaluated}]", text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("{kind: folder, train: ., masks: labels}", "data.photos.masks: needs data.photos.classes too"),
+        ("{kind: folder, train: ., classes: [a]}", "data.photos.classes: needs data.photos.masks too"),
+        ("{kind: folder}", "data.photos.train: is missing"),
+        ("{kind: folder, train: ., download: true}", "data.photos.download: is no parameter"),
+        ("{kind: coco, strct: true}", "did you mean strict?"),
+        ("{kind: ade20k, path: 3}", "data.photos.path: "),
+    ],
+)
+def test_a_mistake_in_a_data_set_is_one_sentence(entry, says):
+    found = sentences(with_data(entry))
+    assert len(found) == 1 and says in found[0]
+
+
+@pytest.mark.parametrize("entry", ["{kind: imagenet}", "{kind: coco}", "{kind: folder, train: .}"])
+def test_a_data_set_without_masks_is_not_judged_on_masks(entry):
+    assert "photos has no masks" in sentences(with_data(entry, "photos"))[0]
+    parse(with_data(entry))
+
+
+@pytest.mark.parametrize(
+    "entry", ["{kind: ade20k}", "{kind: coco_stuff}", "{kind: folder, train: a, val: b, masks: c, classes: [x]}"]
+)
+def test_a_data_set_with_masks_is_judged_on(entry):
+    parse(with_data(entry, "photos"))
+
+
+def test_errors_know_every_kind_of_data_set():
+    kinds = {k for group in get_args(get_args(params.Data)[0]) for k in get_args(group.model_fields["kind"].annotation)}
+    assert kinds == DATA_KINDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Interrupted(Exception):
     """SIGTERM came; the state is saved and the same command goes on from it."""
 
 
-def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
+def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:
