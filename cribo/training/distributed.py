@@ -14,6 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional as F
 
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
@@ -22,6 +23,10 @@ TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one p
 
 class PeerLost(ConnectionError):
     """Another process of this run has ended."""
+
+
+class Interrupted(Exception):
+    """SIGTERM came; the state is saved, all processes stop, and the same command goes on from it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class World:
             return list(tensors)
         order = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # so that each stays aligned
         wire = torch.cat([tensors[i].contiguous().flatten().view(torch.uint8) for i in order])
+        wire = F.pad(wire, (0, -len(wire) % 8))  # so that the next process's part begins aligned
         every = wire.new_empty(self.size, len(wire))
         dist.all_gather_into_tensor(every, wire)
         out: dict[int, Tensor] = {}
@@ -64,10 +70,6 @@ class World:
             parts = [row[start:end].view(x.dtype).view(x.shape) for row in every]
             out[i], start = torch.cat(parts, dim=dim), end
         return [out[i] for i in range(len(tensors))]
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any process."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
 
     def barrier(self) -> None:
         """Wait for all."""
@@ -89,7 +91,8 @@ def join_world(wish: str) -> Iterator[World]:
     """Take part in the run that torchrun describes in the environment; leave it in the end.
 
     A process that fails says so with its rank and host before it ends; torchrun then ends the others, which may be waiting
-    for it in a collective. Raises PeerLost in a process that notices by itself that another is gone.
+    for it in a collective. Raises PeerLost in a process that notices by itself that another is gone. Where all stop together
+    (SIGTERM, a loss that is no number) only the main process speaks.
     """
     device = pick_device(wish)
     size = int(os.environ.get("WORLD_SIZE", 1))
@@ -104,6 +107,11 @@ def join_world(wish: str) -> Iterator[World]:
     me = f"process {world.rank} of {size} on {socket.gethostname()}"
     try:
         yield world
+    except (Interrupted, FloatingPointError):
+        dist.destroy_process_group()
+        if not world.main:
+            raise SystemExit(1) from None
+        raise
     except Exception as error:  # the group is not taken down here: with a dead member that may wait for ever
         if LOST.search(str(error)):
             raise PeerLost(f"{me} has lost its peers: the first of them to fail says why") from None

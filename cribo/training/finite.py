@@ -1,4 +1,4 @@
-"""Whether the loss is a number: watched at every step, without making the host wait for the step just launched."""
+"""Whether the loss is a number and all may go on: watched at every step, without waiting for the step just launched."""
 
 from __future__ import annotations
 
@@ -41,10 +41,15 @@ class Watch:
         self.lag = 2 if world.device.type == "cuda" else 0
         self.pending: deque[_Pending] = deque()
         self.latest: dict[str, float] = {}
+        self.stopping = False  # whether any process was asked to stop, as far as the steps looked at
 
-    def add(self, step: int, values: dict[str, Tensor], batch: Batch) -> None:
-        """Note the values of step `step`, the first being 1, and check those of `lag` steps before. Raises NonFinite."""
-        means = self.world.sum(torch.stack([value.float() for value in values.values()])) / self.world.size
+    def add(self, step: int, values: dict[str, Tensor], batch: Batch, stop: bool = False) -> None:
+        """Note the values of step `step`, the first being 1, and look at those of `lag` steps before. Raises NonFinite.
+
+        `stop` says that this process was asked to stop; it travels with the values, at no cost.
+        """
+        scalars = [value.float() for value in values.values()]
+        means = self.world.sum(torch.stack([*scalars, scalars[0].new_full((), float(stop))])) / self.world.size
         ready = None
         if means.is_cuda:
             host = torch.empty(means.shape, pin_memory=True)
@@ -66,7 +71,9 @@ class Watch:
         oldest = self.pending.popleft()
         if oldest.ready:
             oldest.ready.synchronize()
-        self.latest = dict(zip(oldest.names, oldest.values.tolist(), strict=True))
+        *values, stop = oldest.values.tolist()
+        self.stopping |= stop > 0
+        self.latest = dict(zip(oldest.names, values, strict=True))
         if not all(map(math.isfinite, self.latest.values())):
             raise NonFinite(oldest.step, self.latest, oldest.batch)
 

@@ -17,16 +17,12 @@ from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import bundle, checkpoint
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import World
+from cribo.training.distributed import Interrupted, World
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import Journal, say
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved and the same command goes on from it."""
 
 
 def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
@@ -65,18 +61,18 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
             for batch in timed(batches, journal):
                 now = schedule.at(state.step)
                 values = advance(state, student, batch, course, world)
-                watch.add(state.step, values, batch)
+                watch.add(state.step, values, batch, bool(stop))
                 journal.tick(state.step)
 
                 last = state.step == steps
                 log = last or state.step % compute.log_steps == 0
                 keep = last or state.step % compute.checkpoint_steps == 0
-                if not (log or keep or (stop and world.size == 1)):  # many processes must come here together
+                if not (log or keep or watch.stopping):  # the same on all processes
                     continue
                 means = watch.means()
                 if log:
                     journal.record(state.step, now.epoch, {**means, "lr": now.learning_rate})
-                stopping = world.any(bool(stop)) and not last
+                stopping = watch.stopping and not last
                 if stopping or keep:
                     if not finite_weights(list(state.student.parameters())):
                         raise NonFinite(state.step, means, batch)

@@ -43,7 +43,7 @@ def test_one_process_two_processes_two_accumulation_steps_and_a_sharded_bank_agr
     twice = {
         "two": (wide, compute),
         "sharded": (wide, compute.model_copy(update={"shard_bank": True})),
-        "all": (wide, compute.model_copy(update={"shard_bank": True, "micro_batch": 3})),
+        "all": (wide, compute.model_copy(update={"shard_bank": True, "micro_batch": 3, "recompute": True})),
         "narrow-two": (narrow, compute),
     }
     finish(start(tmp_path, twice, photos, processes=2))
