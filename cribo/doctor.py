@@ -23,6 +23,7 @@ from cribo import plan
 from cribo.data.loader import ViewPairs
 from cribo.data.readers import PreparedSet, open_set
 from cribo.measure import measure
+from cribo.model.architectures import BACKBONES
 from cribo.model.network import build_network
 from cribo.params import Params, load
 from cribo.training.distributed import pick_device
@@ -30,6 +31,7 @@ from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.loop import check_shapes
 from cribo.training.schedules import Schedule
+from cribo.training.update import needs_masks, seeds_an_image
 
 GB = 1e9
 
@@ -156,9 +158,9 @@ def _model(
 
 def _loading(settings: dict, data: PreparedSet, count: int = 12) -> float:
     """Images a second that one worker loads and augments."""
-    K = settings["clustering"]["K"] if "clustering" in settings else 0
     records = data.splits["train"]
-    pairs = ViewPairs(records, settings["views"], 10**6, K, settings["seed"])
+    grid = settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
+    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
     places = [i * len(records) // count for i in range(count)]
     _ = pairs[0, places[0]]
     start = time.perf_counter()

@@ -61,13 +61,15 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
     if needs_objects(p):
-        if tokens < p.clustering.K:
+        if tokens < p.clustering.K and p.clustering.algorithm != "labels":
             yield (
                 ("clustering", "K"),
                 f"{p.clustering.K} clusters need as many tokens, and two views of {side} px have {tokens}: "
                 "lower K or raise views.size",
             )
-        yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        if p.clustering.algorithm == "sinkhorn":
+            yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        yield from _groups(("targets", "mean_images"), p.targets.mean_images, o.batch_size)
     if needs_bank(p):
         if p.memory_bank.images < o.batch_size:
             yield (
@@ -75,7 +77,8 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
                 f"the bank holds {p.memory_bank.images} images and a batch has {o.batch_size}: "
                 "it must hold at least one batch",
             )
-        yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
+        if p.matching.criterion == "cycle":
+            yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
 
 
 def _groups(key: Key, size: int, batch: int) -> Iterator[tuple[Key, str]]:
