@@ -137,8 +137,9 @@ def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor
         return _Gathered(objects, valid, image_ids, classes, slice(None))
     share = len(image_ids)
     ours = slice(world.rank * share, (world.rank + 1) * share)
-    sent = [objects, valid, image_ids] if classes is None else [objects, valid, image_ids, classes]
-    return _Gathered(*world.gather_all(sent, [1, 0, 0, 0][: len(sent)]), *([None] if classes is None else []), ours)
+    sent = [objects, valid, image_ids, *([] if classes is None else [classes])]
+    objects, valid, image_ids, *rest = world.gather_all(sent, [1, 0, 0, 0][: len(sent)])
+    return _Gathered(objects, valid, image_ids, rest[0] if rest else None, ours)
 
 
 def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, bf16: bool) -> Neighbours:

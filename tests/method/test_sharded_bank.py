@@ -14,10 +14,12 @@ S, K, D, G = 12, 3, 5, 6
 
 
 def batches(count):
-    """Objects with many exact ties: few distinct directions."""
+    """Objects along the axes: similarities of −1, 0 and 1 without rounding, so that most are exact ties."""
     generator = torch.Generator().manual_seed(0)
     for step in range(count):
-        objects = torch.randint(-1, 2, (2, G, K, D), generator=generator).float()
+        axis = torch.randint(0, D, (2, G, K), generator=generator)
+        length = torch.tensor([-2.0, 1.0, 3.0])[torch.randint(0, 3, (2, G, K), generator=generator)]
+        objects = torch.nn.functional.one_hot(axis, D) * length[..., None]
         yield objects, torch.rand(G, K, generator=generator) > 0.3, torch.arange(G) + G * step
 
 
@@ -56,7 +58,7 @@ def test_neighbours_and_contents_are_those_of_one_bank_while_it_fills_and_after_
     results = on_ranks(size, shards(steps=5))
     for step, expected in enumerate(answers):
         for field in fields(Neighbours):
-            got = torch.cat([result[1][step].__getattribute__(field.name) for result in results], dim=1)
+            got = torch.cat([getattr(result[1][step], field.name) for result in results], dim=1)
             assert torch.equal(got, getattr(expected, field.name)), (step, field.name)
     saved = results[0][2]  # process 0's alone
     assert saved["pushed"] == bank.pushed and not any(result[2] for result in results[1:])
