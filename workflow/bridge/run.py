@@ -119,10 +119,12 @@ def _signal(group: int, number: int) -> bool:
 def _requeue(name: str, code: int) -> int:
     """The command saved its state and asked for another turn: the same job goes back into Slurm's queue.
 
-    A marker file says so because exit codes cannot: torchrun and srun replace them.
+    A marker file says so because exit codes cannot: torchrun and srun replace them. Slurm sends the same SIGTERM to a job
+    that somebody cancels, and that one must stay ended: only a job that Slurm still calls running is asked back.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if not job:
+    asked = job and subprocess.run(["squeue", "--noheader", "--format=%T", f"--jobs={job}"], capture_output=True, text=True)
+    if not asked or asked.stdout.strip() != "RUNNING":
         say(f"{name}: its state is saved, start snakemake again to continue")
         return code
     say(f"{name}: its state is saved, back into the queue as job {job}")
