@@ -33,6 +33,7 @@ test-slurm: env
 lint: env
 	ruff check .
 	ruff format --check .
+	snakefmt --check workflow/Snakefile
 
 # The lock: names and versions only, the same for CPU and CUDA machines.
 requirements.lock: ;

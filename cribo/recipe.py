@@ -5,8 +5,8 @@
     python -m cribo.recipe use NAME      write params.yaml and show what changed
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
-`models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for the
-many models of an ablation table (recipe_grid.py).
+`models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
+the many models of an ablation table (recipe_grid.py).
 """
 
 from __future__ import annotations

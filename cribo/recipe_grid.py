@@ -6,8 +6,8 @@
         base: {dataset: scenes, memory_bank: {images: 500}}
         values: {clustering.K: [4, 8], seed: [0, 1]}     # every combination of them is a model
 
-A grid only adds to `models.trained` and, behind the models that are named there, to `evaluate.models`. Where sweeps of several
-grids cross, the model has one name and is trained once.
+A grid only adds to `models.trained` and, behind the models that are named there, to `evaluate.models`. Where sweeps of
+several grids cross, the model has one name and is trained once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def expand(recipe: dict) -> dict:
     models: dict[str, dict] = {}
     for number, grid in enumerate(recipe.pop("grids", []), start=1):
         if wrong := (set(grid) ^ KEYS) - {"row"}:
-            raise ValueError(f"grid {number}: {sorted(wrong)[0]} is unknown or missing: a grid has {', '.join(sorted(KEYS))}")
+            known = ", ".join(sorted(KEYS))
+            raise ValueError(f"grid {number}: {sorted(wrong)[0]} is unknown or missing: a grid has {known}")
         for name, model in _models(grid):
             if models.setdefault(name, model) != model:
                 raise ValueError(f"two different models are called {name}: put what they differ in into the grid's `name`")

@@ -54,5 +54,5 @@ def test_a_grid_that_cannot_be_written_out_is_one_sentence(grids, sentence):
 
 
 def test_a_model_that_is_named_and_in_a_grid_is_refused():
-    with pytest.raises(ValueError, match="K4_0 is in models.trained and in a grid"):
+    with pytest.raises(ValueError, match=r"K4_0 is in models\.trained and in a grid"):
         expand({"grids": [GRID], "models": {"trained": {"K4_0": {"dataset": "scenes"}}}})

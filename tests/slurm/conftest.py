@@ -60,8 +60,8 @@ def for_tests(root: Path) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clone on the branch `main`: the demo cut down to one model and an untrained one, nothing computed."""
     tree = Checkout(tmp_path_factory.mktemp("demo") / "project", patience=400)
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True, stdout=-1)
-    for name in listed.stdout.splitlines():
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
         if (ROOT / name).is_file():
             (tree.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tree.root / name)

@@ -63,7 +63,7 @@ def _lock(name: str, taken: ExitStack) -> bool:
     """In the user's own folder, so that two checkouts on one machine do not share a GPU either."""
     folder = Path(tempfile.gettempdir(), f"cribo-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    file = taken.enter_context(open(folder / name, "a"))
+    file = taken.enter_context((folder / name).open("a"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
