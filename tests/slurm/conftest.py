@@ -11,7 +11,7 @@ import yaml
 from cribo import params
 from tests.workflow.conftest import ROOT, Tree, computed  # noqa: F401 - a fixture
 
-SMALL = {  # so that training takes long enough to meet a limit of one minute, and all else seconds
+SMALL = {  # a training of seconds that saves often
     "data": {"scenes": {"size": 48, "train": 32, "val": 4}},
     "pretrain": {
         "views": {"size": 32},
@@ -26,7 +26,7 @@ SMALL = {  # so that training takes long enough to meet a limit of one minute, a
 }
 REQUESTS = {  # of two nodes with 4 CPUs, 8000 MB and 2 GPUs each
     "plan": {"head": True},
-    "pretrain": {"threads": 2, "mem_mb": 2000, "runtime": 1, "nodes": 2, "gpus_per_node": 2, "save_seconds": 10},
+    "pretrain": {"threads": 2, "mem_mb": 2000, "runtime": 30, "nodes": 2, "gpus_per_node": 2, "save_seconds": 60},
     "dense_nn": {"gpus_per_node": 1},
 }
 

@@ -1,6 +1,7 @@
 """The demo through `snakemake --profile slurm all`: two nodes, two processes each, and a time limit in the middle."""
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -10,15 +11,22 @@ import psutil
 import pytest
 
 from tests.edits import edited
-from tests.slurm.conftest import REQUESTS, commit, job_of
+from tests.slurm.conftest import commit, job_of
 from workflow.bridge.preflight import minutes
 
 MODEL = "pretrain@cribo"
 
 
+TICK = 30  # seconds between two looks of Slurm at its jobs' limits
+
+
 @pytest.fixture(scope="module")
 def said(project):
-    """What the whole pipeline said. However fast the machine is, its training meets the time limit of its job."""
+    """What the whole pipeline said. Its training is interrupted by the time limit of its job, however fast the machine is.
+
+    Once it has saved a state, the limit is set to the next full minute but one and the training is held until Slurm's
+    warning, which `save_seconds` asks for sixty seconds before the limit, has arrived.
+    """
     snakemake = project.start("snakemake", "--profile", "slurm", "all")
     while not list(project.root.glob(".resume/*/state-*.pt")):
         assert snakemake.poll() is None, project.said_by(snakemake)
@@ -26,11 +34,9 @@ def said(project):
     job, held = job_of(project, MODEL), ranks(project)
     for process in held:
         process.suspend()
-    limit = REQUESTS["pretrain"]
-    while 60 * minutes(project.do("squeue", "--noheader", "--format=%M", f"--jobs={job}").strip()) < (
-        60 * limit["runtime"] - limit["save_seconds"] + 1
-    ):
-        time.sleep(0.5)
+    ran = minutes(project.do("squeue", "--noheader", "--format=%M", f"--jobs={job}").strip())
+    project.do("scontrol", "update", f"JobId={job}", f"TimeLimit={math.ceil(ran) + 1}")
+    time.sleep(TICK + 1)
     for process in held:
         process.resume()  # SIGTERM is waiting for it
     while any(process.is_running() for process in held):
