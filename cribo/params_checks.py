@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
-from cribo.params import Params, Trained, needs_bank, needs_objects
+from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_objects
 from cribo.params_errors import Key, Problem
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _masks(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -51,6 +52,24 @@ def _names(params: Params) -> Iterator[Problem]:
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
 
 
+def _masks(params: Params) -> Iterator[Problem]:
+    """Folders whose masks and classes do not go together, and data sets judged on masks that they do not have."""
+    for name, spec in params.data.items():
+        if isinstance(spec, Folder) and (spec.masks is None) != (spec.classes is None):
+            given, lacking = ("classes", "masks") if spec.masks is None else ("masks", "classes")
+            yield Problem(("data", name, given), f"needs data.{name}.{lacking} too: what masks hold, and where they are")
+    without = {name for name, spec in params.data.items() if not _has_masks(spec)}
+    for name in params.evaluate.dense_nn.datasets:
+        if name in without:
+            yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} has no masks, or none of its val images has one")
+
+
+def _has_masks(spec: Scenes | Photos) -> bool:
+    if isinstance(spec, Folder):
+        return spec.masks is not None and spec.val is not None
+    return spec.kind not in ("coco", "imagenet")
+
+
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     """Sizes of one model that do not fit together: key below `pretrain`, and what is wrong."""
     patch, side, o = BACKBONES[p.backbone].patch_size, p.views.size, p.optimisation
@@ -61,13 +80,15 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
     if needs_objects(p):
-        if tokens < p.clustering.K:
+        if tokens < p.clustering.K and p.clustering.algorithm != "labels":
             yield (
                 ("clustering", "K"),
                 f"{p.clustering.K} clusters need as many tokens, and two views of {side} px have {tokens}: "
                 "lower K or raise views.size",
             )
-        yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        if p.clustering.algorithm == "sinkhorn":
+            yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        yield from _groups(("targets", "mean_images"), p.targets.mean_images, o.batch_size)
     if needs_bank(p):
         if p.memory_bank.images < o.batch_size:
             yield (
@@ -75,7 +96,8 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
                 f"the bank holds {p.memory_bank.images} images and a batch has {o.batch_size}: "
                 "it must hold at least one batch",
             )
-        yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
+        if p.matching.criterion == "cycle":
+            yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
 
 
 def _groups(key: Key, size: int, batch: int) -> Iterator[tuple[Key, str]]:

@@ -34,6 +34,7 @@ def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_siz
         "model": model,
         "dataset": data.name,
         "dataset_digest": data.digest,
+        "data_warnings": list(data.warnings),
         "patch": {_share(f): _spread([run.patch for run in runs]) for f, runs in found.runs.items()},
         "pixel": {_share(f): _spread([run.pixel for run in runs]) for f, runs in found.runs.items()},
         "per_class": {

@@ -7,27 +7,21 @@ gathers over the whole batch) is handed in as `world`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
-from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+from cribo.method.health import centre_entropy, neighbour_signals, object_signals
+from cribo.method.kmeans import KMeansSettings, kmeans
+from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
-from cribo.method.memory_bank import MemoryBank, push, retrieve
-from cribo.method.objects import bootstrapping_ratio, pool_objects, seen_in_both
-
-
-class World(Protocol):
-    """The processes that share a batch. Alone, both calls give back what they get."""
-
-    size: int
-
-    def sum(self, x: Tensor) -> Tensor: ...
-
-    def gather(self, x: Tensor, dim: int) -> Tensor: ...
+from cribo.method.memory_bank import MemoryBank, ages, push, retrieve
+from cribo.method.objects import pool_objects, seen_in_both
+from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
+from cribo.method.world import World
 
 
 @dataclass(frozen=True)
@@ -35,15 +29,23 @@ class StepSettings:
     """What a step reads of `results/plan/pretrain/MODEL.yaml`."""
 
     losses: frozenset[Literal["global", "cross_view", "cross_image"]]
-    clustering: ClusteringSettings | None
-    criterion: Literal["cycle", "none"]
+    clustering: ClusteringSettings | KMeansSettings | LabelSettings | None
+    criterion: Literal["cycle", "none", "labels"]
     pool_images: int
     student_temperature: float
     centre_momentum: float
+    exclude_same_image: bool
+    directions: Literal["mean", "sum"]
+    mean_images: int
 
     @property
     def K(self) -> int:
         return self.clustering.K if self.clustering else 0
+
+    @property
+    def direction_weight(self) -> float:
+        """What each of a loss's two directions counts: Eqs. 6, 8 and 10 add them up, the released code averages."""
+        return 0.5 if self.directions == "mean" else 1.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Teaching:
     labels: Int[Tensor, "B 2N"] | None
     valid: Bool[Tensor, "B K"] | None
     accepted: Bool[Tensor, "2 B K"] | None
-    image_prototypes: Float[Tensor, "L h"] | None
-    object_prototypes: Float[Tensor, "L h"] | None
+    image_prototypes: Prototypes | None
+    object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
 
 
@@ -80,26 +82,35 @@ def teacher_step(
     cross_image: bool,
     settings: StepSettings,
     world: World,
+    classes: UInt8[Tensor, "B 2N"] | None = None,
 ) -> Teaching:
     """Clusters, objects, neighbours and targets of a batch; then the batch's objects enter the memory bank.
 
-    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved.
+    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved. `classes` of the patches
+    are there for the oracles alone.
     """
     cls, patches = teacher.tokens(images)
     labels = valid = objects = neighbours = accepted = None
     health: dict[str, Tensor] = {}
     if settings.clustering:
-        labels = joint_space_clustering(patches, positions, seeds, settings.clustering)
+        labels = _cluster(patches, positions, seeds, classes, settings.clustering)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
-        live = torch.zeros_like(valid).scatter_(1, labels, True)
-        health |= {"live_clusters": live.sum(1).float().mean(), "valid_objects": valid.sum(1).float().mean()}
+        health |= object_signals(labels, valid)
     if bank is not None:
+        known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
         if cross_image:
-            found = retrieve(bank, objects)
-            accepted = accept(objects, valid, found.partners, found.found, settings.criterion, settings.pool_images)
+            own = image_ids if settings.exclude_same_image else None
+            found = retrieve(bank, objects, valid, own, bf16=teacher.bf16 and objects.is_cuda)
+            accepted = accept(
+                objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
+                None if known is None else same_class(known, found.classes), world,
+            )  # fmt: skip
             neighbours = found.objects
-            health |= {f"bootstrapping_{m + 1}": bootstrapping_ratio(accepted[m]) for m in range(2)}
-        push(bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0))
+            health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
+        push(
+            bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0),
+            None if known is None else world.gather(known, dim=0),
+        )  # fmt: skip
     projected = teacher.project(cls, objects)
     return Teaching(
         projected.images, projected.objects, None if neighbours is None else teacher.bottleneck(neighbours),
@@ -107,12 +118,23 @@ def teacher_step(
     )  # fmt: skip
 
 
+def _cluster(patches, positions, seeds, classes, how) -> Int[Tensor, "B 2N"]:
+    """Labels of all tokens of both views, by Sinkhorn (the paper), K-means (Table 12) or the masks (Table 11)."""
+    match how:
+        case ClusteringSettings():
+            return joint_space_clustering(patches, positions, seeds, how)
+        case KMeansSettings():
+            return kmeans(patches, seeds, how)
+        case LabelSettings():
+            return label_clusters(classes, how.K)
+
+
 @dataclass(frozen=True)
 class Losses:
     """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
 
     total: Float[Tensor, ""]
-    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, and the teacher's entropy, without gradient
+    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, the teacher's and the centres' entropies, without gradient
 
 
 def student_step(
@@ -124,11 +146,11 @@ def student_step(
     settings: StepSettings,
     world: World,
 ) -> Losses:
-    """The losses of a batch: H(teacher's view m, student's other view), averaged over both directions.
+    """The losses of a batch: H(teacher's view m, student's other view), both directions together.
 
     L_cv^g (Eq. 10) pairs CLS tokens, L_cv^o (Eq. 6) the same object in two views, L_ci^o (Eq. 8) the neighbour of view m's
-    object with the object in the other view. Means are over all images, all valid objects and all accepted objects of the
-    whole batch, whatever the number of processes.
+    object with the object in the other view. Means are over all images of the batch, and over the valid or the accepted
+    objects of `mean_images` images, whatever the number of processes.
     """
     projected = student(images, teaching.labels, settings.K)
     temperatures = settings.student_temperature, teacher_temperature
@@ -136,22 +158,23 @@ def student_step(
 
     if "global" in settings.losses:
         count = teaching.images.shape[1] * world.size
-        weights = teaching.images.new_full((1, 2 * teaching.images.shape[1]), 0.5 * world.size / count)
+        weights = teaching.images.new_full((1, 2 * teaching.images.shape[1]), settings.direction_weight * world.size / count)
         loss, _, entropy = soft_cross_entropy(
             _other_view(projected.images), projected.image_prototypes, teaching.images.flatten(0, 1)[None],
             teaching.image_prototypes, centres.images, weights, *temperatures,
         )  # fmt: skip
         total = total + loss
-        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0]}
+        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.direction_weight)}
+        terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     targets, weights, names = [], [], []
     if "cross_view" in settings.losses:
         targets.append(teaching.objects.flatten(0, 2))
-        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), world))
+        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world))
         names.append("cross_view")
     if teaching.neighbours is not None:
         targets.append(teaching.neighbours.flatten(0, 2))
-        weights.append(_mean_weights(teaching.accepted, world))
+        weights.append(_mean_weights(teaching.accepted, settings, world))
         names.append("cross_image")
     if targets:
         loss, parts, entropy = soft_cross_entropy(
@@ -160,7 +183,8 @@ def student_step(
         )  # fmt: skip
         total = total + loss
         terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
-        terms["entropy_objects"] = entropy[0]
+        terms["entropy_objects"] = entropy[0] / (2 * settings.direction_weight)
+        terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
 
 
@@ -169,11 +193,22 @@ def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:
     return x.flip(0).flatten(0, -2)
 
 
-def _mean_weights(chosen: Bool[Tensor, "2 B K"], world: World) -> Float[Tensor, " n"]:
-    """½ / Z_m for each chosen object of view m, Z_m counted over the whole batch; zero for the others (Eqs. 6 and 8)."""
-    chosen = chosen.float()
-    z = world.sum(chosen.sum(dim=(1, 2))).clamp_min(1)
-    return (0.5 * world.size * chosen / z[:, None, None]).flatten()
+def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: World) -> Float[Tensor, " n"]:
+    """1 / Z_m for each chosen object of view m, times the weight of a direction; zero for the others (Eqs. 6 and 8).
+
+    Z_m counts the chosen objects of `mean_images` consecutive images: the whole batch of all processes, or groups whose
+    means are averaged, a group without any counting as zero.
+    """
+    chosen, images = chosen.float(), chosen.shape[1]
+    whole = settings.mean_images > images
+    grouped = chosen.unflatten(1, (-1, images if whole else settings.mean_images))
+    z = grouped.sum(dim=(2, 3), keepdim=True)
+    if whole:
+        z = world.sum(z)
+        share = world.size  # DDP averages over processes: each stands for its part of the sum
+    else:
+        share = settings.mean_images / images
+    return (settings.direction_weight * share * grouped / z.clamp_min(1)).flatten()
 
 
 @torch.no_grad()
@@ -181,7 +216,7 @@ def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, w
     """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
     if teaching.images is not None:
         rows = teaching.images.flatten(0, 1)
-        count = world.sum(rows.new_tensor(float(len(rows))))
+        count = world.sum(rows.new_full((), len(rows)))
         mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
         update_centre(centres.images, mean, count, settings.centre_momentum)
     if teaching.objects is not None:

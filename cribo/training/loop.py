@@ -17,6 +17,8 @@ from cribo.data.loader import ViewPairs, load_batches, to_device
 from cribo.data.positions import patch_positions
 from cribo.data.readers import Record
 from cribo.method.clustering import ClusteringSettings
+from cribo.method.kmeans import KMeansSettings
+from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
 from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
@@ -26,6 +28,7 @@ from cribo.training.distributed import World
 from cribo.training.log import Journal, say
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
+from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
 
 
@@ -57,11 +60,13 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
 
     how = step_settings(settings)
     grid = settings["views"]["size"] // patch_size(student.backbone)
-    pairs = ViewPairs(records, settings["views"], 2 * grid**2, how.K, settings["seed"])
+    seeds = 0 if isinstance(how.clustering, LabelSettings) else how.K
+    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], masks=needs_masks(settings))
     batches = load_batches(pairs, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
     if world.main and state.step == 0:
-        say(f"{epochs} epochs of {steps_per_epoch} steps of {batch_size} images, peak learning rate {peak:g}, on {device}")
+        for line in opening(settings, len(records), state, world.size, device.type):
+            say(line)
 
     with sigterm_flag() as stop:
         for batch in timed(batches, journal):
@@ -77,9 +82,9 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
             )
             cross_image = state.bank is not None and epoch >= settings["matching"]["first_epoch"]
 
-            images, boxes, seeds, ids = to_device(batch, device, MEAN, STD)
+            images, boxes, seeds, ids, classes = to_device(batch, device, MEAN, STD)
             positions = patch_positions(boxes, grid)
-            teaching = teacher_step(teacher, images, positions, seeds, ids, state.bank, cross_image, how, world)
+            teaching = teacher_step(teacher, images, positions, seeds, ids, state.bank, cross_image, how, world, classes)
             losses = student_step(parallel, images, teaching, state.centres, temperature, how, world)
             losses.total.backward()
             centres_step(teaching, state.centres, how, world)
@@ -124,15 +129,29 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 def step_settings(settings: dict) -> StepSettings:
     """The part of a model's settings that a step reads."""
     matching, targets = settings.get("matching", {}), settings["targets"]
-    clustering = ClusteringSettings(**settings["clustering"]) if "clustering" in settings else None
     return StepSettings(
-        frozenset(settings["losses"]),
-        clustering,
-        matching.get("criterion", "none"),
-        matching.get("pool_images", 1),
-        targets["student_temperature"],
-        targets["centre_momentum"],
+        losses=frozenset(settings["losses"]),
+        clustering=clustering_settings(settings["clustering"]) if "clustering" in settings else None,
+        criterion=matching.get("criterion", "none"),
+        pool_images=matching.get("pool_images", 1),
+        student_temperature=targets["student_temperature"],
+        centre_momentum=targets["centre_momentum"],
+        exclude_same_image=settings.get("memory_bank", {}).get("exclude_same_image", False),
+        directions=targets["directions"],
+        mean_images=targets.get("mean_images", 1),
     )
+
+
+def clustering_settings(settings: dict) -> ClusteringSettings | KMeansSettings | LabelSettings:
+    """What the chosen way of clustering reads."""
+    kinds = {"sinkhorn": ClusteringSettings, "kmeans": KMeansSettings, "labels": LabelSettings}
+    return kinds[settings["algorithm"]](**{key: value for key, value in settings.items() if key != "algorithm"})
+
+
+def needs_masks(settings: dict) -> bool:
+    """Whether an oracle reads the masks of the training images (Table 11)."""
+    groups = settings.get("clustering", {}), settings.get("matching", {})
+    return groups[0].get("algorithm") == "labels" or groups[1].get("criterion") == "labels"
 
 
 def check_shapes(settings: dict, images: int, processes: int) -> None:
@@ -144,9 +163,10 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
         raise ValueError(
             f"a batch of {batch} images cannot be split over {processes} processes: change optimisation.batch_size"
         )
-    for group, key in (("clustering", "normalise_images"), ("matching", "pool_images")):
+    for group, key in (("clustering", "normalise_images"), ("matching", "pool_images"), ("targets", "mean_images")):
         size = settings.get(group, {}).get(key, 1)
-        if (batch // processes) % size:
+        over_all = size == batch and group != "clustering"  # a cost is normalised within a process
+        if (batch // processes) % size and not over_all:
             raise ValueError(
                 f"{batch // processes} images a process cannot be split into groups of {size}: change {group}.{key} "
                 "or the number of processes"

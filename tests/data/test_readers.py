@@ -85,7 +85,8 @@ def test_opened_set_has_readable_records(prepared):
 @pytest.mark.parametrize("kind", ["image", "mask"])
 @pytest.mark.parametrize("change", ["truncate", "remove"])
 def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
-    path: Path = getattr(open_set("scenes", prepared).splits["val"][1], kind)
+    record = open_set("scenes", prepared).splits["val"][1]
+    path: Path = record.image if kind == "image" else record.mask.path
     if change == "truncate":
         os.truncate(path, 100)
     else:

@@ -46,7 +46,7 @@ def test_objects_that_are_their_own_neighbours_are_all_accepted():
     valid = torch.rand(4, 3, generator=g) < 0.7
     bank = MemoryBank.empty(4, 3, 16)
     push(bank, objects, valid, torch.arange(4))
-    found = retrieve(bank, objects)
+    found = retrieve(bank, objects, valid)
     accepted = accept(objects, valid, found.partners, found.found, "cycle", 4)
     assert torch.equal(accepted, valid.expand(2, -1, -1))
 
@@ -57,7 +57,7 @@ def test_a_bank_of_noise_is_rarely_accepted():
     everything = torch.ones(16, 8, dtype=torch.bool)
     bank = MemoryBank.empty(64, 8, 32)
     push(bank, noise, torch.ones(64, 8, dtype=torch.bool), torch.arange(64))
-    found = retrieve(bank, objects)
+    found = retrieve(bank, objects, everything)
     assert accept(objects, everything, found.partners, found.found, "cycle", 16).float().mean() < 0.1
 
 

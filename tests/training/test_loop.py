@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path, se
     [
         ({"optimisation": {"batch_size": 64}}, 1, 26, "optimisation.batch_size"),
         ({}, 3, 26, "optimisation.batch_size"),
-        ({"matching": {"pool_images": 8}}, 2, 26, "matching.pool_images"),
+        ({"optimisation": {"batch_size": 16}, "matching": {"pool_images": 8}}, 4, 26, "matching.pool_images"),
         ({"clustering": {"normalise_images": 3}}, 1, 26, "clustering.normalise_images"),
     ],
 )
