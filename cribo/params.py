@@ -40,7 +40,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "ratio", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -175,9 +175,62 @@ class DenseNN(Group):
     seed: Whole
 
 
+class Decoding(Span):
+    """Training and testing of a decoder: what a data set may overlay."""
+
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    statistics: Literal["encoder", "half"]
+    iterations: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    end_lr: tuple[NonNegative, NonNegative]
+    crop: Annotated[int, Field(ge=16)]
+    max_class_share: Annotated[float, Field(gt=0, le=1)]
+    scale: tuple[Count, Count]
+    ratio: tuple[Positive, Positive]
+    window: Annotated[int, Field(ge=16)]
+    stride: Count
+    seed: Whole
+
+
+class LinearDecoding(Decoding):
+    layer_norm: Literal["last", "each"]
+
+
+class SegmenterDecoding(Decoding):
+    decoder_layers: Count
+    decoder_drop_path: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LinearSegmentation(LinearDecoding):
+    datasets: dict[Name, dict]
+    layers: Annotated[tuple[Count, ...], Field(min_length=1)]
+    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+    def on(self, dataset: str) -> LinearDecoding:
+        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        return _overlaid(LinearDecoding, self, self.datasets[dataset])
+
+
+class Segmenter(SegmenterDecoding):
+    datasets: dict[Name, dict]
+    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+    def on(self, dataset: str) -> SegmenterDecoding:
+        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        return _overlaid(SegmenterDecoding, self, self.datasets[dataset])
+
+
+def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
+    own = base.model_dump(mode="json", include=set(kind.model_fields))
+    return kind.model_validate(_tuples(merged(own, overlay)), strict=True)
+
+
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
+    linear_segmentation: LinearSegmentation
+    segmenter: Segmenter
 
 
 class Report(Group):
@@ -255,6 +308,14 @@ def parse(text: str, path: Path) -> Params:
             params.model(name)
         except ValidationError as error:
             problems += problems_of(error, Trained, ("models", "trained", name))
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            try:
+                block.on(name)
+            except ValidationError as error:
+                kind = LinearDecoding if protocol == "linear_segmentation" else SegmenterDecoding
+                problems += problems_of(error, kind, ("evaluate", protocol, "datasets", name))
     problems = problems or list(contradictions(params))
     if problems:
         raise ParamsError(problems, path, lines)

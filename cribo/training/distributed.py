@@ -75,3 +75,9 @@ def join_world(wish: str) -> Iterator[World]:
         yield World(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
+
+
+def world_means(values: dict[str, Tensor], world: World) -> dict[str, float]:
+    """Scalars averaged over all processes: the one place where the host waits for the device."""
+    means = world.sum(torch.stack([v.float() for v in values.values()])) / world.size
+    return dict(zip(values, means.tolist(), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -49,6 +50,18 @@ class Journal:
     def entries(self) -> list[dict]:
         """All records so far."""
         return [json.loads(line) for line in self._lines()]
+
+
+def timed(batches: Iterable, journal: Journal):
+    """The batches, while the journal's clock counts the time spent waiting for them."""
+    iterator = iter(batches)
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        journal.waited += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
 
 
 def _clock(seconds: float) -> str:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import time
-from collections.abc import Iterable
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +18,12 @@ from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.log import Journal, say
+from cribo.training.distributed import World, world_means
+from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.log import Journal, say, timed
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
 from cribo.training.state import TrainingState, initial_state
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved and the same command goes on from it."""
 
 
 def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
@@ -151,32 +144,3 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
                 f"{batch // processes} images a process cannot be split into groups of {size}: change {group}.{key} "
                 "or the number of processes"
             )
-
-
-def world_means(values: dict[str, torch.Tensor], world: World) -> dict[str, float]:
-    """Scalars averaged over all processes: the one place where the host waits for the device."""
-    means = world.sum(torch.stack([v.float() for v in values.values()])) / world.size
-    return dict(zip(values, means.tolist(), strict=True))
-
-
-def timed(batches: Iterable, journal: Journal):
-    """The batches, while the journal's clock counts the time spent waiting for them."""
-    iterator = iter(batches)
-    while True:
-        start = time.perf_counter()
-        batch = next(iterator, None)
-        journal.waited += time.perf_counter() - start
-        if batch is None:
-            return
-        yield batch
-
-
-@contextmanager
-def sigterm_flag():
-    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end."""
-    flag: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -16,7 +16,8 @@ import yaml
 from cribo import params, plan
 from cribo.params import merged
 from cribo.training.distributed import World
-from cribo.training.loop import Interrupted, check_shapes, train
+from cribo.training.interruption import Interrupted
+from cribo.training.loop import check_shapes, train
 from tests.training.conftest import SMALL
 
 ALONE = World(0, 1, torch.device("cpu"))
