@@ -13,6 +13,7 @@ from cribo.report.dense_nn_table import dense_nn_table, read_results
 from cribo.report.render_csv import render_csv
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
+from cribo.report.segmentation_table import segmentation_tables
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 
@@ -20,6 +21,7 @@ RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 def main() -> None:
     settings = plan.read("report")
     tables = [dense_nn_table(settings, read_results(settings, "results/dense_nn"))]
+    tables += segmentation_tables(settings, "results/scores")
     folder = Path("results/tables")
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:

@@ -58,8 +58,8 @@ def initial_state(model: EncoderDecoder, weight_decay: float) -> State:
 
 
 def polynomial(lr: float, end: float, step: int, steps: int) -> float:
-    """Learning rate of iteration `step`, counted from 0: mmengine's PolyLR in closed form."""
-    return (lr - end) * (1 - step / steps) ** POWER + end
+    """Learning rate of iteration `step`, from 0 to steps − 1, where it is `end`: mmengine's PolyLR in closed form."""
+    return (lr - end) * (1 - step / max(1, steps - 1)) ** POWER + end
 
 
 def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, compute: Compute, world: World) -> State:

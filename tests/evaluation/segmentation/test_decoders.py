@@ -97,7 +97,9 @@ def test_the_mask_transformer_equals_a_restatement(own_encoder, segmenter_settin
     np.testing.assert_allclose(found.item(), restated_loss(masks, samples), rtol=1e-4)
 
 
-def test_segmenter_s_decoder_is_initialised_as_in_mmsegmentation_and_sized_by_the_parameters(own_encoder, segmenter_settings):
+def test_segmenter_s_decoder_is_initialised_as_in_mmsegmentation_and_sized_by_the_parameters(
+    own_encoder, segmenter_settings
+):
     model = decoders.segmenter(own_encoder, {**segmenter_settings, "decoder_layers": 3, "decoder_drop_path": 0.4}, 4, 255)
     head = model.decode_head
     assert len(head.layers) == 3 and head.layers[0].attn.attn.num_heads == 3
