@@ -40,7 +40,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "ratio", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -175,7 +175,7 @@ class DenseNN(Group):
     seed: Whole
 
 
-class Decoding(Span):
+class Decoding(Group):
     """Training and testing of a decoder: what a data set may overlay."""
 
     drop_path: Annotated[float, Field(ge=0, lt=1)]
@@ -191,6 +191,11 @@ class Decoding(Span):
     window: Annotated[int, Field(ge=16)]
     stride: Count
     seed: Whole
+
+    @field_validator("ratio")
+    @classmethod
+    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        return _ascending(pair)
 
 
 class LinearDecoding(Decoding):
@@ -222,8 +227,7 @@ class Segmenter(SegmenterDecoding):
 
 
 def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
-    own = base.model_dump(mode="json", include=set(kind.model_fields))
-    return kind.model_validate(_tuples(merged(own, overlay)), strict=True)
+    return kind.model_validate(merged(base.model_dump(include=set(kind.model_fields)), overlay), strict=True)
 
 
 class Evaluate(Group):
