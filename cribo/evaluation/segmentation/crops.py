@@ -35,6 +35,7 @@ class Crops(Dataset):
 
     def __init__(self, records: Sequence[Record], settings: dict, classes: int, ignore: int):
         self.records, self.seed, self.classes, self.ignore = records, settings["seed"], classes, ignore
+        self.order, self.of_epoch = np.arange(0), -1
         self.transform = Compose(
             [
                 RandomResize(scale=tuple(settings["scale"]), ratio_range=tuple(settings["ratio"]), keep_ratio=True),
@@ -58,7 +59,10 @@ class Crops(Dataset):
     def photo(self, n: int) -> int:
         """Which photo item n shows."""
         epoch, place = divmod(n, len(self.records))
-        return int(np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.records))[place])
+        if epoch != self.of_epoch:
+            self.order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.records))
+            self.of_epoch = epoch
+        return int(self.order[place])
 
 
 def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, np.ndarray]:
