@@ -245,9 +245,16 @@ class Report(Group):
 class Compute(Group):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
+    tf32: bool
+    compile: bool
+    recompute: bool
+    micro_batch: Whole
+    shard_bank: bool
     workers: Whole
     threads: Whole
     checkpoint_steps: Count
+    keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
+    save_in_background: bool
     log_steps: Count
 
 

@@ -8,7 +8,7 @@ of the cluster), a few rounds over. Everything here is fp32 on the teacher's tok
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,14 @@ from torch.nn import functional as F
 
 # Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
 HISTOGRAM_FLOOR = 0.01
+
+
+class World(Protocol):
+    """See cribo.method.step."""
+
+    rank: int
+
+    def gather(self, x: Tensor, dim: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ def joint_space_clustering(
     positions: Float[Tensor, "B n 2"],
     seeds: Int[Tensor, "B K"],
     settings: ClusteringSettings,
+    world: World | None = None,
 ) -> Int[Tensor, "B n"]:
     """Hard cluster label of every token of both views, in [0, K).
 
@@ -47,7 +56,7 @@ def joint_space_clustering(
         positions: centre of each patch in pixels of the original image.
         seeds: indices of K distinct tokens, the first centroids.
 
-    B must be a multiple of `normalise_images`.
+    B must be a multiple of `normalise_images`, or divide it: then the next processes of `world` hold the other images.
     """
     z = F.normalize(tokens.float(), dim=-1)
     batch, n, _ = z.shape
@@ -61,7 +70,8 @@ def joint_space_clustering(
 
     for _ in range(settings.outer_iterations):
         cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
-        plan = sinkhorn(min_max(cost, settings.normalise_images), marginal, settings.sharpness, settings.sinkhorn_iterations)
+        cost = min_max(cost, settings.normalise_images, world)
+        plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
         labels = plan.argmax(dim=-1)
         members = F.one_hot(labels, K).to(z.dtype)
         if settings.marginals == "histogram":
@@ -94,10 +104,16 @@ def positional_cost(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"]
     return nearest / nearest.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(nearest.dtype).tiny)
 
 
-def min_max(cost: Float[Tensor, "B n K"], group: int) -> Float[Tensor, "B n K"]:
-    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images."""
-    grouped = cost.reshape(-1, group, *cost.shape[1:])
+def min_max(cost: Float[Tensor, "B n K"], group: int, world: World | None = None) -> Float[Tensor, "B n K"]:
+    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images of the whole batch."""
+    here = min(group, len(cost))
+    grouped = cost.reshape(-1, here, *cost.shape[1:])
     low, high = grouped.amin(dim=(1, 2, 3), keepdim=True), grouped.amax(dim=(1, 2, 3), keepdim=True)
+    if group > here:
+        together = group // here  # processes that share a group
+        first = world.rank // together * together
+        low, high = (world.gather(x, 0)[first : first + together] for x in (low, high))
+        low, high = low.amin(dim=0, keepdim=True), high.amax(dim=0, keepdim=True)
     return ((grouped - low) / (high - low).clamp_min(torch.finfo(cost.dtype).tiny)).reshape(cost.shape)
 
 

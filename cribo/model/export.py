@@ -7,7 +7,7 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -18,24 +18,32 @@ from cribo.model.backbone import model_args, seeded_backbone, tokens
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Tensors of a training checkpoint, and what was trained: settings, data set, digest, steps.
 
-    Raises ValueError when the file is no checkpoint of ours.
+    Raises ValueError when the file is no checkpoint of ours, or a damaged one.
     """
-    with safe_open(path, "pt") as file:
-        described = (file.metadata() or {}).get("cribo")
-        if described is None:
-            raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
-        return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
+    try:
+        with safe_open(path, "pt") as file:
+            described = (file.metadata() or {}).get("cribo")
+            if described is None:
+                raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
 
 
 def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
-    """The trained backbone of a checkpoint, loaded strictly; its name in params.yaml and its training size in px."""
+    """The trained backbone of a checkpoint, loaded strictly; its name in params.yaml and its training size in px.
+
+    Raises ValueError when the file is damaged, or its weights are not those of the backbone that it says it holds.
+    """
     tensors, described = read_checkpoint(path)
     name, size = described["settings"]["backbone"], described["settings"]["views"]["size"]
     vit = seeded_backbone(name, size, seed=0)
     prefix = "teacher.backbone."
-    vit.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, strict=True
-    )
+    weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    try:
+        vit.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the {name} that it says it holds: {' '.join(str(error).split())}") from error
     return vit.eval(), name, size
 
 

@@ -27,6 +27,7 @@ SOURCES = (
     "method",
     "model/architectures.py",
     "model/backbone.py",
+    "model/drop_path.py",
     "model/head.py",
     "model/network.py",
     "training",

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cribo.method.matching import accept
+from cribo.method.matching import Pool, accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 
 
@@ -72,3 +72,19 @@ def test_nothing_valid_means_nothing_accepted(criterion):
     x = torch.randn(2, 2, 3, 4)
     nothing = torch.zeros(2, 3, dtype=torch.bool)
     assert not accept(x, nothing, x, torch.ones(2, 2, 3, dtype=torch.bool), criterion, 2).any()
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_pool_wider_than_a_process_accepts_what_one_process_does(size):
+    torch.manual_seed(3)
+    objects, partners = torch.randn(2, 8, 3, 5), torch.nn.functional.normalize(torch.randn(2, 8, 3, 5), dim=-1)
+    partners[:, ::2] = torch.nn.functional.normalize(objects.flip(0)[:, ::2], dim=-1)  # these come home
+    valid, found = torch.rand(8, 3) > 0.2, torch.rand(2, 8, 3) > 0.1
+    expected = accept(objects, valid, partners, found, "cycle", 8)
+    assert 0 < expected.sum() < expected.numel()
+    share = 8 // size
+    for rank in range(size):
+        ours = slice(rank * share, (rank + 1) * share)
+        pool = Pool(objects, valid, ours.start)
+        got = accept(objects[:, ours], valid[ours], partners[:, ours], found[:, ours], "cycle", 8, pool)
+        assert torch.equal(got, expected[:, ours])

@@ -53,8 +53,16 @@ def test_a_missing_tensor_is_an_error_that_names_it(tmp_path):
     }
     described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
     save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
-    with pytest.raises(RuntimeError, match=r"norm\.bias"):
+    with pytest.raises(ValueError, match=r"c\.safetensors does not hold the vit_demo_8.*norm\.bias"):
         teacher_backbone(tmp_path / "c.safetensors")
+
+
+def test_a_truncated_checkpoint_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_file({"x": torch.zeros(64)}, path, metadata={"cribo": "{}"})
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"c\.safetensors is damaged .*: delete it and pretrain again"):
+        read_checkpoint(path)
 
 
 def test_a_file_of_someone_else_is_no_checkpoint(tmp_path):

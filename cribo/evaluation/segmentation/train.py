@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from cribo.evaluation.features import EvaluationError
 from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
 from cribo.params import Compute
 from cribo.training import checkpoint
-from cribo.training.distributed import World, world_means
-from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.distributed import Interrupted, World
+from cribo.training.finite import NonFinite, Watch
+from cribo.training.interruption import sigterm_flag
 from cribo.training.log import Journal, say, timed
 
 POWER = 0.9  # of the polynomial schedule, mmsegmentation's
@@ -79,49 +79,55 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
         raise EvaluationError(f"a batch of {batch_size} cannot be split over {world.size} processes: change batch_size")
     slope, offset = settings["end_lr"]
     end = slope * lr + offset
-    if (saved := checkpoint.load_newest(folder, say)) is not None:
+    if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
         state.restore(saved)
-        say(f"going on after iteration {state.step} of {steps}, state in {folder}")
+        if world.main:
+            say(f"going on after iteration {state.step} of {steps}, state in {folder}")
     parallel = DistributedDataParallel(model, broadcast_buffers=False) if world.size > 1 else model
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
+    watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
     model.train()
 
-    with sigterm_flag() as stop:
-        for batch in timed(loader, journal):
-            torch.manual_seed(seed_of(settings["seed"], DROP_PATH, state.step, world.rank))
-            for group in state.optimiser.param_groups:
-                group["lr"] = polynomial(lr, end, state.step, steps)
-            images, truth = prepare(model, batch)
-            losses = parallel(images, truth, mode="loss")
-            losses["decode.loss_ce"].backward()
-            state.optimiser.step()
-            state.optimiser.zero_grad(set_to_none=True)
-            state.step += 1
+    with sigterm_flag() as stop, journal:
+        try:
+            for batch in timed(loader, journal):
+                torch.manual_seed(seed_of(settings["seed"], DROP_PATH, state.step, world.rank))
+                rate = polynomial(lr, end, state.step, steps)
+                for group in state.optimiser.param_groups:
+                    group["lr"] = rate
+                images, truth = prepare(model, batch)
+                losses = parallel(images, truth, mode="loss")
+                losses["decode.loss_ce"].backward()
+                state.optimiser.step()
+                state.optimiser.zero_grad(set_to_none=True)
+                state.step += 1
 
-            last = state.step == steps
-            log, keep = last or state.step % compute.log_steps == 0, last or state.step % compute.checkpoint_steps == 0
-            if log or keep or (stop and world.size == 1):  # many processes must come here together
-                values = world_means(
-                    {"loss": losses["decode.loss_ce"].detach(), "accuracy": losses["decode.acc_seg"].squeeze()}, world
-                )
-                if not math.isfinite(values["loss"]):
-                    raise FloatingPointError(
-                        f"the loss is not finite at iteration {state.step}: lower learning_rates; "
-                        f"the last good state is in {folder}"
-                    )
+                scores = {"loss": losses["decode.loss_ce"].detach(), "accuracy": losses["decode.acc_seg"].squeeze()}
+                watch.add(state.step, scores, None, bool(stop))
+                journal.tick(state.step)
+                last = state.step == steps
+                log = last or state.step % compute.log_steps == 0
+                keep = last or state.step % compute.checkpoint_steps == 0
+                if not (log or keep or watch.stopping):  # the same on all processes
+                    continue
+                means = watch.means()
                 if log:
-                    epoch = (state.step * batch_size - 1) // len(crops)
-                    journal.record(state.step, epoch, {**values, "lr": state.optimiser.param_groups[0]["lr"]})
-                stopping = world.any(bool(stop)) and not last
-                if stopping or keep:
-                    if world.main:
-                        checkpoint.save(folder, state.step, state.to_dict())
+                    journal.record(state.step, (state.step * batch_size - 1) // len(crops), {**means, "lr": rate})
+                stopping = watch.stopping and not last
+                if (stopping or keep) and world.main:
+                    saver.save(state.step, state.to_dict())
+                if stopping or last:
+                    saver.wait()
                     world.barrier()
                 if stopping:
                     raise Interrupted(
                         f"stopped by SIGTERM after iteration {state.step} of {steps}; the same command goes on from there"
                     )
+        except NonFinite as fault:
+            raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
+        finally:
+            saver.close()
     return state
 
 

@@ -48,4 +48,6 @@ def settings_of(protocol: str) -> dict:
 
 @pytest.fixture
 def compute():
-    return params.load("recipes/demo.yaml").compute.model_copy(update={"workers": 0, "log_steps": 2, "checkpoint_steps": 3})
+    return params.load("recipes/demo.yaml").compute.model_copy(
+        update={"workers": 0, "log_steps": 2, "checkpoint_steps": 3, "save_in_background": False}
+    )

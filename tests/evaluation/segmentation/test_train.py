@@ -16,8 +16,7 @@ from cribo.evaluation.segmentation import train as training
 from cribo.evaluation.segmentation.crops import Crops
 from cribo.evaluation.segmentation.train import initial_state, polynomial, train
 from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.interruption import Interrupted
+from cribo.training.distributed import Interrupted, World
 
 ALONE = World(0, 1, torch.device("cpu"))
 LR = 1e-2
@@ -92,8 +91,8 @@ def test_a_run_that_stopped_between_saves_ends_with_the_same_bits(run, protocol,
 
     save = checkpoint.save
 
-    def save_then_die(folder, step, state):
-        save(folder, step, state)
+    def save_then_die(folder, step, state, keep):
+        save(folder, step, state, keep)
         if step == 6:
             raise Killed
 
