@@ -76,10 +76,12 @@ def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, n
         raise EvaluationError(f"{record.image} has no mask: segmentation needs one for every image")
     image, mask = read_image(record.image), read_mask(record.mask)
     if mask.shape != image.shape[:2]:
-        raise EvaluationError(f"{record.mask} has {mask.shape[1]} × {mask.shape[0]} px, its photo {image.shape[1::-1]}")
+        raise EvaluationError(
+            f"{record.image} has {image.shape[1]} × {image.shape[0]} px, its mask {mask.shape[1]} × {mask.shape[0]}"
+        )
     wrong = mask[(mask >= classes) & (mask != ignore)]
     if wrong.size:
-        raise EvaluationError(f"{record.mask} holds {wrong[0]}, which is neither one of {classes} classes nor {ignore}")
+        raise EvaluationError(f"the mask of {record.image} holds {wrong[0]}, neither one of {classes} classes nor {ignore}")
     return np.ascontiguousarray(image[..., ::-1]), mask
 
 
