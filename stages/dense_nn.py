@@ -1,6 +1,6 @@
 """python -m stages.dense_nn MODEL DATASET: judge results/encoders/MODEL by dense nearest neighbours on data/DATASET.
 
-Settings: results/plan/dense_nn/DATASET.yaml. Writes results/dense_nn/MODEL-DATASET.json.
+Settings: results/plan/dense_nn/DATASET.yaml. Writes results/scores/dense_nn/MODEL-DATASET.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(model: str, dataset: str) -> None:
     settings = Settings(spec["k"], spec["temperature"], tuple(spec["subsample"]), spec["runs"], spec["seed"])
     found = evaluate(encoder, data, settings, compute.workers)
     result = dense_nn_result(model, data, settings, encoder.patch_size, found, meter.read())
-    path = Path("results/dense_nn") / f"{model}-{dataset}.json"
+    path = Path("results/scores/dense_nn") / f"{model}-{dataset}.json"
     write_json(path, result)
     print(f"{path}: patch mIoU {result['value']:.2f} % at 1/{min(settings.subsample)}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""python -m stages.tables: results/dense_nn/*.json and the paper's values → results/tables/.
+"""python -m stages.tables: results/scores/dense_nn/*.json and the paper's values → results/tables/.
 
 Rows and columns: results/plan/report.yaml. Writes dense_nn.md, .csv and .tex, and README.md with every table.
 """
@@ -20,7 +20,7 @@ RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 
 def main() -> None:
     settings = plan.read("report")
-    tables = [dense_nn_table(settings, read_results(settings, "results/dense_nn"))]
+    tables = [dense_nn_table(settings, read_results(settings, "results/scores/dense_nn"))]
     tables += segmentation_tables(settings, "results/scores")
     folder = Path("results/tables")
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.result import percent, result
+from cribo.evaluation.result import DIGITS
 from cribo.evaluation.segmentation.predict import mean_iou
 from cribo.evaluation.segmentation.train import POWER
 from cribo.model.encoder import Encoder
+
+MMLAB = ("onedl-mmsegmentation", "onedl-mmcv", "onedl-mmengine")
 
 
 def cell(
@@ -27,11 +29,16 @@ def cell(
     """The tree of one model on one data set at one learning rate; `layers` is 1 for Segmenter."""
     found = mean_iou(matrix)
     pairs = zip(data.classes, found.per_class.tolist(), strict=True)
-    scores = {
+    return {
+        "value": _percent(found.mean),
+        "protocol_id": protocol,
+        "model": encoder.name,
+        "dataset": data.name,
+        "dataset_digest": data.digest,
         "learning_rate": lr,
         "layers": layers,
-        "pixel_accuracy": percent(matrix.trace() / matrix.sum()),
-        "per_class": {name: None if share != share else percent(share) for name, share in pairs},
+        "pixel_accuracy": _percent(matrix.trace() / matrix.sum()),
+        "per_class": {name: None if share != share else _percent(share) for name, share in pairs},
         "n": {
             "classes": len(data.classes),
             "train_images": len(data.splits["train"]),
@@ -39,19 +46,14 @@ def cell(
             "pixels_scored": int(matrix.sum()),
             "classes_in_mean": found.occurring,
         },
+        "protocol": card(protocol, encoder, settings, lr, layers, data.ignore),
+        "versions": {name: version(name) for name in ("cribo", "timm", "torch", *MMLAB)},
+        "cost": cost,
     }
-    tree = result(
-        protocol,
-        encoder.name,
-        data.name,
-        data.digest,
-        100 * found.mean,
-        scores,
-        card(protocol, encoder, settings, lr, layers, data.ignore),
-        cost,
-    )
-    tree["versions"] |= {f"onedl-{name}": version(f"onedl-{name}") for name in ("mmsegmentation", "mmcv", "mmengine")}
-    return tree
+
+
+def _percent(share: float) -> float:
+    return round(100 * float(share), DIGITS)
 
 
 def card(protocol: str, encoder: Encoder, settings: dict, lr: float, layers: int, ignore: int) -> dict:
