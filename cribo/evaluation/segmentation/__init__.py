@@ -8,7 +8,13 @@ crops.py → backbone.py → decoders.py → train.py → predict.py → result.
 """
 
 import warnings
+from contextlib import redirect_stdout
 
-with warnings.catch_warnings():  # about compiled operators, which nothing here uses
+from mmengine.logging import MMLogger
+
+# At import these say which optional parts are not installed, and later how each weight was initialised.
+with warnings.catch_warnings(), redirect_stdout(None):
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
-    import mmcv.cnn  # noqa: F401
+    import mmcv.cnn.bricks.transformer  # noqa: F401
+    import mmseg.datasets  # noqa: F401
+MMLogger.get_instance("mmengine", log_level="WARNING")

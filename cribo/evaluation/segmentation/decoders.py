@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from mmengine.config import ConfigDict
 from mmseg.models.data_preprocessor import SegDataPreProcessor
@@ -54,7 +56,8 @@ def _segmentor(
     mean, std = statistics(encoder, settings["statistics"])
     window, stride = settings["window"], settings["stride"]
     loss = {"type": "CrossEntropyLoss", "use_sigmoid": False}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Default ``avg_non_ignore`` is False")  # as in the paper's evaluation
         torch.manual_seed(seed_of(settings["seed"], DECODER))
         model = EncoderDecoder(
             backbone={"type": _as_it_is, "module": backbone},
