@@ -134,7 +134,7 @@ class Optimisation(Group):
     warmup_epochs: Whole
     weight_decay: tuple[NonNegative, NonNegative]
     clip_norm: NonNegative
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    ema: tuple[Share, Share]
 
 
 class Pretrain(Group):

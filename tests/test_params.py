@@ -42,7 +42,7 @@ def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
 def test_all_mistakes_are_reported_at_once():
     text = edited("pretrain.clustering.K", '"8"')
     text = edited("pretrain.backbone", "vit_dmo_8", text)
-    found = sentences(edited("pretrain.optimisation.ema", "1.5", text))
+    found = sentences(edited("pretrain.optimisation.ema", "[0.9, 1.5]", text))
     assert len(found) == 3
     assert any("K: should be a valid integer, not '8'" in s for s in found)
     assert any("did you mean vit_demo_8?" in s for s in found)
