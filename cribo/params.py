@@ -47,7 +47,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -210,9 +210,53 @@ class DenseNN(Group):
     seed: Whole
 
 
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
+    seed: Whole
+
+
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
+    hummingbird: Hummingbird
+    knn: KNN
+    yolos: Yolos
 
 
 class Report(Group):
@@ -223,9 +267,17 @@ class Report(Group):
 class Compute(Group):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
+    tf32: bool
+    compile: bool
+    recompute: bool
+    micro_batch: Whole
+    shard_bank: bool
     workers: Whole
     threads: Whole
+    feature_memory_gb: NonNegative
     checkpoint_steps: Count
+    keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
+    save_in_background: bool
     log_steps: Count
 
 
@@ -246,19 +298,19 @@ class Params(Group):
     def model(self, name: str) -> Trained:
         """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
         given = self.unresolved(name).model_dump(mode="json")
-        return Trained.model_validate(_tuples(resolved(given)), strict=True)
+        return Trained.model_validate(as_tuples(resolved(given)), strict=True)
 
     def unresolved(self, name: str) -> Trained:
         """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
-        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
-def _tuples(tree: object) -> object:
+def as_tuples(tree: object) -> object:
     """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
     if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
 def merged(base: dict, overlay: dict) -> dict:
@@ -287,7 +339,7 @@ def parse(text: str, path: Path) -> Params:
     tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
-        params = Params.model_validate(_tuples(tree), strict=True)
+        params = Params.model_validate(as_tuples(tree), strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, Params, ()), path, lines) from None
     for name in params.models.trained:
@@ -303,7 +355,7 @@ def parse(text: str, path: Path) -> Params:
 
 def complete_data(settings: dict) -> dict:
     """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
-    return TypeAdapter(Data).validate_python(_tuples(settings), strict=True).model_dump(mode="json")
+    return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")
 
 
 def needs_objects(p: Pretrain) -> bool:

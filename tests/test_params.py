@@ -65,6 +65,10 @@ def test_all_mistakes_are_reported_at_once():
         ("pretrain.losses", "[globl]", "did you mean global?"),
         ("report.reference", "rand", "did you mean random?"),
         ("evaluate.dense_nn.datasets", "[scene]", "did you mean scenes?"),
+        ("evaluate.knn.datasets", "[scene]", "did you mean scenes?"),
+        ("evaluate.knn.crop", "56", "does not fit into a shorter side of 48 px"),
+        ("evaluate.yolos.crop", "[96, 64]", "must not exceed"),
+        ("evaluate.hummingbird.crop_area", "[2.0, 0.5]", "must not exceed"),
         ("evaluate.models", "[random, globl]", "did you mean global?"),
         ("data.scenes.objects", "[5, 2]", "must not exceed"),
         ("compute.device", "gpu", "is not allowed (allowed: auto, cpu, cuda)"),
@@ -74,6 +78,12 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
     found = sentences(edited(key, value))
     assert len(found) == 1 and says in found[0]
     assert found[0].startswith(f"params.yaml:{line_of(key)}: {key}")
+
+
+def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
+    for protocol, key in (("knn", "crop"), ("hummingbird", "size")):
+        text = edited(f"evaluate.{protocol}.{key}", "44", edited(f"evaluate.{protocol}.datasets", "[scenes]"))
+        assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 
 def test_a_data_set_of_an_unknown_kind_says_which_there_are():
@@ -114,6 +124,22 @@ def test_an_overlay_changes_its_keys_and_nothing_else():
     assert p.trained["global"].clustering.K == 12
     assert p.trained["global"].clustering.lambda_pos == p.pretrain.clustering.lambda_pos
     assert p.trained["cribo"].clustering.K == p.pretrain.clustering.K
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ("{clustering: {algorithm: labels}}", "models.trained.cribo.clustering.algorithm"),
+        ("{matching: {criterion: labels}}", "models.trained.cribo.matching.criterion"),
+    ],
+)
+def test_an_oracle_on_a_data_set_without_masks_is_refused_before_anything_starts(overlay, key):
+    row = "{dataset: photos, " + overlay[1:]
+    text = edited("models.trained.cribo", row).replace("\ndata: ", "\ndata:\n  photos: {kind: imagenet}\n#", 1)
+    found = sentences(text)
+    assert len(found) == 1 and f"{key}: labels reads masks, and photos, from which cribo learns, has none" in found[0]
+    scenes = edited("models.trained.cribo", row.replace("photos", "scenes"))
+    assert parse(scenes).trained["cribo"].dataset == "scenes"
 
 
 def test_scientific_notation_without_a_point_is_a_number():

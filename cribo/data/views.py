@@ -37,7 +37,7 @@ class Draw:
 
 def draw_view(rng: np.random.Generator, width: int, height: int, view: int, settings: dict) -> Draw:
     """Draw view 0 or 1 of an image of the given size; `settings` is `pretrain.views`."""
-    crop = _draw_crop(rng, width, height, settings["crop_area"], settings["crop_aspect"])
+    crop = draw_crop(rng, width, height, settings["crop_area"], settings["crop_aspect"])
     flipped = bool(rng.random() < settings["flip"])
     jitter: tuple[tuple[str, float], ...] = ()
     if rng.random() < settings["jitter"]:
@@ -52,7 +52,7 @@ def draw_view(rng: np.random.Generator, width: int, height: int, view: int, sett
     return Draw(*crop, flipped, jitter, gray, blur, solarised)
 
 
-def _draw_crop(rng, width: int, height: int, area: list[float], aspect: list[float]) -> tuple[int, int, int, int]:
+def draw_crop(rng, width: int, height: int, area: list[float], aspect: list[float]) -> tuple[int, int, int, int]:
     """A crop of uniform area and log-uniform aspect; after ten that do not fit, the largest centred one that does."""
     for _ in range(10):
         target = width * height * rng.uniform(*area)

@@ -20,14 +20,16 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.log import Journal, say
-from cribo.training.loop import needs_masks, train
+from cribo.training.loop import train
 from cribo.training.state import TrainingState
+from cribo.training.update import needs_masks
 
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = (
     "method",
     "model/architectures.py",
     "model/backbone.py",
+    "model/drop_path.py",
     "model/head.py",
     "model/network.py",
     "training",
