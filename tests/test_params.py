@@ -71,6 +71,13 @@ def test_all_mistakes_are_reported_at_once():
         ("evaluate.hummingbird.crop_area", "[2.0, 0.5]", "must not exceed"),
         ("evaluate.models", "[random, globl]", "did you mean global?"),
         ("data.scenes.objects", "[5, 2]", "must not exceed"),
+        ("evaluate.linear_segmentation.datasets", "{scene: {crop: 96, window: 96, stride: 96}}", "did you mean scenes?"),
+        ("evaluate.segmenter.datasets", "{scenes: {window: 80, stride: 96}}", "leave pixels out"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {crop: 100}}", "100 px is no multiple of random's 8 px patch"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {iteration: 9}}", "did you mean iterations?"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {layers: [4]}}", "is no parameter"),
+        ("evaluate.linear_segmentation.learning_rates", "[-0.1]", "greater than 0"),
+        ("evaluate.segmenter.ratio", "[2.0, 0.5]", "must not exceed"),
         ("compute.device", "gpu", "is not allowed (allowed: auto, cpu, cuda)"),
     ],
 )
