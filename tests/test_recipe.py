@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cribo import params, recipe
+from cribo.report import paper
 
 # Released argument files of the paper's models (ViT-S/8: none; Table 2 and A.1) and its §A.1, each value stated once more.
 PAPER = {
@@ -33,6 +34,12 @@ def test_the_papers_models_have_the_released_hyper_parameters(name):
     assert (v.size, v.crop_area, v.jitter, v.brightness, v.contrast) == (224, (0.25, 1.0), 0.8, 0.4, 0.4)
     assert (v.saturation, v.hue, v.grayscale, v.blur, v.solarise) == (0.2, 0.1, 0.2, (1.0, 0.1), (0.0, 0.2))
     assert (v.blur_radius, v.flip, v.crop_aspect) == ((0.1, 2.0), 0.5, (0.75, 1.3333))
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_tables_find_the_papers_values_for_the_data_sets_of_its_models(name):
+    p = params.parse(recipe.text_of(name), Path(name))
+    assert set(p.evaluate.dense_nn.datasets) == set(paper.DATASETS) and p.model("cribo").dataset in paper.PRETRAINING
 
 
 def test_what_the_paper_leaves_open_for_vit_s8_is_marked_as_ours():
