@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
-from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_objects
+from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_masks, needs_objects
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
@@ -17,6 +17,8 @@ def contradictions(params: Params) -> Iterator[Problem]:
     yield from _names(params)
     yield from _inputs(params)
     yield from _masks(params)
+    yield from _oracles(params)
+    yield from _decoders(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -94,10 +96,42 @@ def _masks(params: Params) -> Iterator[Problem]:
                 yield Problem(("evaluate", protocol, "datasets"), wrong)
 
 
-def _has_masks(spec: Scenes | Photos) -> bool:
+def _oracles(params: Params) -> Iterator[Problem]:
+    """Models that read masks which their data set does not have."""
+    for name, model in params.trained.items():
+        spec = params.data.get(model.dataset)
+        if spec is None or not needs_masks(model) or _has_masks(spec, "train"):
+            continue
+        oracle = ("clustering", "algorithm") if model.clustering.algorithm == "labels" else ("matching", "criterion")
+        wrong = f"labels reads masks, and {model.dataset}, from which {name} learns, has none"
+        yield Problem(_place(params, name, oracle), wrong)
+
+
+def _has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
     if isinstance(spec, Folder):
-        return spec.masks is not None and spec.val is not None
+        return spec.masks is not None and getattr(spec, split) is not None
     return spec.kind not in ("coco", "imagenet")
+
+
+def _decoders(params: Params) -> Iterator[Problem]:
+    """Segmentation settings that do not fit together, or not the encoders that are judged."""
+    models = {**params.trained, **params.models.imported}
+    patches = {name: BACKBONES[m.backbone].patch_size for name, m in models.items() if m.backbone in BACKBONES}
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name, own in block.datasets.items():
+            at = ("evaluate", protocol, "datasets", name)
+            if name not in params.data:
+                yield Problem(at, f"{name} is no data set", sorted(params.data), name)
+            p = block.on(name)
+            if p.stride > p.window:
+                key = (*at, "stride") if "stride" in own else ("evaluate", protocol, "stride")
+                yield Problem(key, f"windows of {p.window} px every {p.stride} px leave pixels out: lower stride")
+            for key in ("crop", "window"):
+                side = getattr(p, key)
+                if wrong := [m for m in params.evaluate.models if m in patches and side % patches[m]]:
+                    place = (*at, key) if key in own else ("evaluate", protocol, key)
+                    yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {patches[wrong[0]]} px patch")
 
 
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:

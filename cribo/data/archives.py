@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,10 +30,12 @@ DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError
 
 @dataclass
 class Bounds:
-    """What is left of the bytes and files that an archive may unpack to."""
+    """What is left of the bytes and files that an archive may unpack to; tells every 5 s how far it is."""
 
     bytes: int = 1 << 40
     files: int = 3_000_000
+    done: int = 0
+    told: float = field(default_factory=time.monotonic)
 
     def take(self, archive: Path, name: str, size: int) -> None:
         self.bytes -= size
@@ -42,6 +46,10 @@ class Bounds:
         self.files -= 1
         if self.files < 0:
             raise DataError(f"{archive} is refused: it holds more files than it may")
+        self.done += 1
+        if time.monotonic() - self.told >= 5:
+            print(f"unpacking {archive.name}: {self.done} files", file=sys.stderr, flush=True)
+            self.told = time.monotonic()
 
 
 @dataclass
@@ -51,43 +59,39 @@ class _Guard:
     archive: Path
     folder: Path
     bounds: Bounds
-    seen: set[str] = field(default_factory=set)
 
     def refuse(self, name: str, why: str) -> DataError:
         return DataError(f"{self.archive} is refused: its member {name!r} {why}")
 
     def place(self, name: str) -> Path:
         """Where a member belongs. Raises DataError for every name that could lead elsewhere."""
-        if not name or "\0" in name or "\\" in name or len(name) > 1000:
-            raise self.refuse(name[:60], "has no sensible name")
         path = PurePosixPath(name)
-        if path.is_absolute() or ":" in path.parts[0]:
+        if not name or "\0" in name or "\\" in name or any(len(part.encode(errors="replace")) > 255 for part in path.parts):
+            raise self.refuse(name[:60], "has no sensible name")
+        if path.is_absolute() or any(":" in part for part in path.parts[:1]):
             raise self.refuse(name, "has an absolute path")
         if ".." in path.parts:
             raise self.refuse(name, "leaves its folder")
         return self.folder / path
 
-    def make_folder(self, name: str) -> None:
-        path = self.place(name)
-        if path.exists() and not path.is_dir():
-            raise self.refuse(name, "is a file and a folder at once")
-        self.write_parents(name, path / "x")
-
-    def write_parents(self, name: str, path: Path) -> None:
+    def make_folder(self, name: str, path: Path | None = None) -> None:
+        """The folder of a member that is one, or the folder that a file goes into."""
+        if path is None:
+            path = self.place(name)
+            self.bounds.count(self.archive)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise self.refuse(name, "is a file and a folder at once") from None
 
     def write(self, name: str, size: int, content: IO[bytes]) -> None:
         """Copy a member, no further than its stated size."""
-        path, key = self.place(name), PurePosixPath(name).as_posix()
-        if key in self.seen or path.exists():
+        path = self.place(name)
+        if path.exists():
             raise self.refuse(name, "occurs twice")
-        self.seen.add(key)
         self.bounds.count(self.archive)
         self.bounds.take(self.archive, name, size)
-        self.write_parents(name, path)
+        self.make_folder(name, path.parent)
         left = size
         with path.open("xb") as file:
             while chunk := content.read(CHUNK):
@@ -142,7 +146,7 @@ def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
         end = member.offset_data + -(-member.size // BLOCK) * BLOCK if member.isreg() else member.offset_data
         if member.isdir():
             guard.make_folder(member.name)
-        elif not member.isreg():
+        elif not member.isreg() or member.issparse():
             raise guard.refuse(member.name, f"is {_kind_of(member)}")
         elif nested and member.name.endswith(".tar"):
             inner = _Guard(guard.archive, guard.place(member.name.removesuffix(".tar")), guard.bounds)

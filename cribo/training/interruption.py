@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cribo.training.checkpoint import RunInUse
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved and the same command goes on from it."""
+from cribo.training.distributed import Interrupted
 
 
 @contextmanager
