@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
 
 from cribo.fidelity import WORD, Fidelity, resolved
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
@@ -47,7 +47,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -63,15 +63,35 @@ class Scenes(Span):
     objects: tuple[Count, Count]
 
 
-class Voc(Group):
+class Photos(Group):
+    """Files of somebody else's; docs/data.md explains each key."""
+
+    path: str | None = None
+    exclude_broken: bool = False
+
+
+class Folder(Photos):
+    kind: Literal["folder"]
+    train: str
+    val: str | None = None
+    masks: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
+
+
+class Published(Photos):
+    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+    download: bool = False
+    strict: bool = False
+
+
+class Voc(Published):
     kind: Literal["voc"]
-    path: str | None
     train: str
     val: str
     masks: str
 
 
-Data = Annotated[Scenes | Voc, Field(discriminator="kind")]
+Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------------------------------------ pretrain
@@ -190,9 +210,53 @@ class DenseNN(Group):
     seed: Whole
 
 
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
+    seed: Whole
+
+
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
+    hummingbird: Hummingbird
+    knn: KNN
+    yolos: Yolos
 
 
 class Report(Group):
@@ -210,6 +274,7 @@ class Compute(Group):
     shard_bank: bool
     workers: Whole
     threads: Whole
+    feature_memory_gb: NonNegative
     checkpoint_steps: Count
     keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
     save_in_background: bool
@@ -233,19 +298,19 @@ class Params(Group):
     def model(self, name: str) -> Trained:
         """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
         given = self.unresolved(name).model_dump(mode="json")
-        return Trained.model_validate(_tuples(resolved(given)), strict=True)
+        return Trained.model_validate(as_tuples(resolved(given)), strict=True)
 
     def unresolved(self, name: str) -> Trained:
         """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
-        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
-def _tuples(tree: object) -> object:
+def as_tuples(tree: object) -> object:
     """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
     if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
 def merged(base: dict, overlay: dict) -> dict:
@@ -274,7 +339,7 @@ def parse(text: str, path: Path) -> Params:
     tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
-        params = Params.model_validate(_tuples(tree), strict=True)
+        params = Params.model_validate(as_tuples(tree), strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, Params, ()), path, lines) from None
     for name in params.models.trained:
@@ -286,6 +351,11 @@ def parse(text: str, path: Path) -> Params:
     if problems:
         raise ParamsError(problems, path, lines)
     return params
+
+
+def complete_data(settings: dict) -> dict:
+    """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
+    return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")
 
 
 def needs_objects(p: Pretrain) -> bool:

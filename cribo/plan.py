@@ -26,9 +26,10 @@ def plan(params: Params) -> dict[str, dict]:
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
         files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
-    nn = params.evaluate.dense_nn.model_dump(mode="json")
-    for name in nn.pop("datasets"):
-        files[f"dense_nn/{name}"] = {"dataset": name, **nn}
+    for protocol in ("dense_nn", "hummingbird", "knn", "yolos"):
+        settings = getattr(params.evaluate, protocol).model_dump(mode="json")
+        for name in settings.pop("datasets"):
+            files[f"{protocol}/{name}"] = {"dataset": name, **settings}
     files["report"] = report_settings(params)
     return files
 
@@ -76,6 +77,8 @@ def report_settings(params: Params) -> dict:
             "datasets": list(params.evaluate.dense_nn.datasets),
             "subsample": list(params.evaluate.dense_nn.subsample),
         },
+        "knn": {"datasets": list(params.evaluate.knn.datasets)},
+        "yolos": {"datasets": list(params.evaluate.yolos.datasets)},
     }
 
 

@@ -65,7 +65,7 @@ def joint_space_clustering(
     marginal = z.new_full((batch, K), 1 / K)
 
     for _ in range(settings.outer_iterations):
-        cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
+        cost = settings.lambda_pos * positional_cost(distance, labels, K) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
         cost = min_max(cost, settings.normalise_images, world)
         plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
         labels = plan.argmax(dim=-1)

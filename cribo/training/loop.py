@@ -26,7 +26,7 @@ from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance, needs_masks, seeds_an_image
 
 
-def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
+def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:

@@ -34,11 +34,13 @@ SOURCES = (
     "model/network.py",
     "training",
     "data/images.py",
+    "data/labels.py",
     "data/loader.py",
     "data/location.py",
     "data/manifest.py",
     "data/positions.py",
     "data/readers.py",
+    "data/records.py",
     "data/views.py",
 )
 
@@ -53,7 +55,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
     owner = checkpoint.sole_owner(folder) if world.main else nullcontext()
     with owner:
         world.barrier()
-        state = train(settings, list(data.splits["train"]), folder, compute, world)
+        state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
             write_results(state, settings, data, folder, out)
             shutil.rmtree(folder)
