@@ -16,6 +16,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from cribo.training.interruption import Interrupted
+
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
 TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
@@ -23,10 +25,6 @@ TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one p
 
 class PeerLost(ConnectionError):
     """Another process of this run has ended."""
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved, all processes stop, and the same command goes on from it."""
 
 
 @dataclass(frozen=True)
