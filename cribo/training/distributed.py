@@ -16,8 +16,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from cribo.training.interruption import Interrupted
-
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
 TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
@@ -25,6 +23,10 @@ TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one p
 
 class PeerLost(ConnectionError):
     """Another process of this run has ended."""
+
+
+class AllStop(Exception):
+    """Raised by all processes after the same step, so that none waits for another."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def join_world(wish: str) -> Iterator[World]:
     me = f"process {world.rank} of {size} on {socket.gethostname()}"
     try:
         yield world
-    except (Interrupted, FloatingPointError):
+    except (AllStop, FloatingPointError):
         dist.destroy_process_group()
         if not world.main:
             raise SystemExit(1) from None
