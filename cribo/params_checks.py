@@ -9,7 +9,7 @@ from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, ne
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
-MASKS = ("dense_nn", "hummingbird")  # protocols that need a mask for each image
+MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that read masks of both splits
 
 
 def contradictions(params: Params) -> Iterator[Problem]:

@@ -14,10 +14,10 @@ from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import bundle, checkpoint
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import Interrupted, World
+from cribo.training.distributed import World
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.interruption import sigterm_flag
+from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state

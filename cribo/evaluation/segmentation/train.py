@@ -18,9 +18,9 @@ from cribo.evaluation.features import EvaluationError
 from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
 from cribo.params import Compute
 from cribo.training import checkpoint
-from cribo.training.distributed import Interrupted, World
+from cribo.training.distributed import World
 from cribo.training.finite import NonFinite, Watch
-from cribo.training.interruption import sigterm_flag
+from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
 
 POWER = 0.9  # of the polynomial schedule, mmsegmentation's
