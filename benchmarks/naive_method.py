@@ -26,8 +26,7 @@ def cluster(tokens: Tensor, positions: Tensor, seeds: Tensor, K: int, lambda_pos
     for _ in range(5):
         semantic = -z @ centroids.transpose(1, 2)  # Eq. 12
         # Eq. 17: the distance of token i to every token l, where l belongs to cluster k: [B, i, l, k].
-        to_members = torch.where(member[:, None], distance[..., None], torch.inf)
-        positional = to_members.amin(dim=2)
+        positional = torch.where(member[:, None], distance[..., None], torch.inf).amin(dim=2)
         unknown = positional.isinf()
         positional[unknown] = 0
         average = positional.mean(dim=(1, 2), keepdim=True)

@@ -16,6 +16,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+# Seconds that torchrun leaves its processes to end by themselves: to save a state after SIGTERM, and no more than a minute
+# for those that wait in a collective for one that has died.
+PATIENCE = "55"
 STEP = "CRIBO_STEP"  # set for the launchers that srun starts, one on each node
 
 
@@ -41,7 +44,7 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
     nodes = _count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
     processes = _count(env, "CRIBO_GPUS", 0) or 1
     python = [sys.executable, "-m"]
-    torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes)]
+    torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes), "--shutdown-timeout", PATIENCE]
     if nodes == 1:
         return [*python, *arguments] if processes == 1 else [*torchrun, "--standalone", "-m", *arguments]
     if not _count(env, "CRIBO_GPUS", 0):

@@ -10,17 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from cribo.fidelity import WORD, Fidelity, resolved
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+from cribo.params_evaluate import Evaluate, LinearDecoding, SegmenterDecoding
+from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
 Loss = Literal["global", "cross_view", "cross_image"]
@@ -30,27 +25,6 @@ def _or_fidelity(kind: object) -> object:
     """A value of this kind, or the word `fidelity`: then `pretrain.fidelity` decides."""
     word, value = Annotated[Literal["fidelity"], Tag("word")], Annotated[kind, Tag("value")]
     return Annotated[word | value, Discriminator(lambda given: "word" if given == WORD else "value")]
-
-
-class Group(BaseModel):
-    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the first value must not exceed the second, and {pair[0]} > {pair[1]}")
-    return pair
-
-
-class Span(Group):
-    """Checks shared by every [low, high] pair."""
-
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
-    @classmethod
-    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        return _ascending(pair)
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -64,23 +38,10 @@ class Scenes(Span):
 
 
 class Photos(Group):
-    """What all data sets share that are not generated here; docs/data.md explains each."""
+    """Files of somebody else's; docs/data.md explains each key."""
 
     path: str | None = None
-    download: bool = False
-    strict: bool = False
     exclude_broken: bool = False
-
-
-class Voc(Photos):
-    kind: Literal["voc"]
-    train: str
-    val: str
-    masks: str
-
-
-class Published(Photos):
-    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
 
 
 class Folder(Photos):
@@ -89,6 +50,19 @@ class Folder(Photos):
     val: str | None = None
     masks: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
+
+
+class Published(Photos):
+    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+    download: bool = False
+    strict: bool = False
+
+
+class Voc(Published):
+    kind: Literal["voc"]
+    train: str
+    val: str
+    masks: str
 
 
 Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
@@ -201,20 +175,6 @@ class Models(Group):
     imported: dict[Name, Imported]
 
 
-class DenseNN(Group):
-    datasets: tuple[Name, ...]
-    k: Count
-    temperature: Positive | None
-    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
-    runs: Count
-    seed: Whole
-
-
-class Evaluate(Group):
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    dense_nn: DenseNN
-
-
 class Report(Group):
     title: str
     reference: Name
@@ -223,9 +183,17 @@ class Report(Group):
 class Compute(Group):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
+    tf32: bool
+    compile: bool
+    recompute: bool
+    micro_batch: Whole
+    shard_bank: bool
     workers: Whole
     threads: Whole
+    feature_memory_gb: NonNegative
     checkpoint_steps: Count
+    keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
+    save_in_background: bool
     log_steps: Count
 
 
@@ -246,31 +214,21 @@ class Params(Group):
     def model(self, name: str) -> Trained:
         """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
         given = self.unresolved(name).model_dump(mode="json")
-        return Trained.model_validate(_tuples(resolved(given)), strict=True)
+        return Trained.model_validate(as_tuples(resolved(given)), strict=True)
 
     def unresolved(self, name: str) -> Trained:
         """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
-        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
-def _tuples(tree: object) -> object:
+def as_tuples(tree: object) -> object:
     """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
     if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
-def merged(base: dict, overlay: dict) -> dict:
-    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
-    out = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        out[key] = merged(base[key], value) if both else value
-    return out
-
-
-# ------------------------------------------------------------------------------------------------------ reading a file
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check a parameter file.
 
@@ -287,7 +245,7 @@ def parse(text: str, path: Path) -> Params:
     tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
-        params = Params.model_validate(_tuples(tree), strict=True)
+        params = Params.model_validate(as_tuples(tree), strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, Params, ()), path, lines) from None
     for name in params.models.trained:
@@ -295,6 +253,14 @@ def parse(text: str, path: Path) -> Params:
             params.model(name)
         except ValidationError as error:
             problems += problems_of(error, Trained, ("models", "trained", name))
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            try:
+                block.on(name)
+            except ValidationError as error:
+                kind = LinearDecoding if protocol == "linear_segmentation" else SegmenterDecoding
+                problems += problems_of(error, kind, ("evaluate", protocol, "datasets", name))
     problems = problems or list(contradictions(params))
     if problems:
         raise ParamsError(problems, path, lines)
@@ -303,7 +269,7 @@ def parse(text: str, path: Path) -> Params:
 
 def complete_data(settings: dict) -> dict:
     """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
-    return TypeAdapter(Data).validate_python(_tuples(settings), strict=True).model_dump(mode="json")
+    return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")
 
 
 def needs_objects(p: Pretrain) -> bool:

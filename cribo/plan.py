@@ -26,9 +26,14 @@ def plan(params: Params) -> dict[str, dict]:
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
         files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
-    nn = params.evaluate.dense_nn.model_dump(mode="json")
-    for name in nn.pop("datasets"):
-        files[f"dense_nn/{name}"] = {"dataset": name, **nn}
+    for protocol in ("dense_nn", "hummingbird", "knn", "yolos"):
+        settings = getattr(params.evaluate, protocol).model_dump(mode="json")
+        for name in settings.pop("datasets"):
+            files[f"{protocol}/{name}"] = {"dataset": name, **settings}
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            files[f"{protocol}/{name}"] = {"dataset": name, **block.on(name).model_dump(mode="json")}
     files["report"] = report_settings(params)
     return files
 
@@ -69,6 +74,7 @@ def report_settings(params: Params) -> dict:
                 "epochs": 0,
                 "losses": [],
             }
+    linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
     return {
         **params.report.model_dump(mode="json"),
         "models": rows,
@@ -76,6 +82,14 @@ def report_settings(params: Params) -> dict:
             "datasets": list(params.evaluate.dense_nn.datasets),
             "subsample": list(params.evaluate.dense_nn.subsample),
         },
+        "knn": {"datasets": list(params.evaluate.knn.datasets)},
+        "yolos": {"datasets": list(params.evaluate.yolos.datasets)},
+        "linear_segmentation": {
+            "datasets": list(linear.datasets),
+            "layers": list(linear.layers),
+            "learning_rates": list(linear.learning_rates),
+        },
+        "segmenter": {"datasets": list(segmenter.datasets), "learning_rates": list(segmenter.learning_rates)},
     }
 
 

@@ -31,7 +31,8 @@ def test_one_process_runs_the_module_itself(env):
 
 def test_several_gpus_of_one_machine_are_a_standalone_torchrun():
     program = command(MODULE, {"CRIBO_GPUS": "4"})
-    assert program[1:6] == ["-m", "torch.distributed.run", "--nproc-per-node", "4", "--standalone"]
+    assert program[1:5] == ["-m", "torch.distributed.run", "--nproc-per-node", "4"]
+    assert program[5:8] == ["--shutdown-timeout", "55", "--standalone"]
     assert program[-4:] == ["-m", *MODULE]
 
 

@@ -23,6 +23,11 @@ def changed_files(text):
         ("pretrain.views.blur", "[0.5, 0.3]", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
         ("models.imported.random", "{weights: random, backbone: vit_demo_8, image_size: 48, seed: 9}", {"import/random"}),
         ("evaluate.dense_nn.k", "21", {"dense_nn/scenes"}),
+        ("evaluate.hummingbird.datasets", "[scenes]", {"hummingbird/scenes"}),
+        ("evaluate.knn.datasets", "[scenes]", {"knn/scenes", "report"}),
+        ("evaluate.knn.crop", "40", set()),
+        ("evaluate.yolos.datasets", "[scenes]", {"yolos/scenes", "report"}),
+        ("compute.feature_memory_gb", "1.5", set()),
         ("data.scenes.val", "61", {"data/scenes"}),
         ("compute.workers", "3", set()),
         ("report.reference", "global", {"report"}),
@@ -30,6 +35,24 @@ def changed_files(text):
 )
 def test_an_edit_touches_only_the_stages_that_read_the_key(key, value, files):
     assert changed_files(edited(key, value)) == files
+
+
+SCENES = edited("evaluate.segmenter.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}")
+SCENES = edited("evaluate.linear_segmentation.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}", SCENES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "files"),
+    [
+        ("evaluate.linear_segmentation.iterations", "7", {"linear_segmentation/scenes"}),
+        ("evaluate.segmenter.decoder_layers", "7", {"segmenter/scenes"}),
+        ("evaluate.linear_segmentation.learning_rates", "[0.5]", {"report"}),
+        ("evaluate.segmenter.crop", "64", set()),  # the data set has its own
+    ],
+)
+def test_an_edit_of_a_segmentation_protocol_touches_that_protocol(key, value, files):
+    before, after = (plan.plan(params.parse(t, Path("params.yaml"))) for t in (SCENES, edited(key, value, SCENES)))
+    assert {name for name in before if before[name] != after[name]} == files and before.keys() == after.keys()
 
 
 def test_one_more_model_is_one_more_cell():

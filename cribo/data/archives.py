@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,10 +30,12 @@ DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError
 
 @dataclass
 class Bounds:
-    """What is left of the bytes and files that an archive may unpack to."""
+    """What is left of the bytes and files that an archive may unpack to; tells every 5 s how far it is."""
 
     bytes: int = 1 << 40
     files: int = 3_000_000
+    done: int = 0
+    told: float = field(default_factory=time.monotonic)
 
     def take(self, archive: Path, name: str, size: int) -> None:
         self.bytes -= size
@@ -42,6 +46,10 @@ class Bounds:
         self.files -= 1
         if self.files < 0:
             raise DataError(f"{archive} is refused: it holds more files than it may")
+        self.done += 1
+        if time.monotonic() - self.told >= 5:
+            print(f"unpacking {archive.name}: {self.done} files", file=sys.stderr, flush=True)
+            self.told = time.monotonic()
 
 
 @dataclass
@@ -69,6 +77,7 @@ class _Guard:
 
     def make_folder(self, name: str) -> None:
         path = self.place(name)
+        self.bounds.count(self.archive)
         if path.exists() and not path.is_dir():
             raise self.refuse(name, "is a file and a folder at once")
         self.write_parents(name, path / "x")
@@ -142,7 +151,7 @@ def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
         end = member.offset_data + -(-member.size // BLOCK) * BLOCK if member.isreg() else member.offset_data
         if member.isdir():
             guard.make_folder(member.name)
-        elif not member.isreg():
+        elif not member.isreg() or member.issparse():
             raise guard.refuse(member.name, f"is {_kind_of(member)}")
         elif nested and member.name.endswith(".tar"):
             inner = _Guard(guard.archive, guard.place(member.name.removesuffix(".tar")), guard.bounds)

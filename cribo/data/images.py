@@ -81,9 +81,12 @@ def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
         raise DataError(f"{path} has neither LabelMap (Pascal Context) nor GTcls (SBD)") from None
     except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
         raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
-    if stored.ndim != 2 or not np.issubdtype(stored.dtype, np.unsignedinteger):
+    whole = (
+        stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
+    )
+    if not whole:
         raise DataError(f"{path} is no mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
-    return stored
+    return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB likes doubles
 
 
 def _bytes(path: str | Path) -> bytes:

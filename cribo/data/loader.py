@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -105,5 +106,11 @@ def load_batches(
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]):
     """Views as normalised floats, all first views before all second ones [2B,3,S,S]; the rest of the batch after."""
     views, *rest = (x.to(device, non_blocking=True) for x in batch)
-    mean_, std_ = (torch.tensor(x, device=device).view(3, 1, 1) for x in (mean, std))
+    mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
     return (((views.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_, *rest)
+
+
+@cache
+def _statistics(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "3 1 1"]:
+    """Made once: a copy from the host at every step would make it wait for the device."""
+    return torch.tensor(values, device=device).view(3, 1, 1)

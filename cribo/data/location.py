@@ -54,6 +54,10 @@ def locate(name: str, kind: str, path: str | Path | None) -> Path:
         for below in inside:
             if any((start / below / sign).is_dir() for sign in signs):
                 return start / below
+    if inside == signs:
+        raise DataError(
+            f"{' and '.join(map(str, folders))} (from {said}) is no folder: correct data.{name}.path or CRIBO_DATA"
+        )
     places = "" if inside == (".",) else f", nor does {' or '.join(i for i in inside if i != '.')} in it"
     raise DataError(
         f"{' and '.join(map(str, folders))} (from {said}) holds no {' or '.join(signs)} folder{places}: "

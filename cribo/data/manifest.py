@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 
 MANIFEST, INDEX = "MANIFEST.json", "index.csv"
@@ -24,7 +25,7 @@ class DataError(ValueError):
     """A mistake in somebody's data or settings, told in sentences: shown without a traceback."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes.
 
@@ -81,8 +82,9 @@ def index_bytes(rows: Iterable[Row]) -> bytes:
     """index.csv as bytes, one line a row in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Row))
-    writer.writerows(asdict(row).values() for row in rows)
+    names = [field.name for field in fields(Row)]
+    writer.writerow(names)
+    writer.writerows(map(attrgetter(*names), rows))
     return text.getvalue().encode()
 
 

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cribo.data import manifest as manifests
-from cribo.data.images import Mask
-from cribo.data.labels import rule_of
 from cribo.data.location import locate
 from cribo.data.manifest import DataError, listed
+from cribo.data.records import Record, Records
 
+__all__ = ["PreparedSet", "Record", "open_set"]
 
-@dataclass(frozen=True)
-class Record:
-    """One image of a split, sizes in px. `read_mask(record.mask)` gives class ids, 255 = void.
-
-    `mask` is None if the data set has no masks, `label` (the class of the whole image) if it has no such classes.
-    """
-
-    id: str
-    image: Path
-    mask: Mask | Path | None
-    width: int
-    height: int
-    label: int | None = None
+SPLITS = ("train", "val")
+CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: a square around each object
 
 
 @dataclass(frozen=True)
@@ -70,26 +60,18 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
             f"run dvc repro prepare@{name} ({listed(changed)})"
         )
     classes = {label: number for number, label in enumerate(manifest.classes)}
-    splits: dict[str, list[Record]] = {"train": [], "val": []}
-    labelled: dict[str, list[Record]] = {"train": [], "val": []}
-    for row in rows:
-        mask = Mask(root / row.mask, rule_of(manifest.kind, row.mask)) if row.mask else None
-        label = classes[row.label] if row.label else None
-        record = Record(row.id, root / row.image, mask, row.width, row.height, label)
-        crop, _, split = row.split.rpartition("/")
-        if not crop:
-            splits[split].append(record)
-        if label is not None:
-            labelled[split].append(record)
+    by_split = {split: [row for row in rows if row.split == split] for split in (*SPLITS, *CROPS.values())}
+    records = {split: Records(root, manifest.kind, own, classes) for split, own in by_split.items()}
+    labelled = {split: records[CROPS[split]] or records[split] for split in SPLITS}
     return PreparedSet(
         name,
         tuple(manifest.classes),
         manifest.ignore,
         manifest.index,
-        {split: tuple(records) for split, records in splits.items()},
+        {split: records[split] for split in SPLITS},
         manifest.licence,
         manifest.source,
-        {split: tuple(records) for split, records in labelled.items() if records},
+        {split: images for split, images in labelled.items() if images and images[0].label is not None},
         {split: root / about["file"] for split, about in manifest.annotations.items()},
         tuple(manifest.warnings),
     )
@@ -97,13 +79,17 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
 
 def _changed(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
     """Files that are missing or have another size. Shared disks answer slowly: many questions at a time."""
+    blocks = [files[start : start + 1000] for start in range(0, len(files), 1000)]
     with ThreadPoolExecutor(16) as pool:
-        same: Iterable[bool] = pool.map(lambda file: _has_size(root / file[0], file[1]), files)
-        return [file for (file, _), good in zip(files, same, strict=True) if not good]
+        return [file for changed in pool.map(lambda block: _wrong_size(root, block), blocks) for file in changed]
 
 
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
+def _wrong_size(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
+    found = []
+    for file, size in files:
+        try:
+            if os.stat(f"{root}/{file}").st_size != size:
+                found.append(file)
+        except OSError:
+            found.append(file)
+    return found

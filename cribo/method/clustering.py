@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cribo.method.objects import exact, unit
+from cribo.method.world import World
 
 # Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
 HISTOGRAM_FLOOR = 0.01
@@ -42,6 +43,7 @@ def joint_space_clustering(
     positions: Float[Tensor, "B n 2"],
     seeds: Int[Tensor, "B K"],
     settings: ClusteringSettings,
+    world: World | None = None,
 ) -> Int[Tensor, "B n"]:
     """Hard cluster label of every token of both views, in [0, K).
 
@@ -50,7 +52,7 @@ def joint_space_clustering(
         positions: centre of each patch in pixels of the original image.
         seeds: indices of K distinct tokens, the first centroids.
 
-    B must be a multiple of `normalise_images`.
+    B must be a multiple of `normalise_images`, or divide it: then the next processes of `world` hold the other images.
     """
     z = unit(tokens)
     batch, n, _ = z.shape
@@ -63,8 +65,9 @@ def joint_space_clustering(
     marginal = z.new_full((batch, K), 1 / K)
 
     for _ in range(settings.outer_iterations):
-        cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
-        plan = sinkhorn(min_max(cost, settings.normalise_images), marginal, settings.sharpness, settings.sinkhorn_iterations)
+        cost = settings.lambda_pos * positional_cost(distance, labels, K) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
+        cost = min_max(cost, settings.normalise_images, world)
+        plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
         labels = plan.argmax(dim=-1)
         members = F.one_hot(labels, K).to(z.dtype)
         if settings.marginals == "histogram":
@@ -98,10 +101,16 @@ def positional_cost(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"]
     return nearest / nearest.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(nearest.dtype).tiny)
 
 
-def min_max(cost: Float[Tensor, "B n K"], group: int) -> Float[Tensor, "B n K"]:
-    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images."""
-    grouped = cost.reshape(-1, group, *cost.shape[1:])
+def min_max(cost: Float[Tensor, "B n K"], group: int, world: World | None = None) -> Float[Tensor, "B n K"]:
+    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images of the whole batch."""
+    here = min(group, len(cost))
+    grouped = cost.reshape(-1, here, *cost.shape[1:])
     low, high = grouped.amin(dim=(1, 2, 3), keepdim=True), grouped.amax(dim=(1, 2, 3), keepdim=True)
+    if group > here:
+        together = group // here  # processes that share a group
+        first = world.rank // together * together
+        low, high = (world.gather(x, 0)[first : first + together] for x in (low, high))
+        low, high = low.amin(dim=0, keepdim=True), high.amax(dim=0, keepdim=True)
     return ((grouped - low) / (high - low).clamp_min(torch.finfo(cost.dtype).tiny)).reshape(cost.shape)
 
 

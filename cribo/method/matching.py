@@ -22,6 +22,7 @@ def accept(
     pool_images: int,
     same_class: Bool[Tensor, "2 B K"] | None = None,
     world: World | None = None,
+    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
     """Whether object k of view m may be matched with its neighbour (Tables 8 and 11 compare the criteria).
 
@@ -29,7 +30,7 @@ def accept(
     """
     usable = found & valid
     if criterion == "cycle":
-        return usable & cycle_consistent(objects, valid, partners, pool_images, world)
+        return usable & cycle_consistent(objects, valid, partners, pool_images, world, everyones)
     return usable & same_class if criterion == "labels" else usable
 
 
@@ -39,13 +40,15 @@ def cycle_consistent(
     partners: Float[Tensor, "2 B K d"],
     pool_images: int,
     world: World | None = None,
+    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
     """Whether the way from object k of view m to its neighbour leads back to it; as good as any answer for no object.
 
     Eq. 4 asks that c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that
     neighbour in the other view (`partners`), to the closest object of the other view in the batch, and by jump back home.
     As jump keeps the index, this is equality of indices. The batch B_j is the `pool_images` consecutive images that the
-    object's own image belongs to: B is a multiple of it, or it is the whole batch of all processes.
+    object's own image belongs to: B is a multiple of it or divides it. Then the pool is held by several processes;
+    `everyones` are the objects and validity of the whole batch, if the caller has gathered them already.
     """
     start, others = partners, unit(objects).flip(0)
     images, K = valid.shape
@@ -53,9 +56,12 @@ def cycle_consistent(
         returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
         home = torch.arange(pool_images * K, device=valid.device).expand(images // pool_images, -1)
     else:
-        others, valid = world.gather(others, dim=1), world.gather(valid, dim=0)
-        returned = [_closest(start[m], others[m], valid, len(valid)) for m in range(2)]
-        home = torch.arange(images * K, device=valid.device) + world.rank * images * K
+        objects, valid = everyones or (world.gather(objects, dim=1), world.gather(valid, dim=0))
+        first = world.rank * images
+        pool = slice(first // pool_images * pool_images, (first // pool_images + 1) * pool_images)
+        others, valid = unit(objects[:, pool]).flip(0), valid[pool]
+        returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
+        home = torch.arange(images * K, device=valid.device) + (first - pool.start) * K
     return (torch.stack(returned) == home).view(2, images, K)
 
 

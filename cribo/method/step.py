@@ -7,7 +7,7 @@ gathers over the whole batch) is handed in as `world`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -18,9 +18,10 @@ from cribo.method.health import centre_entropy, neighbour_signals, object_signal
 from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
-from cribo.method.memory_bank import MemoryBank, ages, push, retrieve
+from cribo.method.memory_bank import MemoryBank, Neighbours, ages, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
+from cribo.method.sharded_bank import ShardedBank, push_sharded, retrieve_sharded
 from cribo.method.world import World
 
 
@@ -78,39 +79,41 @@ def teacher_step(
     positions: Float[Tensor, "B 2N 2"],
     seeds: Int[Tensor, "B K"],
     image_ids: Int[Tensor, " B"],
-    bank: MemoryBank | None,
+    bank: MemoryBank | ShardedBank | None,
     cross_image: bool,
     settings: StepSettings,
     world: World,
     classes: UInt8[Tensor, "B 2N"] | None = None,
+    at_once: int | None = None,
 ) -> Teaching:
     """Clusters, objects, neighbours and targets of a batch; then the batch's objects enter the memory bank.
 
     `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved. `classes` of the patches
-    are there for the oracles alone.
+    are there for the oracles alone. `at_once` bounds how many of this process's images are encoded and clustered at a time;
+    it saves memory and changes nothing.
     """
-    cls, patches = teacher.tokens(images)
+    at_once = at_once or len(image_ids)
+    encoded = [teacher.tokens(part.flatten(0, 1)) for part in images.unflatten(0, (2, -1)).split(at_once, dim=1)]
+    cls, patches = torch.cat([cls for cls, _ in encoded], dim=1), torch.cat([patches for _, patches in encoded])
     labels = valid = objects = neighbours = accepted = None
     health: dict[str, Tensor] = {}
     if settings.clustering:
-        labels = _cluster(patches, positions, seeds, classes, settings.clustering)
+        labels = _cluster(patches, positions, seeds, classes, settings.clustering, world, at_once)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
         health |= object_signals(labels, valid)
     if bank is not None:
         known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
+        batch = _gathered(objects, valid, image_ids, known, world)
         if cross_image:
-            own = image_ids if settings.exclude_same_image else None
-            found = retrieve(bank, objects, valid, own, bf16=teacher.bf16 and objects.is_cuda)
+            found = _retrieve(bank, batch, settings.exclude_same_image, teacher.bf16 and objects.is_cuda)
             accepted = accept(
                 objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
-                None if known is None else same_class(known, found.classes), world,
+                None if known is None else same_class(known, found.classes), world, (batch.objects, batch.valid),
             )  # fmt: skip
             neighbours = found.objects
             health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
-        push(
-            bank, world.gather(objects, dim=1), world.gather(valid, dim=0), world.gather(image_ids, dim=0),
-            None if known is None else world.gather(known, dim=0),
-        )  # fmt: skip
+        add = push_sharded if isinstance(bank, ShardedBank) else push
+        add(bank, batch.objects, batch.valid, batch.image_ids, batch.classes)
     projected = teacher.project(cls, objects)
     return Teaching(
         projected.images, projected.objects, None if neighbours is None else teacher.bottleneck(neighbours),
@@ -118,11 +121,42 @@ def teacher_step(
     )  # fmt: skip
 
 
-def _cluster(patches, positions, seeds, classes, how) -> Int[Tensor, "B 2N"]:
+class _Gathered(NamedTuple):
+    """The teacher's objects of all processes' images, and which of them are this one's."""
+
+    objects: Float[Tensor, "2 G K d"]
+    valid: Bool[Tensor, "G K"]
+    image_ids: Int[Tensor, " G"]
+    classes: UInt8[Tensor, "G K"] | None
+    ours: slice
+
+
+def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor | None, world: World) -> _Gathered:
+    """The one exchange of new objects in a step."""
+    if world.size == 1:
+        return _Gathered(objects, valid, image_ids, classes, slice(None))
+    share = len(image_ids)
+    ours = slice(world.rank * share, (world.rank + 1) * share)
+    sent = [objects, valid, image_ids, *([] if classes is None else [classes])]
+    objects, valid, image_ids, *rest = world.gather_all(sent, [1, 0, 0, 0][: len(sent)])
+    return _Gathered(objects, valid, image_ids, rest[0] if rest else None, ours)
+
+
+def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, bf16: bool) -> Neighbours:
+    """Neighbours of this process's objects, in a bank of its own or in one spread over all processes."""
+    ids = batch.image_ids if exclude_same_image else None
+    if isinstance(bank, ShardedBank):
+        return retrieve_sharded(bank, batch.objects, batch.valid, batch.ours, ids, bf16)
+    ours = batch.ours
+    return retrieve(bank, batch.objects[:, ours], batch.valid[ours], None if ids is None else ids[ours], bf16=bf16)
+
+
+def _cluster(patches, positions, seeds, classes, how, world: World, at_once: int) -> Int[Tensor, "B 2N"]:
     """Labels of all tokens of both views, by Sinkhorn (the paper), K-means (Table 12) or the masks (Table 11)."""
     match how:
-        case ClusteringSettings():
-            return joint_space_clustering(patches, positions, seeds, how)
+        case ClusteringSettings(normalise_images=group):
+            parts = (x.split(-(-at_once // group) * group) for x in (patches, positions, seeds))
+            return torch.cat([joint_space_clustering(*part, how, world) for part in zip(*parts, strict=True)])
         case KMeansSettings():
             return kmeans(patches, seeds, how)
         case LabelSettings():
@@ -145,22 +179,25 @@ def student_step(
     teacher_temperature: float,
     settings: StepSettings,
     world: World,
+    part: slice = slice(None),
 ) -> Losses:
     """The losses of a batch: H(teacher's view m, student's other view), both directions together.
 
     L_cv^g (Eq. 10) pairs CLS tokens, L_cv^o (Eq. 6) the same object in two views, L_ci^o (Eq. 8) the neighbour of view m's
     object with the object in the other view. Means are over all images of the batch, and over the valid or the accepted
-    objects of `mean_images` images, whatever the number of processes.
+    objects of `mean_images` images, whatever the number of processes. With `part`, only those of this process's images are
+    looked at, and the sum over parts is the loss of the batch.
     """
-    projected = student(images, teaching.labels, settings.K)
+    images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
+    projected = student(images, None if teaching.labels is None else teaching.labels[part], settings.K)
     temperatures = settings.student_temperature, teacher_temperature
     total, terms = images.new_zeros((), dtype=torch.float32), {}
 
     if "global" in settings.losses:
-        count = teaching.images.shape[1] * world.size
-        weights = teaching.images.new_full((1, 2 * teaching.images.shape[1]), settings.direction_weight * world.size / count)
+        targets = teaching.images[:, part].flatten(0, 1)[None]
+        weights = targets.new_full(targets.shape[:2], settings.direction_weight / teaching.images.shape[1])
         loss, _, entropy = soft_cross_entropy(
-            _other_view(projected.images), projected.image_prototypes, teaching.images.flatten(0, 1)[None],
+            _other_view(projected.images), projected.image_prototypes, targets,
             teaching.image_prototypes, centres.images, weights, *temperatures,
         )  # fmt: skip
         total = total + loss
@@ -169,12 +206,12 @@ def student_step(
 
     targets, weights, names = [], [], []
     if "cross_view" in settings.losses:
-        targets.append(teaching.objects.flatten(0, 2))
-        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world))
+        targets.append(teaching.objects[:, part].flatten(0, 2))
+        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world)[:, part].flatten())
         names.append("cross_view")
     if teaching.neighbours is not None:
-        targets.append(teaching.neighbours.flatten(0, 2))
-        weights.append(_mean_weights(teaching.accepted, settings, world))
+        targets.append(teaching.neighbours[:, part].flatten(0, 2))
+        weights.append(_mean_weights(teaching.accepted, settings, world)[:, part].flatten())
         names.append("cross_image")
     if targets:
         loss, parts, entropy = soft_cross_entropy(
@@ -193,7 +230,7 @@ def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:
     return x.flip(0).flatten(0, -2)
 
 
-def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: World) -> Float[Tensor, " n"]:
+def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: World) -> Float[Tensor, "2 B K"]:
     """1 / Z_m for each chosen object of view m, times the weight of a direction; zero for the others (Eqs. 6 and 8).
 
     Z_m counts the chosen objects of `mean_images` consecutive images: the whole batch of all processes, or groups whose
@@ -208,7 +245,7 @@ def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: 
         share = world.size  # DDP averages over processes: each stands for its part of the sum
     else:
         share = settings.mean_images / images
-    return (settings.direction_weight * share * grouped / z.clamp_min(1)).flatten()
+    return (settings.direction_weight * share * grouped / z.clamp_min(1)).flatten(1, 2)
 
 
 @torch.no_grad()
@@ -216,7 +253,7 @@ def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, w
     """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
     if teaching.images is not None:
         rows = teaching.images.flatten(0, 1)
-        count = world.sum(rows.new_full((), len(rows)))
+        count = rows.new_full((), len(rows) * world.size)
         mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
         update_centre(centres.images, mean, count, settings.centre_momentum)
     if teaching.objects is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 class World(Protocol):
     """Process `rank` of `size`, each with an equal run of consecutive images of the batch.
 
-    Alone, `sum` and `gather` give back what they get.
+    Alone, all three give back what they get.
     """
 
     rank: int
@@ -19,3 +20,5 @@ class World(Protocol):
     def sum(self, x: Tensor) -> Tensor: ...
 
     def gather(self, x: Tensor, dim: int) -> Tensor: ...
+
+    def gather_all(self, tensors: Sequence[Tensor], dims: Sequence[int]) -> list[Tensor]: ...

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+import socket
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional as F
+
+# What gloo and NCCL say when the other end of a connection is gone.
+LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
+TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
+
+
+class PeerLost(ConnectionError):
+    """Another process of this run has ended."""
+
+
+class Interrupted(Exception):
+    """SIGTERM came; the state is saved, all processes stop, and the same command goes on from it."""
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among all. `sum` and `gather` are collectives, and the identity when it is alone."""
+    """This process among all. `sum` and the gathers are collectives, and the identity when it is alone."""
 
     rank: int
     size: int
@@ -34,16 +51,43 @@ class World:
 
     def gather(self, x: Tensor, dim: int) -> Tensor:
         """The `x` of all processes, of equal shape, put side by side along `dim` in order of rank."""
+        return self.gather_all([x], [dim])[0]
+
+    def gather_all(self, tensors: Sequence[Tensor], dims: Sequence[int]) -> list[Tensor]:
+        """`gather` of several tensors, each along its own dimension, in one collective."""
         if self.size == 1:
-            return x
-        wire = x.contiguous().to(torch.uint8) if x.dtype == torch.bool else x.contiguous()
-        parts = [torch.empty_like(wire) for _ in range(self.size)]
-        dist.all_gather(parts, wire)
-        return torch.cat(parts, dim=dim).to(x.dtype)
+            return list(tensors)
+        order = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # so that each stays aligned
+        wire = torch.cat([tensors[i].contiguous().flatten().view(torch.uint8) for i in order])
+        wire = F.pad(wire, (0, -len(wire) % 8))  # so that the next process's part begins aligned
+        every = wire.new_empty(self.size, len(wire))
+        dist.all_gather_into_tensor(every, wire)
+        out: dict[int, Tensor] = {}
+        start = 0
+        for i in order:
+            x, dim = tensors[i], dims[i]
+            end = start + x.numel() * x.element_size()
+            parts = [row[start:end].view(x.dtype).view(x.shape) for row in every]
+            out[i], start = torch.cat(parts, dim=dim), end
+        return [out[i] for i in range(len(tensors))]
+
+    def broadcast(self, x: Tensor, source: int) -> Tensor:
+        """`x` of process `source`, written into the `x` of all others, which has its shape."""
+        if self.size > 1:
+            dist.broadcast(x, source)
+        return x
+
+    def gather_objects(self, item: object) -> list:
+        """The `item` of each process in order of rank; any Python object, so for small things."""
+        if self.size == 1:
+            return [item]
+        items: list = [None] * self.size
+        dist.all_gather_object(items, item)
+        return items
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any process."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def barrier(self) -> None:
         """Wait for all."""
@@ -62,7 +106,12 @@ def pick_device(wish: str) -> torch.device:
 
 @contextmanager
 def join_world(wish: str) -> Iterator[World]:
-    """Take part in the run that torchrun describes in the environment; leave it in the end."""
+    """Take part in the run that torchrun describes in the environment; leave it in the end.
+
+    A process that fails says so with its rank and host before it ends; torchrun then ends the others, which may be waiting
+    for it in a collective. Raises PeerLost in a process that notices by itself that another is gone. Where all stop together
+    (SIGTERM, a loss that is no number) only the main process speaks.
+    """
     device = pick_device(wish)
     size = int(os.environ.get("WORLD_SIZE", 1))
     if device.type == "cuda":
@@ -70,8 +119,20 @@ def join_world(wish: str) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, device)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", device_id=device if device.type == "cuda" else None)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=TIMEOUT, device_id=device if device.type == "cuda" else None)
+    world = World(dist.get_rank(), size, device)
+    me = f"process {world.rank} of {size} on {socket.gethostname()}"
     try:
-        yield World(dist.get_rank(), size, device)
-    finally:
+        yield world
+    except (Interrupted, FloatingPointError):
         dist.destroy_process_group()
+        if not world.main:
+            raise SystemExit(1) from None
+        raise
+    except Exception as error:  # the group is not taken down here: with a dead member that may wait for ever
+        if LOST.search(str(error)):
+            raise PeerLost(f"{me} has lost its peers: the first of them to fail says why") from None
+        print(f"{me} stops: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        raise
+    dist.destroy_process_group()

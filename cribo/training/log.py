@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PACE = "pace"  # the entry of a record that depends on the machine
 
 
 def say(message: str) -> None:
@@ -16,42 +24,97 @@ def say(message: str) -> None:
 class Journal:
     """One record every few steps: a line on stderr, and the same in `metrics.jsonl` of the run directory.
 
-    Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run.
+    Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run. On a terminal
+    a bar under the lines moves with every step. `flops` are those of one image, `peak` those of all devices in a second.
     """
 
-    def __init__(self, path: Path, done: int, steps: int, images_per_step: int, write: bool):
+    def __init__(
+        self, path: Path, done: int, steps: int, images_per_step: int, write: bool, flops: float = 0.0, peak: float = 0.0
+    ):
         self.path, self.steps, self.images_per_step, self.write = path, steps, images_per_step, write
-        self.started, self.first, self.waited = time.perf_counter(), done, 0.0
+        self.flops, self.peak = flops, peak
+        self.waited = 0.0  # seconds that the loop stood waiting for data since the last record
+        self.marked, self.first = (time.perf_counter(), done), (time.perf_counter(), done)
+        self.bar = None
         if write:
             kept = [line for line in self._lines() if json.loads(line)["step"] <= done]
             path.write_text("".join(f"{line}\n" for line in kept))
+
+    def __enter__(self) -> Journal:
+        if self.write and sys.stderr.isatty():
+            columns = TextColumn("steps"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn()
+            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("steps", total=self.steps, completed=self.first[1])
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
 
     def _lines(self) -> list[str]:
         # A line without its end was cut off by the death of the run before.
         text = self.path.read_text() if self.path.exists() else ""
         return text[: text.rfind("\n") + 1].splitlines()
 
+    def tick(self, step: int) -> None:
+        """Move the bar, if there is one."""
+        if self.bar:
+            self.bar.update(self.task, completed=step)
+
     def record(self, step: int, epoch: int, values: dict[str, float]) -> None:
         """Note the values after `step` steps."""
         if not self.write:
             return
-        elapsed = time.perf_counter() - self.started
-        done = step - self.first
-        speed = done * self.images_per_step / elapsed
-        left = (self.steps - step) * elapsed / done
-        entry = {"step": step, "epoch": epoch, **values}
+        pace = self._pace(step)
         with open(self.path, "a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps({"step": step, "epoch": epoch, **values, PACE: pace}) + "\n")
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        pace = f"{speed:.0f} img/s  data {self.waited / elapsed:.0%}  ETA {_clock(left)}"
-        say(f"step {step}/{self.steps}  epoch {epoch}  {shown}  {pace}")
+        used = f"  MFU {pace['mfu']:.1%}" if "mfu" in pace else ""
+        speed = f"{pace['images_per_second']:.4g} img/s  data {pace['data_wait']:.0%}{used}  {pace['memory_gb']:.1f} GB"
+        started, first = self.first
+        left = (self.steps - step) * (time.perf_counter() - started) / (step - first)
+        say(f"step {step}/{self.steps}  epoch {epoch}  {shown}  {speed}  ETA {clock(left)}")
+
+    def _pace(self, step: int) -> dict[str, float]:
+        """Speed since the last record, and the most memory in use so far: of the GPU, or of this process without one."""
+        now, (before, last) = time.perf_counter(), self.marked
+        speed = (step - last) * self.images_per_step / (now - before)
+        pace = {"images_per_second": round(speed, 2), "data_wait": round(self.waited / (now - before), 4)}
+        if self.peak:
+            pace["mfu"] = round(speed * self.flops / self.peak, 4)
+        pace["memory_gb"] = round(peak_memory() / 1e9, 3)
+        self.marked, self.waited = (now, step), 0.0
+        return pace
 
     def entries(self) -> list[dict]:
-        """All records so far."""
-        return [json.loads(line) for line in self._lines()]
+        """All records so far, without what depends on the machine."""
+        records = map(json.loads, self._lines())
+        return [{key: value for key, value in record.items() if key != PACE} for record in records]
 
 
-def _clock(seconds: float) -> str:
+def timed(batches: Iterable, journal: Journal) -> Iterator:
+    """The batches, while the journal's clock counts the time spent waiting for them."""
+    iterator = iter(batches)
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        journal.waited += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
+
+
+def peak_memory() -> int:
+    """The most bytes ever in use: on the GPU if there is one, else by this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03`, `2:03`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

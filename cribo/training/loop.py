@@ -2,156 +2,111 @@
 
 from __future__ import annotations
 
-import math
-import signal
-import time
-from collections.abc import Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.loader import ViewPairs, load_batches, to_device
-from cribo.data.positions import patch_positions
+from cribo.data.loader import ViewPairs, load_batches
 from cribo.data.readers import Record
-from cribo.method.clustering import ClusteringSettings
-from cribo.method.kmeans import KMeansSettings
-from cribo.method.oracle import LabelSettings
-from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
-from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.log import Journal, say
-from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
-from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
+from cribo.training import bundle, checkpoint
+from cribo.training.acceleration import accelerate
+from cribo.training.distributed import Interrupted, World
+from cribo.training.finite import NonFinite, Watch, finite_weights
+from cribo.training.flops import flops_per_image, peak_flops
+from cribo.training.interruption import sigterm_flag
+from cribo.training.log import Journal, say, timed
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
+from cribo.training.update import Course, advance, needs_masks, seeds_an_image
 
 
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved and the same command goes on from it."""
-
-
-def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
+def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:
         Interrupted: stopped by SIGTERM at a step boundary, state saved.
-        FloatingPointError: a loss is not finite.
+        FloatingPointError: a loss is not finite; what is needed to do it again is in `folder`.
         ValueError: batch, groups, images and processes do not fit together.
+        OSError: the state could not be saved.
     """
-    device, optimisation = world.device, settings["optimisation"]
-    batch_size, epochs = optimisation["batch_size"], optimisation["epochs"]
     check_shapes(settings, len(records), world.size)
-    steps_per_epoch = len(records) // batch_size
-    steps, warmup = epochs * steps_per_epoch, optimisation["warmup_epochs"] * steps_per_epoch
-    peak = peak_learning_rate(optimisation["base_lr"], batch_size)
-
-    state = initial_state(settings, device, bf16=compute.precision == "bf16")
-    if (saved := checkpoint.load_newest(folder, say)) is not None:
+    course = Course.of(settings, len(records), compute)
+    schedule, steps = course.schedule, course.schedule.steps
+    shards = world if compute.shard_bank else None
+    state = initial_state(settings, world.device, compute.precision == "bf16", shards)
+    if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
         state.restore(saved)
         say(f"going on after step {state.step} of {steps}, state in {folder}")
-    student, teacher = state.student, state.teacher
-    parallel = DistributedDataParallel(student, broadcast_buffers=False) if world.size > 1 else student
-
-    how = step_settings(settings)
-    grid = settings["views"]["size"] // patch_size(student.backbone)
-    seeds = 0 if isinstance(how.clustering, LabelSettings) else how.K
-    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], masks=needs_masks(settings))
-    batches = load_batches(pairs, batch_size, state.step, steps, world.rank, world.size, compute.workers)
-    journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
+    accelerate(state.student, state.teacher, compute)
+    student = distributed(state.student, world)
     if world.main and state.step == 0:
-        for line in opening(settings, len(records), state, world.size, device.type):
+        for line in opening(settings, len(records), state, world.size, world.device.type, compute.micro_batch):
             say(line)
 
-    with sigterm_flag() as stop:
-        for batch in timed(batches, journal):
-            epoch, step = state.step // steps_per_epoch, state.step
-            torch.manual_seed(step_seed(settings["seed"], step, world.rank))  # drop path; nothing random is carried over
-            set_hyperparameters(
-                state.optimiser,
-                learning_rate(step, steps, warmup, peak, optimisation["min_lr"]),
-                cosine(*optimisation["weight_decay"], step, steps),
-            )
-            temperature = teacher_temperature(
-                epoch, settings["targets"]["warmup_epochs"], *settings["targets"]["teacher_temperature"]
-            )
-            cross_image = state.bank is not None and epoch >= settings["matching"]["first_epoch"]
+    batches = step_batches(settings, records, state, state.step, steps, world, compute.workers)
+    peak = world.size * peak_flops(world.device, compute.precision, compute.tf32)
+    watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
+    journal = Journal(
+        folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world.main, flops_per_image(settings), peak
+    )
+    with sigterm_flag() as stop, journal:
+        try:
+            for batch in timed(batches, journal):
+                now = schedule.at(state.step)
+                values = advance(state, student, batch, course, world)
+                watch.add(state.step, values, batch, bool(stop))
+                journal.tick(state.step)
 
-            images, boxes, seeds, ids, classes = to_device(batch, device, MEAN, STD)
-            positions = patch_positions(boxes, grid)
-            teaching = teacher_step(teacher, images, positions, seeds, ids, state.bank, cross_image, how, world, classes)
-            losses = student_step(parallel, images, teaching, state.centres, temperature, how, world)
-            losses.total.backward()
-            centres_step(teaching, state.centres, how, world)
-
-            if optimisation["clip_norm"]:
-                clip_each(student.parameters(), optimisation["clip_norm"])
-            if epoch < settings["head"]["freeze_epochs"]:
-                drop_prototype_gradients(student)
-            state.optimiser.step()
-            state.optimiser.zero_grad(set_to_none=True)
-            follow(teacher, student, cosine(optimisation["ema"], 1.0, step, steps))
-            state.step += 1
-
-            last = state.step == steps
-            log, keep = last or state.step % compute.log_steps == 0, last or state.step % compute.checkpoint_steps == 0
-            if log or keep or (stop and world.size == 1):  # many processes must come here together
-                values = world_means({"loss": losses.total.detach(), **losses.terms, **teaching.health}, world)
-                if not all(map(math.isfinite, values.values())):
-                    raise FloatingPointError(
-                        f"the loss is not finite at step {state.step} ({values}): lower "
-                        f"optimisation.base_lr; the last good state is in {folder}"
-                    )
+                last = state.step == steps
+                log = last or state.step % compute.log_steps == 0
+                keep = last or state.step % compute.checkpoint_steps == 0
+                if not (log or keep or watch.stopping):  # the same on all processes
+                    continue
+                means = watch.means()
                 if log:
-                    journal.record(state.step, epoch, {**values, "lr": state.optimiser.param_groups[0]["lr"]})
-                stopping = world.any(bool(stop)) and not last
+                    journal.record(state.step, now.epoch, {**means, "lr": now.learning_rate})
+                stopping = watch.stopping and not last
                 if stopping or keep:
+                    if not finite_weights(list(state.student.parameters())):
+                        raise NonFinite(state.step, means, batch)
+                    saved = state.to_dict()
                     if world.main:
-                        checkpoint.save(folder, state.step, state.to_dict())
+                        saver.save(state.step, saved)
+                if stopping or last:
+                    saver.wait()
                     world.barrier()
                 if stopping:
                     raise Interrupted(
                         f"stopped by SIGTERM after step {state.step} of {steps}; the same command goes on from there"
                     )
+        except NonFinite as fault:
+            saver.wait()
+            kept = bundle.write(folder, fault, settings, compute, world)
+            raise FloatingPointError(
+                f"{fault}: `python -m cribo.replay {kept}` does it again and names the first value that is not finite; "
+                "a lower optimisation.base_lr or a longer warm-up often helps"
+            ) from None
+        finally:
+            saver.close()
     return state
 
 
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of torch's random numbers in one step on one process."""
-    return int(np.random.SeedSequence([seed, 2, step, rank]).generate_state(1)[0])
+def distributed(student: nn.Module, world: World) -> nn.Module:
+    """The student itself, or wrapped so that gradients are averaged over processes."""
+    return DistributedDataParallel(student, broadcast_buffers=False) if world.size > 1 else student
 
 
-def step_settings(settings: dict) -> StepSettings:
-    """The part of a model's settings that a step reads."""
-    matching, targets = settings.get("matching", {}), settings["targets"]
-    return StepSettings(
-        losses=frozenset(settings["losses"]),
-        clustering=clustering_settings(settings["clustering"]) if "clustering" in settings else None,
-        criterion=matching.get("criterion", "none"),
-        pool_images=matching.get("pool_images", 1),
-        student_temperature=targets["student_temperature"],
-        centre_momentum=targets["centre_momentum"],
-        exclude_same_image=settings.get("memory_bank", {}).get("exclude_same_image", False),
-        directions=targets["directions"],
-        mean_images=targets.get("mean_images", 1),
-    )
-
-
-def clustering_settings(settings: dict) -> ClusteringSettings | KMeansSettings | LabelSettings:
-    """What the chosen way of clustering reads."""
-    kinds = {"sinkhorn": ClusteringSettings, "kmeans": KMeansSettings, "labels": LabelSettings}
-    return kinds[settings["algorithm"]](**{key: value for key, value in settings.items() if key != "algorithm"})
-
-
-def needs_masks(settings: dict) -> bool:
-    """Whether an oracle reads the masks of the training images (Table 11)."""
-    groups = settings.get("clustering", {}), settings.get("matching", {})
-    return groups[0].get("algorithm") == "labels" or groups[1].get("criterion") == "labels"
+def step_batches(
+    settings: dict, records: Sequence[Record], state: TrainingState, first: int, end: int, world: World, workers: int
+) -> Iterable:
+    """This process's shares of the batches of steps first … end − 1."""
+    grid = settings["views"]["size"] // patch_size(state.teacher.backbone)
+    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
+    return load_batches(pairs, settings["optimisation"]["batch_size"], first, end, world.rank, world.size, workers)
 
 
 def check_shapes(settings: dict, images: int, processes: int) -> None:
@@ -163,40 +118,12 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
         raise ValueError(
             f"a batch of {batch} images cannot be split over {processes} processes: change optimisation.batch_size"
         )
+    share = batch // processes
     for group, key in (("clustering", "normalise_images"), ("matching", "pool_images"), ("targets", "mean_images")):
         size = settings.get(group, {}).get(key, 1)
-        over_all = size == batch and group != "clustering"  # a cost is normalised within a process
-        if (batch // processes) % size and not over_all:
+        wide = size == batch if group == "targets" else size % share == 0  # held by several processes
+        if share % size and not wide:
             raise ValueError(
-                f"{batch // processes} images a process cannot be split into groups of {size}: change {group}.{key} "
+                f"{share} images a process neither fill groups of {size} nor divide them: change {group}.{key} "
                 "or the number of processes"
             )
-
-
-def world_means(values: dict[str, torch.Tensor], world: World) -> dict[str, float]:
-    """Scalars averaged over all processes: the one place where the host waits for the device."""
-    means = world.sum(torch.stack([v.float() for v in values.values()])) / world.size
-    return dict(zip(values, means.tolist(), strict=True))
-
-
-def timed(batches: Iterable, journal: Journal):
-    """The batches, while the journal's clock counts the time spent waiting for them."""
-    iterator = iter(batches)
-    while True:
-        start = time.perf_counter()
-        batch = next(iterator, None)
-        journal.waited += time.perf_counter() - start
-        if batch is None:
-            return
-        yield batch
-
-
-@contextmanager
-def sigterm_flag():
-    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end."""
-    flag: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGTERM, before)

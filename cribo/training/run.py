@@ -20,14 +20,16 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.log import Journal, say
-from cribo.training.loop import needs_masks, train
+from cribo.training.loop import train
 from cribo.training.state import TrainingState
+from cribo.training.update import needs_masks
 
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = (
     "method",
     "model/architectures.py",
     "model/backbone.py",
+    "model/drop_path.py",
     "model/head.py",
     "model/network.py",
     "training",
@@ -38,6 +40,7 @@ SOURCES = (
     "data/manifest.py",
     "data/positions.py",
     "data/readers.py",
+    "data/records.py",
     "data/views.py",
 )
 
@@ -52,7 +55,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
     owner = checkpoint.sole_owner(folder) if world.main else nullcontext()
     with owner:
         world.barrier()
-        state = train(settings, list(data.splits["train"]), folder, compute, world)
+        state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
             write_results(state, settings, data, folder, out)
             shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 
 def cosine(start: float, end: float, step: int, steps: int) -> float:
@@ -27,3 +28,59 @@ def teacher_temperature(epoch: int, warmup_epochs: int, first: float, last: floa
     if epoch >= warmup_epochs:
         return last
     return first + (last - first) * epoch / max(1, warmup_epochs - 1)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a step depends on beside its batch."""
+
+    epoch: int
+    learning_rate: float
+    weight_decay: float
+    ema: float
+    temperature: float
+    cross_image: bool  # whether neighbours are retrieved and learnt from
+    prototypes_frozen: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A whole training in steps, from a model's settings and the number of its training images."""
+
+    settings: dict
+    images: int
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step, over all processes."""
+        return self.settings["optimisation"]["batch_size"]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: the images left over in an epoch are another ones in the next."""
+        return self.images // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """From the first to the last."""
+        return self.settings["optimisation"]["epochs"] * self.steps_per_epoch
+
+    @property
+    def peak(self) -> float:
+        """The highest learning rate."""
+        return peak_learning_rate(self.settings["optimisation"]["base_lr"], self.batch_size)
+
+    def at(self, step: int) -> Moment:
+        """The moment of the step after `step` others."""
+        optimisation, targets = self.settings["optimisation"], self.settings["targets"]
+        epoch, steps = step // self.steps_per_epoch, self.steps
+        warmup = optimisation["warmup_epochs"] * self.steps_per_epoch
+        return Moment(
+            epoch,
+            learning_rate(step, steps, warmup, self.peak, optimisation["min_lr"]),
+            cosine(*optimisation["weight_decay"], step, steps),
+            cosine(optimisation["ema"], 1.0, step, steps),
+            teacher_temperature(epoch, targets["warmup_epochs"], *targets["teacher_temperature"]),
+            "matching" in self.settings and epoch >= self.settings["matching"]["first_epoch"],
+            epoch < self.settings["head"]["freeze_epochs"],
+        )

@@ -28,16 +28,20 @@ class Memory:
         return sum(astuple(self))
 
 
-def opening(settings: dict, images: int, state: TrainingState, processes: int, device: str) -> list[str]:
-    """The lines to show before the first step of training on `images` photos."""
+def opening(
+    settings: dict, images: int, state: TrainingState, processes: int, device: str, micro_batch: int = 0
+) -> list[str]:
+    """The lines to show before the first step of training on `images` photos; `micro_batch` as in `compute`."""
     o = settings["optimisation"]
     steps = images // o["batch_size"]
     peak = peak_learning_rate(o["base_lr"], o["batch_size"])
     share = o["batch_size"] // processes
-    memory = memory_estimate(settings, state, share, device)
+    at_once = min(share, micro_batch or share)
+    memory = memory_estimate(settings, state, at_once, device)
     parts = ", ".join(f"{f.name} {_size(getattr(memory, f.name))}" for f in fields(memory))
     return [
-        f"batch: {o['batch_size']} images a step, {share} on each of {processes} processes ({device})",
+        f"batch: {o['batch_size']} images a step, {share} on each of {processes} processes ({device})"
+        + (f", {at_once} at once" if at_once < share else ""),
         f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
         f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
         f"memory: about {_size(memory.total)} a process ({parts})",
@@ -62,7 +66,7 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
     student, shape = state.student, settings["head"]
     parameters = list(student.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
-    bank = state.bank
+    bank = getattr(state.bank, "shard", state.bank)
     vit = student.backbone
     width, tokens = vit.num_features, vit.patch_embed.num_patches + 1
     rows = 2 * batch * (1 + settings.get("clustering", {}).get("K", 0))

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
+from cribo.method import sharded_bank
 from cribo.method.memory_bank import MemoryBank
+from cribo.method.sharded_bank import ShardedBank
 from cribo.method.step import Centres
 from cribo.model.network import Network, build_network
+from cribo.training.distributed import World
 from cribo.training.optimiser import build_optimiser
 
 
@@ -23,17 +26,25 @@ class TrainingState:
     teacher: Network
     optimiser: torch.optim.AdamW
     centres: Centres
-    bank: MemoryBank | None
+    bank: MemoryBank | ShardedBank | None
     step: int = 0
 
     def to_dict(self) -> dict:
-        """Tensors and numbers only, so that it loads without pickled code."""
+        """Tensors and numbers only, so that it loads without pickled code; the same for any number of processes.
+
+        A collective when the bank is spread over processes: then only the main one receives the bank.
+        """
+        bank = self.bank
+        if isinstance(bank, ShardedBank):
+            bank = sharded_bank.whole(bank)
+        elif bank is not None:
+            bank = vars(bank)
         return {
             "student": self.student.state_dict(),
             "teacher": self.teacher.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "centres": {"images": self.centres.images, "objects": self.centres.objects},
-            "bank": None if self.bank is None else vars(self.bank),
+            "bank": bank,
             "step": self.step,
         }
 
@@ -44,7 +55,9 @@ class TrainingState:
         self.optimiser.load_state_dict(saved["optimiser"])
         for name in ("images", "objects"):
             getattr(self.centres, name).copy_(saved["centres"][name])
-        if self.bank is not None:
+        if isinstance(self.bank, ShardedBank):
+            sharded_bank.restore(self.bank, saved["bank"])
+        elif self.bank is not None:
             for name, value in saved["bank"].items():
                 if name == "pushed":
                     self.bank.pushed = value
@@ -53,8 +66,11 @@ class TrainingState:
         self.step = saved["step"]
 
 
-def initial_state(settings: dict, device: torch.device, bf16: bool = False) -> TrainingState:
-    """The state before the first step: a function of the settings, the same on every process and device."""
+def initial_state(settings: dict, device: torch.device, bf16: bool = False, shards: World | None = None) -> TrainingState:
+    """The state before the first step: a function of the settings, the same on every process and device.
+
+    With `shards` the memory bank is spread over those processes.
+    """
     torch.manual_seed(settings["seed"])
     student = build_network(settings, settings["drop_path"], bf16)
     teacher = build_network(settings, 0.0, bf16)
@@ -65,7 +81,6 @@ def initial_state(settings: dict, device: torch.device, bf16: bool = False) -> T
     centres = Centres(torch.zeros(count, device=device), torch.zeros(count, device=device))
     bank = None
     if "memory_bank" in settings:
-        bank = MemoryBank.empty(
-            settings["memory_bank"]["images"], settings["clustering"]["K"], student.backbone.num_features, device
-        )
+        shape = settings["memory_bank"]["images"], settings["clustering"]["K"], student.backbone.num_features
+        bank = ShardedBank.empty(*shape, shards, device) if shards else MemoryBank.empty(*shape, device)
     return TrainingState(student, teacher, build_optimiser(student), centres, bank)

@@ -3,7 +3,9 @@
 import dataclasses
 import tarfile
 import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -157,3 +159,22 @@ def test_download_unpack_prepare_in_one_go(tmp_path, monkeypatch):
     server.shutdown()
     server.server_close()
     assert counts_of("ade20k", tmp_path / "in", tmp_path / "data") == COUNTS["ade20k"]
+
+
+def test_two_data_sets_in_one_folder_unpack_what_they_share_once(tmp_path, monkeypatch):
+    published("coco", tmp_path / "a", tmp_path / "in")
+    published("coco_stuff", tmp_path / "b", tmp_path / "in")
+    unpacked, real, folder = [], catalogue.unpack, tmp_path / "in"
+
+    def slow(archive, *rest):
+        unpacked.append(archive.name)
+        time.sleep(0.3)
+        real(archive, *rest)
+
+    monkeypatch.setattr(catalogue, "unpack", slow)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(catalogue.obtain, kind, settings_of(kind, folder), folder) for kind in ("coco", "coco_stuff")]
+    assert [job.result() for job in jobs] == ["", ""]
+    assert sorted(unpacked) == sorted(
+        ["annotations_trainval2017.zip", "stuffthingmaps_trainval2017.zip", "train2017.zip", "val2017.zip"]
+    )

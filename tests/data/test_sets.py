@@ -167,7 +167,8 @@ def test_imagenet_labels_come_from_folders_or_from_the_development_kit(root, fla
     data = opened(root, "imagenet")
     assert data.classes == ("n01440764", "n02102040")
     assert [r.label for r in data.splits["val"]] == ([1, 0, 1, 0] if flat else [0, 0, 1, 1])
-    assert data.labelled == data.splits and manifest_of(root, "imagenet")["counts"]["val"]["images_with"] == {
+    assert all(data.labelled[split] is data.splits[split] for split in ("train", "val"))
+    assert manifest_of(root, "imagenet")["counts"]["val"]["images_with"] == {
         "n01440764": 2,
         "n02102040": 2,
     }
@@ -191,7 +192,7 @@ def test_class_of_val_that_train_lacks_is_refused(root):
 def test_folder_takes_every_image_below_it_but_hidden_and_held_out_ones(root):
     trees.folder(root)
     data = opened(root, "folder")
-    assert [r.id for r in data.splits["train"]] == ["a", "deep/b", "deep/er/c"] and data.classes == ()
+    assert not data.labelled and [r.id for r in data.splits["train"]] == ["a", "deep/b", "deep/er/c"] and data.classes == ()
     assert [r.id for r in data.splits["val"]] == ["held/d"] and data.splits["val"][0].mask is None
     assert len(opened(root, "folder", val=None).splits["train"]) == 4
 

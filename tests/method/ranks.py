@@ -25,6 +25,9 @@ class Rank:
     def gather(self, x, dim):
         return torch.cat(self._all(x), dim=dim)
 
+    def gather_all(self, tensors, dims):
+        return [self.gather(x, dim) for x, dim in zip(tensors, dims, strict=True)]
+
 
 def on_ranks(size, work):
     """work(world) on each of `size` ranks at once."""

@@ -15,6 +15,7 @@ from cribo.method.clustering import (
     positional_cost,
     sinkhorn,
 )
+from tests.method.ranks import on_ranks
 
 
 def how(**changes) -> ClusteringSettings:
@@ -189,3 +190,11 @@ def test_a_constant_cost_stays_finite():
 def test_a_batch_of_one_keeps_its_axis():
     tokens, positions, seeds = batch(images=1)
     assert joint_space_clustering(tokens, positions, seeds, how(normalise_images=1)).shape == tokens.shape[:2]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(size):
+    cost = torch.randn(8, 6, 3) * torch.arange(1, 9)[:, None, None]
+    expected = min_max(cost, 4)
+    parts = on_ranks(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
+    assert torch.equal(torch.cat(parts), expected)

@@ -122,8 +122,6 @@ def test_6_objects_that_find_themselves_are_all_accepted_and_noise_is_rarely():
 
 def test_7_the_students_temperature_is_a_tenth_in_every_experiment():
     for name in recipe.names():
-        if name.startswith("paper-"):  # the same value, with the others in tests/test_recipe.py
-            continue
         experiment = params.parse(recipe.text_of(name), Path(name))
         assert {model.targets.student_temperature for model in experiment.trained.values()} == {0.1}
     teacher, student, centres, bank, s = setting(["global"])

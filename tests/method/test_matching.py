@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
+from tests.method.ranks import on_ranks
 
 
 def slow_accept(objects, valid, partners, found, pool):
@@ -72,3 +73,21 @@ def test_nothing_valid_means_nothing_accepted(criterion):
     x = torch.randn(2, 2, 3, 4)
     nothing = torch.zeros(2, 3, dtype=torch.bool)
     assert not accept(x, nothing, x, torch.ones(2, 2, 3, dtype=torch.bool), criterion, 2).any()
+
+
+@pytest.mark.parametrize(("size", "pool"), [(2, 8), (4, 8), (4, 4)])
+def test_a_pool_wider_than_a_process_accepts_what_one_process_does(size, pool):
+    torch.manual_seed(3)
+    objects, partners = torch.randn(2, 8, 3, 5), torch.nn.functional.normalize(torch.randn(2, 8, 3, 5), dim=-1)
+    partners[:, ::2] = torch.nn.functional.normalize(objects.flip(0)[:, ::2], dim=-1)  # these come home
+    valid, found = torch.rand(8, 3) > 0.2, torch.rand(2, 8, 3) > 0.1
+    expected = accept(objects, valid, partners, found, "cycle", pool)
+    assert 0 < expected.sum() < expected.numel()
+    share = 8 // size
+
+    def part(world):
+        ours = slice(world.rank * share, (world.rank + 1) * share)
+        mine = objects[:, ours], valid[ours], partners[:, ours], found[:, ours]
+        return accept(*mine, "cycle", pool, world=world)
+
+    assert torch.equal(torch.cat(on_ranks(size, part), dim=1), expected)

@@ -47,7 +47,7 @@ def command(root, *arguments):
 
 
 def test_writes_the_same_result_each_time(root):
-    path = root / "results/dense_nn/random-scenes.json"
+    path = root / "results/scores/dense_nn/random-scenes.json"
     trees = []
     for _ in range(2):
         done = command(root, "random", "scenes")

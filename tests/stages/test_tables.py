@@ -20,6 +20,10 @@ PLAN = {
         for name in ("random", "other")
     },
     "dense_nn": {"datasets": ["scenes"], "subsample": [1, 8]},
+    "knn": {"datasets": []},
+    "yolos": {"datasets": []},
+    "linear_segmentation": {"datasets": [], "layers": [1], "learning_rates": [1.0]},
+    "segmenter": {"datasets": [], "learning_rates": [1.0]},
 }
 RESULT = {
     "model": "random",
@@ -33,10 +37,10 @@ RESULT = {
 
 @pytest.fixture
 def root(tmp_path):
-    for folder in ("plan", "dense_nn"):
+    for folder in ("plan", "scores/dense_nn"):
         (tmp_path / "results" / folder).mkdir(parents=True)
     (tmp_path / "results/plan/report.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
-    (tmp_path / "results/dense_nn/random-scenes.json").write_text(json.dumps(RESULT))
+    (tmp_path / "results/scores/dense_nn/random-scenes.json").write_text(json.dumps(RESULT))
     return tmp_path
 
 
@@ -64,10 +68,10 @@ def test_writes_and_prints_every_table_the_same_each_time(root):
 
 
 def test_a_corrupt_result_is_one_sentence(root):
-    (root / "results/dense_nn/other-scenes.json").write_text("{")
+    (root / "results/scores/dense_nn/other-scenes.json").write_text("{")
     run = command(root)
     assert run.returncode == 1
-    assert run.stderr.startswith("results/dense_nn/other-scenes.json cannot be read as JSON")
+    assert run.stderr.startswith("results/scores/dense_nn/other-scenes.json cannot be read as JSON")
     assert len(run.stderr.strip().splitlines()) == 1
 
 

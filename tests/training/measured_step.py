@@ -9,10 +9,10 @@ import torch
 from cribo import params, plan
 from cribo.method.step import centres_step, student_step, teacher_step
 from cribo.training.distributed import World
-from cribo.training.loop import step_settings
 from cribo.training.optimiser import follow, set_hyperparameters
 from cribo.training.startup import memory_estimate
 from cribo.training.state import initial_state
+from cribo.training.update import step_settings
 
 CHANGES = {
     "backbone": "vit_mini_16",

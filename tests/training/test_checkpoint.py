@@ -1,7 +1,10 @@
 """Saved states: whole or not there, verified, the one before kept."""
 
+import resource
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -36,7 +39,57 @@ def test_a_damaged_newest_state_is_named_and_the_one_before_is_used(tmp_path, ha
 def test_a_write_that_was_cut_off_is_not_taken_for_a_state(tmp_path):
     checkpoint.save(tmp_path, 1, state(1))
     (tmp_path / "state-00000002.partial").write_bytes(b"PK half a file")
+    said = []
+    assert checkpoint.load_newest(tmp_path, said.append)["step"] == 1
+    assert "state-00000002.partial was cut off" in said[0] and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_process_killed_while_it_writes_leaves_the_state_before(tmp_path):
+    checkpoint.save(tmp_path, 1, state(1))
+    code = (
+        "import os, signal, torch; from pathlib import Path; from cribo.training import checkpoint\n"
+        "def write(state, file):\n    file.write(b'PK' * 1000); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"torch.save = write; checkpoint.save(Path({str(tmp_path)!r}), 2, {{}})"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert (tmp_path / "state-00000002.partial").stat().st_size == 2000
+    said = []
+    assert checkpoint.load_newest(tmp_path, said.append)["step"] == 1 and len(said) == 1
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_the_state_before(tmp_path, background):
+    checkpoint.save(tmp_path, 1, state(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    saver = checkpoint.Saver(tmp_path, 2, background)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as the kernel sees it, a file that cannot grow
+        with pytest.raises(OSError, match=r"after step 2 could not be saved .*MiB free.* goes on from state-00000001.pt"):
+            saver.save(2, state(2))
+            saver.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        saver.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["state-00000001.pt"]
     assert checkpoint.load_newest(tmp_path, pytest.fail)["step"] == 1
+
+
+@pytest.mark.parametrize("keep", [2, 3])
+def test_as_many_states_are_kept_as_asked_for(tmp_path, keep):
+    saver = checkpoint.Saver(tmp_path, keep, background=True)
+    for n in range(1, 6):
+        saver.save(n, state(n))
+    saver.wait()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"state-{n:08d}.pt" for n in range(6 - keep, 6)]
+
+
+def test_what_is_saved_in_the_background_is_the_state_as_it_was(tmp_path):
+    saver, now = checkpoint.Saver(tmp_path, 2, background=True), state(1)
+    saver.pool.submit(time.sleep, 0.2)  # the disk is slow
+    saver.save(1, now)
+    now["x"].zero_()
+    saver.wait()
+    assert checkpoint.load_newest(tmp_path, pytest.fail)["x"].eq(1).all()
 
 
 def test_nothing_saved_means_nothing_loaded(tmp_path):

@@ -19,7 +19,8 @@ with join_world("cpu") as world:
     assert world.gather(torch.full((2, 1, 3), r), dim=1)[:, :, 0].tolist() == [[0, 1], [0, 1]]
     flags = world.gather(torch.tensor([r == 0, False]), dim=0)
     assert flags.dtype == torch.bool and flags.tolist() == [True, False, False, False]
-    assert world.any(r == 1) and not world.any(False)
+    ids, marks = world.gather_all([torch.tensor([r, 9]), torch.tensor([[r == 0], [True], [False]])], [0, 1])
+    assert ids.tolist() == [0, 9, 1, 9] and marks.tolist() == [[True, False], [True, True], [False, False]]
     world.barrier()
     if world.main:
         print("fine")
@@ -43,7 +44,8 @@ def test_two_processes_sum_gather_and_agree(tmp_path):
 
 def test_alone_collectives_give_back_what_they_get():
     world, x = World(0, 1, torch.device("cpu")), torch.randn(3)
-    assert world.sum(x) is x and world.gather(x, 0) is x and world.any(True) and not world.any(False)
+    assert world.sum(x) is x and world.gather(x, 0) is x
+    assert world.gather_all([x], [0])[0] is x
 
 
 def test_a_wished_gpu_that_is_not_there_is_one_sentence(monkeypatch):

@@ -22,3 +22,28 @@ def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
     journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 4, write=False)
     journal.record(1, 0, {"loss": 1.0})
     assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
+
+
+def test_speed_is_that_since_the_last_record_and_stays_out_of_the_curves(tmp_path, monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 2.0, 2.0, 4.0, 4.0])
+    monkeypatch.setattr("cribo.training.log.time.perf_counter", lambda: next(clock))
+    journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 8, write=True, flops=3e9, peak=1e11)
+    journal.waited = 0.5
+    journal.record(2, 0, {"loss": 1.0})  # 16 images in two seconds
+    journal.record(6, 0, {"loss": 1.0})  # 32 in the next two
+    pace = [json.loads(line)["pace"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [p["images_per_second"] for p in pace] == [8.0, 16.0] and [p["data_wait"] for p in pace] == [0.25, 0.0]
+    assert [p["mfu"] for p in pace] == [0.24, 0.48] and all(p["memory_gb"] > 0 for p in pace)
+    assert journal.entries() == [{"step": n, "epoch": 0, "loss": 1.0} for n in (2, 6)]
+    said = capsys.readouterr().err
+    assert "16 img/s  data 0%  MFU 48.0%" in said and "ETA 0:03" in said
+
+
+def test_a_bar_moves_on_a_terminal_and_only_there(tmp_path, monkeypatch):
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with Journal(tmp_path / "metrics.jsonl", 0, 10, 4, write=True) as journal:
+            journal.tick(3)
+            assert (journal.bar is not None) == terminal
+            if terminal:
+                assert journal.bar.tasks[0].completed == 3

@@ -1,0 +1,207 @@
+"""What a training step costs: the paper's Tables 9 and 10 for any recipe, and what each switch of `compute` buys.
+
+    python benchmarks/step.py                                         # the experiment of params.yaml, its model cribo
+    python benchmarks/step.py --set backbone=vit_base_16 views.size=224 clustering.K=12 --images 128 --precision bf16
+    python benchmarks/step.py --recipe voc-mini --images 16 --only table9 table10
+
+Every row is measured in this one run, on noise, with a full memory bank and the cross-image loss on; ratios are to the row
+called baseline. `--images` is one process's share of a batch. Writes PREFIX.json and PREFIX.md (`--out PREFIX`) and prints
+the Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import yaml
+
+from cribo import params, plan, recipe
+from cribo.measure import PHASES, Measured, measure
+from cribo.params import Compute
+from cribo.report.paper import cells
+from cribo.training import checkpoint
+from cribo.training.distributed import pick_device
+from cribo.training.flops import flops_per_image, peak_flops
+from cribo.training.log import clock
+from cribo.training.state import TrainingState, initial_state
+
+IMAGENET = 1_281_167  # training images: the epoch of Table 10
+
+
+def foreach_adamw(state: TrainingState) -> None:
+    """AdamW as several kernels instead of a fused one."""
+    for group in state.optimiser.param_groups:
+        group["fused"], group["foreach"] = False, True
+
+
+def plain_attention(state: TrainingState) -> None:
+    """Attention written out instead of scaled_dot_product_attention."""
+    for network in (state.student, state.teacher):
+        for block in network.backbone.blocks:
+            block.attn.fused_attn = False
+
+
+def switches(compute: Compute, images: int, cuda: bool) -> dict[str, tuple[Compute, dict]]:
+    """Name of a row → how its steps are done."""
+
+    def but(**changes: object) -> Compute:
+        return compute.model_copy(update=changes)
+
+    rows = {
+        "baseline": (compute, {}),
+        "precision: fp32": (but(precision="fp32"), {}),
+        "precision: bf16": (but(precision="bf16"), {}),
+        "recompute": (but(recompute=True), {}),
+        "micro_batch: half": (but(micro_batch=max(1, images // 2)), {}),
+        "compile": (but(compile=True), {}),
+        "AdamW not fused": (compute, {"alter": foreach_adamw}),
+        "attention written out": (compute, {"alter": plain_attention}),
+    }
+    if cuda:
+        rows |= {"tf32": (but(tf32=True), {})}
+    same = f"precision: {compute.precision}"
+    return {name: row for name, row in rows.items() if name != same}
+
+
+def saving(settings: dict, compute: Compute, device: torch.device) -> dict[str, float]:
+    """Seconds that the training stands still while a state is saved, waiting for the disk and not."""
+    state, out = initial_state(settings, device), {}
+    saved = state.to_dict()
+    for background in (False, True):
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            saver = checkpoint.Saver(Path(folder), 2, background)
+            start = time.perf_counter()
+            saver.save(1, saved)
+            out["in the background" if background else "waiting for the disk"] = time.perf_counter() - start
+            saver.wait()
+            saver.close()
+    return out
+
+
+def table9(row: Measured) -> list[list[str]]:
+    """Component, milliseconds, per cent, and the paper's: ViT-B/16, K = 12, 128 images on one die of an MI250X."""
+    paper = {(cell.factor["component"], cell.metric): cell.value for cell in cells() if cell.table == 9}
+    lines = []
+    for name in (*PHASES, "other", "total"):
+        seconds = row.seconds if name == "total" else row.phases[name]
+        theirs = [paper.get((name, metric), "") for metric in ("ms", "percent")]
+        lines.append([name.replace("_", " "), f"{1e3 * seconds:.1f}", f"{100 * seconds / row.seconds:.1f}", *theirs])
+    return lines
+
+
+def table10(name: str, row: Measured, settings: dict, compute: Compute, device: torch.device, base: Measured) -> list[str]:
+    """Losses, img/s, minutes an epoch of ImageNet-1k on one such device, memory, MFU, time against global only."""
+    rate, peak = row.images / row.seconds, peak_flops(device, compute.precision, compute.tf32)
+    mfu = f"{100 * rate * flops_per_image(settings) / peak:.1f}" if peak else "–"
+    epoch, memory = clock(IMAGENET / rate), f"{row.memory / 1e9:.2f}"
+    return [name, f"{rate:.1f}", epoch, memory, mfu, f"{100 * (row.seconds / base.seconds - 1):+.1f}"]
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in [head, ["--"] * len(head), *rows])
+
+
+def chosen(given: argparse.Namespace) -> tuple[dict, Compute]:
+    """Settings of the model, with `--set` over them, and `compute`."""
+    path = Path("params.yaml")
+    everything = params.parse(recipe.text_of(given.recipe), path) if given.recipe else params.load(path)
+    overlay: dict = {}
+    for change in given.set:
+        key, _, value = change.partition("=")
+        *groups, last = key.split(".")
+        place = overlay
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = yaml.safe_load(value)
+    trained = everything.models.trained
+    if given.model not in trained:
+        sys.exit(f"no model {given.model}: {', '.join(trained)}")
+    trained[given.model] = params.merged(trained[given.model], overlay)
+    settings = plan.pretrain_settings(everything.model(given.model))
+    return settings, everything.compute.model_copy(update={"precision": given.precision or everything.compute.precision})
+
+
+def in_its_own_process(arguments: list[str], row: str) -> dict:
+    """A row measured by a process that does nothing else: memory and compiled code are its own."""
+    command = [sys.executable, __file__, *arguments, "--row", row]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{row}: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", help="instead of params.yaml")
+    parser.add_argument("--model", default="cribo")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="keys of `pretrain`")
+    parser.add_argument("--images", type=int, help="a process's share of the batch (the whole batch)")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--precision", choices=["fp32", "bf16"])
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--only", nargs="*", default=["table9", "table10", "switches", "saving"], metavar="PART")
+    parser.add_argument("--out", default="step", metavar="PREFIX")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    settings, compute = chosen(given)
+    device = pick_device(given.device)
+    images = given.images or settings["optimisation"]["batch_size"]
+    alone = {key: value for key, value in settings.items() if key not in ("clustering", "memory_bank", "matching")}
+    alone["losses"] = ["global"]
+    rows = switches(compute, images, device.type == "cuda")
+    if given.row:
+        of = alone if given.row == "global only" else settings
+        how, more = rows.get(given.row, rows["baseline"])
+        print(json.dumps(vars(measure(of, how, device, images, given.steps, given.row == "phases", **more))))
+        return
+
+    arguments = sys.argv[1:]
+    wanted = ["baseline"]
+    wanted += ["phases"] * ("table9" in given.only) + ["global only"] * ("table10" in given.only)
+    wanted += [name for name in rows if name != "baseline"] * ("switches" in given.only)
+    took = {}
+    for name in wanted:
+        took[name] = Measured(**in_its_own_process(arguments, name))
+        print(f"{name}: {took[name].seconds:.4f} s", file=sys.stderr, flush=True)
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    about = f"{settings['backbone']} at {settings['views']['size']} px, {images} images, {compute.precision}, {name}, "
+    about += f"torch {torch.__version__}, {platform.machine()}"
+    parts = [f"# One training step\n\n{about}"]
+    base = took["baseline"]
+    if "phases" in took:
+        head = ["component (Table 9)", "ms", "%", "paper: ms", "paper: %"]
+        parts.append(markdown(head, table9(took["phases"])))
+    if "global only" in took:
+        head = ["(Table 10)", "img/s", "ImageNet epoch on one device", "GB", "MFU %", "time against global only, %"]
+        pair = [("global only", took["global only"], alone), (f"CrIBo, K = {settings['clustering']['K']}", base, settings)]
+        lines = [table10(name, row, of, compute, device, took["global only"]) for name, row, of in pair]
+        parts.append(markdown(head, lines))
+    if "switches" in given.only:
+        lines = [
+            [name, f"{1e3 * row.seconds:.1f}", f"{row.seconds / base.seconds:.2f}", f"{row.memory / 1e9:.2f}"]
+            for name, row in took.items()
+            if name in rows
+        ]
+        parts.append(markdown(["switch", "ms a step", "× baseline", "GB"], lines))
+    result = {"about": about, "rows": {name: vars(row) for name, row in took.items()}}
+    if "saving" in given.only:
+        result["saving"] = saving(settings, compute, device)
+        parts.append(markdown(["saving a state", "s"], [[k, f"{v:.3f}"] for k, v in result["saving"].items()]))
+    text = "\n\n".join(parts) + "\n"
+    Path(f"{given.out}.json").write_text(json.dumps(result, indent=2) + "\n")
+    Path(f"{given.out}.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""python -m cribo.doctor: is this machine fit for what params.yaml asks, how long will it take, and in how much memory?
+
+Looks at the device, its driver, memory, disk and data, then does a few real steps of every model on noise, and loads a few
+real images. `--images N` bounds the images of those steps; the default is a process's share of the batch, on a CPU at most
+8. Exit status 1 when something stands in the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from cribo import plan
+from cribo.data.loader import ViewPairs
+from cribo.data.readers import PreparedSet, open_set
+from cribo.measure import measure
+from cribo.model.architectures import BACKBONES
+from cribo.model.network import build_network
+from cribo.params import Params, load
+from cribo.training.distributed import pick_device
+from cribo.training.flops import flops_per_image, peak_flops
+from cribo.training.log import clock
+from cribo.training.loop import check_shapes
+from cribo.training.schedules import Schedule
+from cribo.training.update import needs_masks, seeds_an_image
+
+GB = 1e9
+
+
+@dataclass
+class Findings:
+    """What is reported, line by line, and what stands in the way."""
+
+    lines: list[str] = field(default_factory=list)
+    obstacles: list[str] = field(default_factory=list)
+
+    def say(self, what: str, text: str) -> None:
+        self.lines.append(f"{what:10} {text}")
+        print(self.lines[-1], flush=True)
+
+    def object(self, text: str) -> None:
+        self.obstacles.append(text)
+
+
+def examine(params: Params, images: int | None) -> Findings:
+    """Look at everything; each line is printed as soon as it is known. Raises ValueError if a wished GPU is not there."""
+    found, compute = Findings(), params.compute
+    device = pick_device(compute.device)
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    room = _machine(found, device)
+    data = {name: _data(found, name) for name in params.data}
+    for name, model in params.trained.items():
+        _model(found, name, plan.pretrain_settings(model), data[model.dataset], params, device, images, room)
+    return found
+
+
+def _machine(found: Findings, device: torch.device) -> int:
+    """Machine, device and disk; returns the bytes of memory that a training may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found.say(
+        "machine",
+        f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{len(os.sched_getaffinity(0))} CPU cores, {memory / GB:.0f} GB of memory",
+    )
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        found.say(
+            "device",
+            f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(device)}, driver {_driver()}, CUDA "
+            f"{torch.version.cuda}, {free / GB:.0f} of {total / GB:.0f} GB free",
+        )
+        memory = free
+    else:
+        found.say("device", f"cpu, {torch.get_num_threads()} threads")
+    found.say("disk", f"{shutil.disk_usage('.').free / GB:.0f} GB free here, where data/, results/ and .resume/ lie")
+    return memory
+
+
+def _driver() -> str:
+    """Of the GPU, as its own tool says it."""
+    if not shutil.which("nvidia-smi"):
+        return "unknown (nvidia-smi is not on PATH)"
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.partition("\n")[0].strip() or "unknown"
+
+
+def _data(found: Findings, name: str) -> PreparedSet | None:
+    try:
+        data = open_set(name)
+    except (OSError, ValueError) as error:
+        found.say("data", f"{name}: not there ({error})")
+        return None
+    counts = ", ".join(f"{len(records):,} {split}" for split, records in data.splits.items())
+    gone = [r.image for r in [*data.splits["train"][:100], *data.splits["train"][-100:]] if not Path(r.image).exists()]
+    if gone:
+        found.object(f"data set {name} lists {gone[0]}, which is gone: bring it back or run `dvc repro prepare@{name}`")
+    found.say("data", f"{name}: {counts} images")
+    return data
+
+
+def _model(
+    found: Findings,
+    name: str,
+    settings: dict,
+    data: PreparedSet | None,
+    params: Params,
+    device: torch.device,
+    images: int | None,
+    room: int,
+) -> None:
+    """Time and memory of one training, from a few steps of it."""
+    compute, batch = params.compute, settings["optimisation"]["batch_size"]
+    processes = max(1, int(os.environ.get("CRIBO_GPUS") or 1))
+    if data is not None:
+        try:
+            check_shapes(settings, len(data.splits["train"]), processes)
+        except ValueError as error:
+            found.object(f"{name}: {error}")
+            return
+    share = batch // processes
+    at_once = min(share, compute.micro_batch or share)
+    tried = min(at_once, images or (at_once if device.type == "cuda" else 8))
+    half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
+    each = full.seconds / tried
+    per_image = max(0, full.memory - half.memory) / max(1, full.images - half.images)
+    memory = full.memory + per_image * (at_once - tried)
+    rate = processes / each
+    told = f"{share} images a process, {at_once} at once: {rate:.4g} img/s, {memory / GB:.1f} GB"
+    if peak := peak_flops(device, compute.precision, compute.tf32):
+        told += f", MFU {flops_per_image(settings) / each / peak:.0%}"
+    if data is not None:
+        schedule = Schedule(settings, len(data.splits["train"]))
+        loading = _loading(settings, data) * max(1, compute.workers) * processes
+        seconds = schedule.steps * batch / min(rate, loading)
+        told += f"; loader {loading:.4g} img/s; {schedule.steps:,} steps, about {clock(seconds)}"
+        if loading < rate:
+            told += f" (the loader is the brake: raise compute.workers from {compute.workers})"
+    found.say("model", f"{name}: {told}")
+    if memory > room:
+        found.object(
+            f"{name} needs about {memory / GB:.1f} GB and {room / GB:.1f} GB are there: set compute.micro_batch below "
+            f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
+        )
+    needed = (compute.keep_states + 1) * _state_bytes(settings)
+    if (free := shutil.disk_usage(".").free) < needed:
+        found.object(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
+
+
+def _loading(settings: dict, data: PreparedSet, count: int = 12) -> float:
+    """Images a second that one worker loads and augments."""
+    records = data.splits["train"]
+    grid = settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
+    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
+    places = [i * len(records) // count for i in range(count)]
+    _ = pairs[0, places[0]]
+    start = time.perf_counter()
+    for place in places:
+        _ = pairs[0, place]
+    return count / (time.perf_counter() - start)
+
+
+def _state_bytes(settings: dict) -> float:
+    """Of one saved state: student and teacher, the optimiser's two moments, the bank."""
+    with torch.device("meta"):
+        network = build_network(settings, 0.0)
+    floats = 4 * sum(p.numel() for p in network.parameters())
+    if "memory_bank" in settings:
+        floats += 2 * settings["memory_bank"]["images"] * settings["clustering"]["K"] * network.backbone.num_features
+    return 4.0 * floats
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--params", default="params.yaml", help="the file to look at (params.yaml)")
+    parser.add_argument("--images", type=int, help="images of the steps that are tried")
+    given = parser.parse_args()
+    try:
+        found = examine(load(given.params), given.images)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    for obstacle in found.obstacles:
+        print(f"obstacle   {obstacle}")
+    print("ready" if not found.obstacles else f"{len(found.obstacles)} in the way", flush=True)
+    sys.exit(bool(found.obstacles))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""How long a step takes and how much memory it needs on this machine, with images made of noise.
+
+For `cribo.doctor`, which foretells a training, and for benchmarks/step.py, which compares. The memory bank is full and the
+cross-image loss on, so that a step costs what it costs for most of a training.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import torch
+
+from cribo.data.loader import Batch
+from cribo.method import step as method_step
+from cribo.model.backbone import patch_size
+from cribo.model.network import Network
+from cribo.params import Compute
+from cribo.training import update
+from cribo.training.acceleration import accelerate
+from cribo.training.distributed import World
+from cribo.training.log import peak_memory
+from cribo.training.state import TrainingState, initial_state
+from cribo.training.update import Course, advance, needs_masks, seeds_an_image
+
+# The rows of the paper's Table 9. What is in none of them is `other`.
+PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one step, the one of median time."""
+
+    images: int
+    seconds: float
+    memory: int  # most bytes in use: on the GPU, or without one by this process since it began
+    phases: dict[str, float]  # seconds; empty unless asked for
+
+
+def shrunk(settings: dict, images: int) -> dict:
+    """The settings for a batch of `images`, its groups no wider than that, every loss on from the first epoch."""
+    settings = copy.deepcopy(settings)
+    settings["optimisation"]["batch_size"] = images
+    for group, key in (("clustering", "normalise_images"), ("matching", "pool_images"), ("targets", "mean_images")):
+        if images % settings.get(group, {}).get(key, 1):
+            settings[group][key] = images
+    if "matching" in settings:
+        settings["matching"]["first_epoch"] = 0
+        settings["memory_bank"]["images"] = max(images, settings["memory_bank"]["images"])
+    return settings
+
+
+def noise(settings: dict, images: int, grid: int) -> Batch:
+    """A batch of random views, as the loader would give it."""
+    side, generator = settings["views"]["size"], torch.Generator().manual_seed(0)
+    tokens = 2 * grid**2
+    views = torch.randint(0, 256, (images, 2, 3, side, side), dtype=torch.uint8, generator=generator)
+    boxes = torch.rand(images, 2, 5, generator=generator) * torch.tensor([50, 50, 200, 200, 1])
+    boxes[..., 2:4] += 50
+    boxes[..., 4] = boxes[..., 4].round()
+    seeds = [torch.randperm(tokens, generator=generator)[: seeds_an_image(settings)] for _ in range(images)]
+    classes = torch.randint(0, 2, (images, tokens if needs_masks(settings) else 0), dtype=torch.uint8, generator=generator)
+    batch = Batch(views, boxes, torch.stack(seeds), torch.arange(images), classes)
+    return Batch(*(x.pin_memory() for x in batch)) if torch.cuda.is_available() else batch
+
+
+def measure(
+    settings: dict,
+    compute: Compute,
+    device: torch.device,
+    images: int,
+    steps: int = 5,
+    phases: bool = False,
+    alter: Callable[[TrainingState], None] = lambda state: None,
+) -> Measured:
+    """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first."""
+    settings, world = shrunk(settings, images), World(0, 1, device)
+    state = initial_state(settings, device, compute.precision == "bf16")
+    if state.bank is not None:
+        state.bank.units.normal_()
+        state.bank.units.div_(state.bank.units.norm(dim=-1, keepdim=True))
+        state.bank.norms.fill_(20.0)
+        state.bank.valid.fill_(True)
+        state.bank.pushed = state.bank.images
+    accelerate(state.student, state.teacher, compute)
+    alter(state)
+    course = Course.of(settings, 1000 * images, compute)
+    batch = noise(settings, images, settings["views"]["size"] // patch_size(state.teacher.backbone))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+    took, spent = [], []
+    for _ in range(steps + 2):
+        with timers(device, state) if phases else nothing() as clock:
+            start = _now(device)
+            advance(state, state.student, batch, course, world)
+            took.append(_now(device) - start)
+        spent.append(clock)
+    middle = sorted(range(2, steps + 2), key=took.__getitem__)[steps // 2]
+    parts = spent[middle]
+    if phases:
+        parts["other"] = took[middle] - sum(parts.values())
+    return Measured(images, took[middle], peak_memory(), parts)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextmanager
+def nothing() -> Iterator[dict[str, float]]:
+    """No timers."""
+    yield {}
+
+
+@contextmanager
+def timers(device: torch.device, state: TrainingState) -> Iterator[dict[str, float]]:
+    """Seconds spent in each phase, by waiting for the device around the functions that make it up."""
+    clock = dict.fromkeys(PHASES, 0.0)
+
+    def timed(function: Callable, phase: Callable[..., str] | str) -> Callable:
+        def run(*args, **kwargs):
+            start = _now(device)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                clock[phase if isinstance(phase, str) else phase(*args)] += _now(device) - start
+
+        return run
+
+    def projection(_network: Network, features: torch.Tensor) -> str:
+        return "object_projections" if features.ndim == 4 else "forward_pass"
+
+    def loss(*args: object) -> str:
+        return "forward_pass" if args[4] is state.centres.images else "object_projections"
+
+    places = [
+        (Network, "tokens", "forward_pass"),
+        (Network, "bottleneck", projection),
+        (method_step, "soft_cross_entropy", loss),
+        (method_step, "joint_space_clustering", "clustering"),
+        (method_step, "pool_objects", "clustering"),
+        (method_step, "_retrieve", "nn_retrieval"),
+        (method_step, "accept", "nn_retrieval"),
+        (method_step, "push", "nn_retrieval"),
+        (torch.Tensor, "backward", "weights_update"),
+        (torch.optim.AdamW, "step", "weights_update"),
+        (update, "clip_each", "weights_update"),
+        (update, "centres_step", "weights_update"),
+        (update, "follow", "weights_update"),
+    ]
+    with ExitStack() as stack:
+        for owner, name, phase in places:
+            stack.enter_context(mock.patch.object(owner, name, timed(getattr(owner, name), phase)))
+        yield clock

@@ -1,0 +1,111 @@
+"""The memory bank spread over processes: each holds every P-th slot and searches it for the objects of all.
+
+The answer is that of one bank: similarities are exact, of equal keys the one in the first slot wins, and the winner's
+vectors travel as a sum in which all other processes put zeros, which is exact too. Each process keeps 1/P of the memory and
+does 1/P of the search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
+from cribo.method.world import World
+
+# The dimension of each tensor of a bank along which its slots lie.
+SLOTS = {"units": 1, "norms": 1, "valid": 0, "image_ids": 0, "classes": 0}
+AT_ONCE = 1 << 10  # slots gathered at a time when the whole bank is put together
+
+
+@dataclass
+class ShardedBank:
+    """Slots rank, rank + P, rank + 2P, … of a bank of `shard.images · P` images.
+
+    The i-th image ever pushed lies in slot i mod S of the whole bank, and as P divides S always on process i mod P; there it
+    is the next of its ring, so that a shard is a memory bank like any other.
+    """
+
+    shard: MemoryBank
+    world: World
+    pushed: int = 0
+
+    @property
+    def images(self) -> int:
+        """S, the number of images that fit in the whole bank."""
+        return self.shard.images * self.world.size
+
+    @classmethod
+    def empty(cls, images: int, K: int, width: int, world: World, device: torch.device | str = "cpu") -> ShardedBank:
+        """This process's part of a bank for `images` images. Raises ValueError unless the processes divide them."""
+        if images % world.size:
+            raise ValueError(
+                f"a memory bank of {images} images cannot be spread over {world.size} processes: change memory_bank.images, "
+                "the number of processes, or set compute.shard_bank to false"
+            )
+        return cls(MemoryBank.empty(images // world.size, K, width, device), world)
+
+
+@torch.no_grad()
+def retrieve_sharded(
+    bank: ShardedBank,
+    objects: Float[Tensor, "2 G K d"],
+    valid: Bool[Tensor, "G K"],
+    ours: slice,
+    image_ids: Int[Tensor, " G"] | None = None,
+    bf16: bool = False,
+) -> Neighbours:
+    """`memory_bank.retrieve` in the whole bank, of objects that all processes hold: the answers for images `ours`."""
+    world = bank.world
+    local = retrieve(bank.shard, objects, valid, image_ids, bf16=bf16)
+    local = replace(local, slots=local.slots * world.size + world.rank)
+    similarity, slots = world.gather_all([local.similarity[None], local.slots[None]], [0, 0])
+    best = similarity == similarity.amax(dim=0)
+    winner = torch.where(best, slots, torch.iinfo(slots.dtype).max).argmin(dim=0)
+    wins = winner == world.rank
+    won = {}
+    for field in fields(Neighbours):
+        value = getattr(local, field.name)
+        mask = wins[..., None] if value.ndim > wins.ndim else wins
+        wire = torch.where(mask, value, torch.zeros_like(value))
+        won[field.name] = world.sum(wire.to(torch.uint8) if wire.dtype == torch.bool else wire)[:, ours].to(value.dtype)
+    return Neighbours(**won)
+
+
+def push_sharded(
+    bank: ShardedBank,
+    objects: Float[Tensor, "2 G K d"],
+    valid: Bool[Tensor, "G K"],
+    image_ids: Int[Tensor, " G"],
+    classes: UInt8[Tensor, "G K"] | None = None,
+) -> None:
+    """`memory_bank.push` of the whole batch: each process keeps the images whose slots are its own."""
+    mine = slice((bank.world.rank - bank.pushed) % bank.world.size, None, bank.world.size)
+    push(bank.shard, objects[:, mine], valid[mine], image_ids[mine], None if classes is None else classes[mine])
+    bank.pushed += len(valid)
+
+
+def whole(bank: ShardedBank) -> dict | None:
+    """All slots in order, on the CPU, as one bank would hold them; a collective, whose result only process 0 receives."""
+    keep, out = bank.world.rank == 0, {}
+    for name, dim in SLOTS.items():
+        parts = []
+        for part in getattr(bank.shard, name).split(AT_ONCE, dim):
+            rows = bank.world.gather(part.unsqueeze(dim + 1), dim + 1).flatten(dim, dim + 1)
+            if keep:
+                parts.append(rows.cpu())
+        out[name] = torch.cat(parts, dim) if keep else None
+    return {**out, "pushed": bank.pushed} if keep else None
+
+
+def restore(bank: ShardedBank, saved: dict) -> None:
+    """Take this process's slots of a whole bank, which any number of processes may have saved."""
+    world = bank.world
+    for name, dim in SLOTS.items():
+        mine = torch.arange(world.rank, saved[name].shape[dim], world.size)
+        getattr(bank.shard, name).copy_(saved[name].index_select(dim, mine))
+    bank.pushed = saved["pushed"]
+    bank.shard.pushed = len(range(world.rank, bank.pushed, world.size))

@@ -1,0 +1,53 @@
+"""Stochastic depth whose draws are handed in: a residual branch of image i is left out by a number that belongs to image i.
+
+timm draws from the global random state, so its masks depend on how a batch is split. Here one table for the whole batch, a
+function of (seed, step) alone, is cut like the batch itself: processes and micro-batches change nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from timm.layers import DropPath as TimmDropPath
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """Scales each row of its input by what `hand_in` has set: 0, or 1 over the probability of staying."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+        self.scale: Tensor | None = None
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """`x` as it is while nothing was handed in."""
+        if self.scale is None:
+            return x
+        return x * self.scale.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
+def replace_drop_paths(vit: nn.Module) -> None:
+    """Put ours in place of timm's; the branches that are never left out keep their identity."""
+    for module in list(vit.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, TimmDropPath):
+                setattr(module, name, DropPath(child.drop_prob))
+
+
+def drop_paths(vit: nn.Module) -> list[DropPath]:
+    """Those of a network, from the first block to the last."""
+    return [m for m in vit.modules() if isinstance(m, DropPath)]
+
+
+def draw(paths: list[DropPath], images: int, seed: int) -> Float[Tensor, "2 B P"]:
+    """The scales of P branches for both views of B images, on the CPU (`images` is the whole batch)."""
+    stay = 1 - torch.tensor([path.rate for path in paths])
+    numbers = torch.rand(2, images, len(paths), generator=torch.Generator().manual_seed(seed))
+    return (numbers < stay) / stay
+
+
+def hand_in(paths: list[DropPath], scales: Float[Tensor, "2 b P"]) -> None:
+    """Give every branch its column for the next forward pass, in which all first views come before all second ones."""
+    for path, column in zip(paths, scales.flatten(0, 1).unbind(1), strict=True):
+        path.scale = column

@@ -1,0 +1,105 @@
+"""python -m cribo.replay FOLDER: do a training that stopped at a loss that is not finite again, and name where it began.
+
+FOLDER is the one that the training named, `.resume/MODEL-HASH/nonfinite-STEP`. One process is enough, whatever the training
+had.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cribo.command import run
+from cribo.data.loader import Batch
+from cribo.data.readers import Record, open_set
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.log import say
+from cribo.training.loop import step_batches
+from cribo.training.state import initial_state
+from cribo.training.update import Course, advance
+
+
+def main(folder: str) -> None:
+    bundle = Path(folder)
+    if not (bundle / "about.json").exists():
+        raise ValueError(f"{bundle} holds no about.json: give the folder that the training named")
+    dataset = json.loads((bundle / "about.json").read_text())["settings"]["dataset"]
+    first = replay(bundle, open_set(dataset).splits["train"])
+    if first is None:
+        sys.exit("every value was finite this time: the fault lies in the machine, or in sums whose order is not fixed")
+    say(f"first: {first}")
+
+
+def replay(bundle: Path, records: Sequence[Record]) -> str | None:
+    """Do the steps of a bundle again in one process, from its state to the fault; the first value that is not finite, in
+    words, or None if there is none.
+
+    Raises ValueError when the photos no longer give the batch that the bundle holds.
+    """
+    about = json.loads((bundle / "about.json").read_text())
+    settings, compute = about["settings"], Compute.model_validate(about["compute"], strict=False)
+    compute = compute.model_copy(update={"compile": False, "recompute": False, "shard_bank": False})  # hooks see more
+    device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
+    world = World(0, 1, device)
+    share = settings["optimisation"]["batch_size"] // about["processes"]
+    compute = compute.model_copy(update={"micro_batch": min(compute.micro_batch or share, share)})
+    state = initial_state(settings, device, compute.precision == "bf16")
+    if (saved := checkpoint.load_newest(bundle, say)) is not None:
+        state.restore(saved)
+    say(f"from step {state.step} to step {about['step']} on {device}")
+    course = Course.of(settings, len(records), compute)
+    with listening({"student": state.student, "teacher": state.teacher}) as heard:
+        for batch in step_batches(settings, records, state, state.step, about["step"], world, 0):
+            if state.step + 1 == about["step"]:
+                _compare(batch, bundle, about["processes"])
+            values = advance(state, state.student, batch, course, world)
+            say(f"step {state.step}  " + "  ".join(f"{name} {float(value):.4g}" for name, value in values.items()))
+            wrong = [name for name, value in values.items() if not torch.isfinite(value)]
+            if heard or wrong:
+                return f"step {state.step}: {heard[0] if heard else wrong[0]} is not finite"
+    return None
+
+
+def _compare(batch: Batch, bundle: Path, processes: int) -> None:
+    kept = [torch.load(bundle / f"batch-{rank}.pt", weights_only=True) for rank in range(processes)]
+    for name, value in batch._asdict().items():
+        if not torch.equal(value, torch.cat([part[name] for part in kept])):
+            raise ValueError(f"the photos give other {name} than those kept in {bundle}: they have changed since")
+
+
+@contextmanager
+def listening(networks: dict[str, nn.Module]) -> Iterator[list[str]]:
+    """Hear of every value that is not finite, in the order in which they arise: outputs of layers, then gradients."""
+    heard: list[str] = []
+    handles = []
+
+    def note(value: object, what: str) -> None:
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            heard.append(f"{what} (shape {list(value.shape)}, {int((~value.isfinite()).sum())} of {value.numel()} values)")
+
+    for role, network in networks.items():
+        for name, module in network.named_modules():
+            if not list(module.children()):
+                what = f"the output of {role}.{name}"
+                handles.append(module.register_forward_hook(lambda _m, _i, out, what=what: note(out, what)))
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                what = f"the gradient of {role}.{name}"
+                handles.append(parameter.register_hook(lambda grad, what=what: note(grad, what)))
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+if __name__ == "__main__":
+    run(main, "python -m cribo.replay FOLDER", 1)

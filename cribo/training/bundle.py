@@ -1,0 +1,38 @@
+"""What is kept of a training that went wrong, so that `cribo.replay` can do it again.
+
+As every step is a function of the state before it and of (seed, step), the newest good state and the settings say it all.
+The batch at fault is kept as well: the photos may be elsewhere when someone looks into it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.finite import NonFinite
+
+
+def write(folder: Path, fault: NonFinite, settings: dict, compute: Compute, world: World) -> Path:
+    """Put the bundle of a fault into the run directory; all processes take part. Returns its folder."""
+    bundle = folder / f"nonfinite-{fault.step:08d}"
+    bundle.mkdir(exist_ok=True)
+    torch.save(fault.batch._asdict(), bundle / f"batch-{world.rank}.pt")
+    if world.main:
+        about = {
+            "step": fault.step,
+            "values": {name: str(value) for name, value in fault.values.items()},  # JSON knows no NaN
+            "processes": world.size,
+            "settings": settings,
+            "compute": compute.model_dump(mode="json"),
+        }
+        (bundle / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+        if (state := checkpoint.newest(folder)) is not None and not (bundle / state.name).exists():
+            os.link(state, bundle / state.name)  # takes no room, and outlives the states that come and go
+    world.barrier()
+    return bundle

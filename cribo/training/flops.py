@@ -1,0 +1,49 @@
+"""How much arithmetic a training needs an image, and how much the device could do: their ratio is the MFU.
+
+Model FLOP utilisation counts what the mathematics asks for: one forward pass of the teacher, forward and backward of the
+student. Clustering, retrieval and recomputed activations are overhead and count as time only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cribo.model.backbone import build_backbone
+
+# Peak dense matrix throughput, TFLOP/s, in bf16, TF32 and fp32: the makers' data sheets. MI250X: one of its two dies.
+PEAKS = {
+    "H200": (989, 495, 67),
+    "H100": (989, 495, 67),
+    "A100": (312, 156, 19.5),
+    "L40S": (362, 183, 91.6),
+    "A40": (150, 75, 37.4),
+    "MI250": (192, 47.9, 47.9),
+    "V100": (0, 15.7, 15.7),
+}
+
+
+def flops_per_image(settings: dict) -> float:
+    """FLOPs (a multiply-add is two) of one step of this model, divided by the images of the batch."""
+    side, head = settings["views"]["size"], settings["head"]
+    with torch.device("meta"):
+        vit = build_backbone(settings["backbone"], side)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            vit.forward_features(torch.empty(1, 3, side, side))
+    d, hidden, bottleneck = vit.num_features, head["hidden"], head["bottleneck"]
+    mlp = 2 * (d * hidden + hidden * hidden + hidden * bottleneck)
+    vector = mlp + 2 * bottleneck * head["prototypes"]
+    losses = set(settings["losses"])
+    objects = settings["clustering"]["K"] if losses & {"cross_view", "cross_image"} else 0
+    taught = ("global" in losses) + objects * len(losses & {"cross_view", "cross_image"})
+    learnt = ("global" in losses) + objects
+    return 2 * (4 * counter.get_total_flops() + 3 * learnt * vector + taught * vector)
+
+
+def peak_flops(device: torch.device, precision: str, tf32: bool) -> float:
+    """FLOP/s that this device could do at most in the precision of the backbone; 0 if we do not know it."""
+    if device.type != "cuda":
+        return 0.0
+    name = torch.cuda.get_device_name(device)
+    bf16, tf, fp32 = next((peaks for key, peaks in PEAKS.items() if key in name), (0, 0, 0))
+    return 1e12 * (bf16 if precision == "bf16" else tf if tf32 else fp32)

@@ -1,0 +1,36 @@
+"""How a long run is stopped and goes on: SIGTERM asks, it saves its state, the scheduler puts it back into the queue."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cribo.training.checkpoint import RunInUse
+from cribo.training.distributed import Interrupted
+
+
+@contextmanager
+def sigterm_flag() -> Iterator[list[int]]:
+    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end."""
+    flag: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def resumable_command() -> Iterator[None]:
+    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence."""
+    try:
+        yield
+    except RunInUse as error:
+        raise SystemExit(str(error)) from None
+    except Interrupted as stop:
+        if marker := os.environ.get("CRIBO_REQUEUE"):  # the scheduler's wrapper puts the job back into the queue
+            Path(marker).touch()
+        raise SystemExit(str(stop)) from None

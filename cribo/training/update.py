@@ -1,0 +1,132 @@
+"""One optimisation step, from a batch to the next state."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cribo.data.loader import Batch, to_device
+from cribo.data.positions import patch_positions
+from cribo.method.clustering import ClusteringSettings
+from cribo.method.kmeans import KMeansSettings
+from cribo.method.oracle import LabelSettings
+from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
+from cribo.model.architectures import MEAN, STD
+from cribo.model.backbone import patch_size
+from cribo.model.drop_path import draw, drop_paths, hand_in
+from cribo.params import Compute
+from cribo.training.acceleration import tensor_cores
+from cribo.training.distributed import World
+from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
+from cribo.training.schedules import Schedule
+from cribo.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Course:
+    """What stays the same from step to step."""
+
+    schedule: Schedule
+    how: StepSettings
+    micro_batch: int  # images of a process that go through the networks at once, 0: all
+    tf32: bool
+
+    @classmethod
+    def of(cls, settings: dict, images: int, compute: Compute) -> Course:
+        """The course of a model over so many training images."""
+        return cls(Schedule(settings, images), step_settings(settings), compute.micro_batch, compute.tf32)
+
+
+def step_settings(settings: dict) -> StepSettings:
+    """The part of a model's settings that a step reads."""
+    matching, targets = settings.get("matching", {}), settings["targets"]
+    return StepSettings(
+        losses=frozenset(settings["losses"]),
+        clustering=clustering_settings(settings["clustering"]) if "clustering" in settings else None,
+        criterion=matching.get("criterion", "none"),
+        pool_images=matching.get("pool_images", 1),
+        student_temperature=targets["student_temperature"],
+        centre_momentum=targets["centre_momentum"],
+        exclude_same_image=settings.get("memory_bank", {}).get("exclude_same_image", False),
+        directions=targets["directions"],
+        mean_images=targets.get("mean_images", 1),
+    )
+
+
+def clustering_settings(settings: dict) -> ClusteringSettings | KMeansSettings | LabelSettings:
+    """What the chosen way of clustering reads."""
+    kinds = {"sinkhorn": ClusteringSettings, "kmeans": KMeansSettings, "labels": LabelSettings}
+    return kinds[settings["algorithm"]](**{key: value for key, value in settings.items() if key != "algorithm"})
+
+
+def needs_masks(settings: dict) -> bool:
+    """Whether an oracle reads the masks of the training images (Table 11)."""
+    groups = settings.get("clustering", {}), settings.get("matching", {})
+    return groups[0].get("algorithm") == "labels" or groups[1].get("criterion") == "labels"
+
+
+def seeds_an_image(settings: dict) -> int:
+    """Tokens that start an image's clusters."""
+    clustering = settings.get("clustering", {"algorithm": "labels"})
+    return 0 if clustering["algorithm"] == "labels" else clustering["K"]
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Seed of the numbers that drop path draws in one step."""
+    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
+
+
+def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
+    """Do one step on this process's share of a batch; `student` is the state's, or DDP around it.
+
+    Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The host
+    waits for nothing.
+    """
+    settings, how, device = course.schedule.settings, course.how, world.device
+    now = course.schedule.at(state.step)
+    set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
+    images, boxes, seeds, ids, classes = to_device(batch, device, MEAN, STD)
+    share = len(ids)
+    at_once = course.micro_batch or share
+
+    positions = patch_positions(boxes, settings["views"]["size"] // patch_size(state.teacher.backbone))
+    teaching = teacher_step(
+        state.teacher, images, positions, seeds, ids, state.bank, now.cross_image, how, world, classes, at_once
+    )
+    values: dict[str, Tensor] = {}
+    branches, scales = _drop_path_draws(state, settings["seed"], share, world)
+    for start in range(0, share, at_once):
+        part = slice(start, min(start + at_once, share))
+        hand_in(branches, scales[:, part])
+        # Gradients are exchanged once a step, with those of the last part.
+        alone = isinstance(student, DistributedDataParallel) and part.stop < share
+        with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
+            losses = student_step(student, images, teaching, state.centres, now.temperature, how, world, part)
+            losses.total.backward()
+        for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
+            values[name] = values[name] + value if name in values else value
+    centres_step(teaching, state.centres, how, world)
+
+    if clip_norm := settings["optimisation"]["clip_norm"]:
+        clip_each(state.student.parameters(), clip_norm)
+    if now.prototypes_frozen:
+        drop_prototype_gradients(state.student)
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    follow(state.teacher, state.student, now.ema)
+    state.step += 1
+    return {**values, **teaching.health}
+
+
+def _drop_path_draws(state: TrainingState, seed: int, share: int, world: World):
+    """The student's random branches, and for each the scales of this process's images: a cut of one table for the batch."""
+    branches = drop_paths(state.student.backbone)
+    table = draw(branches, share * world.size, step_seed(seed, state.step))
+    scales = table[:, world.rank * share : (world.rank + 1) * share]
+    if world.device.type == "cuda":
+        scales = scales.contiguous().pin_memory().to(world.device, non_blocking=True)
+    return branches, scales

@@ -1,0 +1,76 @@
+"""The doctor says what it finds, and names what stands in the way."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cribo import doctor, measure, params, plan
+from cribo.data.readers import PreparedSet, Record
+from cribo.method import step
+
+
+@pytest.fixture
+def small():
+    """The demo with one model, at 32 px."""
+    demo = params.load("recipes/demo.yaml")
+    overlay = {"views": {"size": 32}, "matching": {"first_epoch": 0}}
+    trained = {"cribo": params.merged(demo.models.trained["cribo"], overlay)}
+    return demo.model_copy(update={"models": demo.models.model_copy(update={"trained": trained})})
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """40 photos of noise."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "0.png")
+    records = tuple(Record(str(i), tmp_path / "0.png", None, 40, 40) for i in range(40))
+    return PreparedSet("noise", ("background",), 255, "0" * 64, {"train": records, "val": ()}, "", "")
+
+
+def test_a_training_is_foretold_from_a_few_steps_of_it(small, photos, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    found = doctor.examine(small, images=2)
+    said = capsys.readouterr().out
+    assert not found.obstacles
+    for word in ("machine", "device     cpu", "GB free here", "scenes: 40 train", "20 steps, about", "img/s", "loader"):
+        assert word in said
+    assert "32 images a process, 32 at once" in said
+
+
+def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacles(small, photos, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 10**15, {}))
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: type("Disk", (), {"free": 10**6}))
+    needy = doctor.examine(small, images=1).obstacles
+    assert any("set compute.micro_batch" in o for o in needy) and any("GB of disk" in o for o in needy)
+    (tmp_path / "0.png").unlink()
+    assert any("which is gone" in o for o in doctor.examine(small, images=1).obstacles)
+    monkeypatch.setenv("CRIBO_GPUS", "3")
+    assert any("cannot be split over 3 processes" in o for o in doctor.examine(small, images=1).obstacles)
+
+
+def test_data_that_is_not_prepared_is_said_and_time_is_left_out(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 10**8, {}))
+    (tmp_path / "recipes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    doctor.examine(small, images=1)
+    said = capsys.readouterr().out
+    assert "scenes: not there" in said and "about" not in said
+
+
+def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
+    settings = plan.pretrain_settings(small.model("cribo"))
+    real = step.joint_space_clustering
+    monkeypatch.setattr(step, "joint_space_clustering", lambda *args: (time.sleep(0.5), real(*args))[1])
+    row = measure.measure(settings, small.compute, doctor.pick_device("cpu"), 2, steps=1, phases=True)
+    assert set(row.phases) == {*measure.PHASES, "other"} and all(seconds > 0 for seconds in row.phases.values())
+    assert row.phases["clustering"] >= 0.5 and row.phases["clustering"] == max(row.phases.values())
+    assert sum(row.phases.values()) == pytest.approx(row.seconds)
+
+
+def test_a_folder_that_is_no_bundle_is_one_sentence(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "cribo.replay", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1 and "holds no about.json" in done.stderr and "Traceback" not in done.stderr

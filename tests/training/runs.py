@@ -1,0 +1,89 @@
+"""Trainings in processes of their own, and comparing what they end with."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import torch
+
+from cribo.training.distributed import World
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+# Runs the jobs of a file one after the other, on as many processes as it is started with.
+RUN = """
+import os, pickle, sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from cribo.training import update
+from cribo.training.distributed import join_world
+from cribo.training.loop import train
+
+accepted, teach = [], update.teacher_step
+def noting(*args):
+    teaching = teach(*args)
+    if teaching.accepted is not None:
+        accepted.append(args[8].gather(teaching.accepted, 1))
+    return teaching
+update.teacher_step = noting
+
+with join_world("cpu") as world:
+    for job in pickle.load(open(sys.argv[1], "rb")):
+        folder = Path(job["folder"])
+        (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
+        accepted.clear()
+        state = train(job["settings"], job["records"], folder, job["compute"], world).to_dict()
+        if world.main:
+            torch.save({**state, "accepted": list(accepted)}, f"{folder}.pt")
+"""
+
+
+def start(tmp_path, jobs, photos, processes=1):
+    """Start trainings, {name: (settings, compute)}; the final state of each comes to tmp_path/NAME.pt."""
+    listed = []
+    for name, (settings, compute) in jobs.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        records = list(photos.splits["train"])
+        listed.append({"settings": settings, "records": records, "folder": str(tmp_path / name), "compute": compute})
+    jobs_file = tmp_path / f"{'-'.join(jobs)}.jobs"
+    jobs_file.write_bytes(pickle.dumps(listed))
+    (tmp_path / "run.py").write_text(RUN)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    command = [sys.executable, *torchrun, str(tmp_path / "run.py"), str(jobs_file)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def finish(process):
+    """Wait for the end; returns what it said."""
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    return err
+
+
+def result(tmp_path, name):
+    """The final state of a training."""
+    return torch.load(tmp_path / f"{name}.pt", weights_only=True)
+
+
+def flat(state, prefix=""):
+    """All tensors and numbers of a nested state by path."""
+    if isinstance(state, dict):
+        return {k: v for key, value in state.items() for k, v in flat(value, f"{prefix}{key}.").items()}
+    if isinstance(state, list):
+        return {k: v for i, value in enumerate(state) for k, v in flat(value, f"{prefix}{i}.").items()}
+    return {prefix: state}
+
+
+def same(a, b):
+    """Bit for bit."""
+    a, b = flat(a), flat(b)
+    assert a.keys() == b.keys()
+    for key, value in a.items():
+        assert torch.equal(value, b[key]) if torch.is_tensor(value) else value == b[key], key
+
+
+def made(folder):
+    """A new folder."""
+    folder.mkdir()
+    return folder

@@ -1,0 +1,114 @@
+"""A training that is stopped goes on and ends like an undisturbed one, bit for bit."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from cribo.training import checkpoint
+from cribo.training.log import PACE
+from cribo.training.loop import train
+from cribo.training.optimiser import set_hyperparameters
+from cribo.training.state import initial_state
+from tests.training.runs import ALONE, finish, flat, made, result, same, start
+
+
+@pytest.fixture
+def long(settings, compute):
+    """60 steps, and a state every fifth."""
+    settings["optimisation"]["epochs"] = 20
+    return settings, compute.model_copy(update={"checkpoint_steps": 5})
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Undisturbed runs by number of processes, made once."""
+    return {}
+
+
+def wait_for_step(folder, step, process):
+    while not (folder / f"state-{step:08d}.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("processes", "workers", "stop"),
+    [(1, 0, signal.SIGKILL), (1, 2, signal.SIGTERM), (2, 0, signal.SIGTERM), (2, 2, signal.SIGKILL)],
+)
+def test_stopping_at_step_25_of_60_changes_no_bit(tmp_path, long, photos, whole, processes, workers, stop):
+    settings, compute = long
+    if processes not in whole:
+        finish(start(tmp_path, {"whole": (settings, compute)}, photos, processes))
+        whole[processes] = result(tmp_path, "whole"), journal(tmp_path / "whole")
+    expected, lines = whole[processes]
+
+    folder, job = tmp_path / "cut", {"cut": (settings, compute.model_copy(update={"workers": workers}))}
+    process = start(tmp_path, job, photos, processes)
+    wait_for_step(folder, 25, process)
+    if stop == signal.SIGKILL and processes > 1:
+        os.kill(int((folder / "pid-1").read_text()), stop)  # one alone: the others must end with it
+    else:
+        process.send_signal(stop)
+    killed = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 60 and process.returncode != 0 and not (tmp_path / "cut.pt").exists()
+    assert ("stopped by SIGTERM after step" in said) == (stop == signal.SIGTERM)
+    if stop == signal.SIGKILL and processes > 1:
+        assert "Signal 9 (SIGKILL)" in said and "rank      : 1" in said  # torchrun names the first to fail
+        assert "has lost its peers" in said
+
+    assert "going on after step" in finish(start(tmp_path, job, photos, processes))
+    same(result(tmp_path, "cut") | {"accepted": []}, expected | {"accepted": []})
+    assert journal(folder) == lines and len(lines) == 60
+
+
+def journal(folder):
+    """metrics.jsonl without the speed."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key != PACE} for line in lines]
+
+
+def test_a_truncated_newest_state_is_named_and_the_one_before_leads_to_the_same_end(
+    tmp_path, settings, photos, compute, capfd
+):
+    records, folder = list(photos.splits["train"]), made(tmp_path / "run")
+    expected = train(settings, records, folder, compute, ALONE).to_dict()
+    newest = sorted(folder.glob("state-*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    again = train(settings, records, folder, compute, ALONE).to_dict()
+    said = capfd.readouterr().err
+    assert f"{newest.name} is damaged" in said and "going on after step 8 of 9" in said
+    same(again, expected)
+
+
+def test_the_state_holds_every_tensor_that_a_training_carries_from_step_to_step(tmp_path, settings, photos, compute):
+    state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
+    held = flat(state.to_dict())
+    carried = {
+        **{f"{role}.{name}.": x for role in ("student", "teacher") for name, x in everything(getattr(state, role))},
+        **{f"centres.{name}.": x for name, x in vars(state.centres).items()},
+        **{f"bank.{name}.": x for name, x in vars(state.bank).items() if torch.is_tensor(x)},
+    }
+    moments = [x for moments in state.optimiser.state.values() for x in moments.values()]
+    tensors = {key: x for key, x in held.items() if torch.is_tensor(x)}
+    assert {x.data_ptr() for x in tensors.values()} == {x.data_ptr() for x in [*carried.values(), *moments]}
+    assert carried.keys() == {key for key in tensors if not key.startswith("optimiser.")}
+    numbers = {key for key, x in held.items() if not torch.is_tensor(x) and not key.startswith("optimiser.param_groups")}
+    assert numbers == {"bank.pushed.", "step."}
+
+
+def everything(module):
+    """All parameters and buffers, those left out of a state_dict included."""
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def test_a_restored_state_is_the_saved_one(tmp_path, settings, photos, compute):
+    state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
+    other = initial_state(settings, ALONE.device)
+    set_hyperparameters(other.optimiser, 1.0, 1.0)
+    other.restore(checkpoint.load_newest(tmp_path / "run", pytest.fail))
+    same(other.to_dict(), state.to_dict())

@@ -1,0 +1,123 @@
+"""A step keeps nothing, asks a GPU for nothing, and its switches leave the result alone."""
+
+import gc
+from pathlib import Path
+
+import pytest
+import torch
+
+from cribo.data.loader import Batch
+from cribo.training import update
+from cribo.training.acceleration import accelerate, tensor_cores
+from cribo.training.distributed import World
+from cribo.training.loop import step_batches
+from cribo.training.state import initial_state
+from cribo.training.update import Course, advance
+from tests.training.runs import ALONE, same
+
+
+def prepared(settings, photos, compute, world=ALONE):
+    """State and course, and batches for many steps."""
+    settings["optimisation"] |= {"epochs": 100}
+    records = photos.splits["train"]
+    state, course = initial_state(settings, world.device), Course.of(settings, len(records), compute)
+    return state, course, step_batches(settings, records, state, 0, 300, ALONE, 0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute):
+    world = World(0, 1, torch.device("cuda"))
+    state, course, batches = prepared(settings, photos, compute, world)
+    for step, batch in enumerate(batches):
+        batch = Batch(*(x.pin_memory() for x in batch))
+        torch.cuda.set_sync_debug_mode("error" if step >= 4 else "default")
+        try:
+            advance(state, state.student, batch, course, world)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        if step == 8:
+            break
+
+
+def test_memory_does_not_grow_over_200_steps(settings, photos, compute):
+    state, course, batches = prepared(settings, photos, compute)
+    seen = {}
+    for step, batch in enumerate(batches, 1):
+        advance(state, state.student, batch, course, ALONE)
+        if step in (60, 260):
+            gc.collect()
+            tensors = [x for x in gc.get_objects() if isinstance(x, torch.Tensor)]
+            seen[step] = len(tensors), sum(x.numel() for x in tensors), resident()
+            if step == 260:
+                break
+    assert seen[60][:2] == seen[260][:2]
+    assert seen[260][2] - seen[60][2] < 16 * 2**20  # of allocator's slack; a batch of views is 50 kB here
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def compiled_without_code(monkeypatch):
+    """torch.compile that traces and differentiates as it does, and runs the graphs as they are: no compiler, no minutes."""
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **kw: real(f, **{**kw, "backend": "aot_eager"}))
+    module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kw: module(self, **{**kw, "backend": "aot_eager"}))
+
+
+def test_compiled_networks_are_compiled_once_and_compute_the_same(settings, photos, compute, monkeypatch):
+    settings["drop_path"] = 0.3
+    ends = []
+    compiled_without_code(monkeypatch)
+    for compile in (False, True):
+        how = compute.model_copy(update={"compile": compile})
+        state, course, batches = prepared(settings, photos, how)
+        accelerate(state.student, state.teacher, how)
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        for step, batch in enumerate(batches, 1):
+            with torch._dynamo.config.patch(error_on_recompile=step > 1):
+                advance(state, state.student, batch, course, ALONE)
+            if step == 6:
+                break
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        assert (graphs > 0) == compile
+        ends.append(state.to_dict())
+    for a, b in zip(ends[0]["teacher"].values(), ends[1]["teacher"].values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert ends[0]["student"].keys() == ends[1]["student"].keys()
+
+
+def test_recomputed_activations_give_the_same_bits_with_drop_path(settings, photos, compute):
+    settings["drop_path"] = 0.3
+    ends = []
+    for recompute in (False, True):
+        how = compute.model_copy(update={"recompute": recompute, "micro_batch": 4})
+        state, course, batches = prepared(settings, photos, how)
+        accelerate(state.student, state.teacher, how)
+        assert state.student.backbone.grad_checkpointing == recompute
+        for step, batch in enumerate(batches, 1):
+            advance(state, state.student, batch, course, ALONE)
+            if step == 5:
+                break
+        ends.append(state.to_dict())
+    same(*ends)
+
+
+def test_tensor_cores_serve_the_student_and_never_the_teachers_decisions(settings, photos, compute, monkeypatch):
+    seen = {}
+    for name in ("teacher_step", "student_step"):
+        real = getattr(update, name)
+
+        def noting(*args, name=name, real=real):
+            seen[name] = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+            return real(*args)
+
+        monkeypatch.setattr(update, name, noting)
+    for tf32 in (False, True):
+        state, course, batches = prepared(settings, photos, compute.model_copy(update={"tf32": tf32}))
+        with tensor_cores(False):
+            advance(state, state.student, next(iter(batches)), course, ALONE)
+        assert seen == {"teacher_step": (False, False), "student_step": (tf32, tf32)}
