@@ -78,6 +78,18 @@ def test_named_things_are_replaced_whole_and_groups_are_merged():
     }
 
 
+def test_a_recipe_may_start_from_another_one(tmp_path, monkeypatch):
+    (tmp_path / "demo.yaml").write_text((recipe.RECIPES / "demo.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text("pretrain: {clustering: {K: 7, lambda_pos: 1.0}, seed: 3}\n")
+    (tmp_path / "yours.yaml").write_text("extends: mine\npretrain: {clustering: {K: 9}}\n")
+    (tmp_path / "circle.yaml").write_text("extends: circle\n")
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
+    pretrain = yaml.safe_load(recipe.text_of("yours"))["pretrain"]
+    assert (pretrain["clustering"]["K"], pretrain["clustering"]["lambda_pos"], pretrain["seed"]) == (9, 1.0, 3)
+    with pytest.raises(ValueError, match="extends itself: circle -> circle"):
+        recipe.text_of("circle")
+
+
 def test_an_unknown_recipe_says_what_was_meant():
     with pytest.raises(ValueError, match="did you mean demo"):
         recipe.path_of("demp")
