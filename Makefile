@@ -1,11 +1,12 @@
-# Two commands: `make demo` (photos to a results table) and `make test`. Both make the environment first.
+# `make demo`: photos to a results table. `make test`: every test. `make test-slurm`: the same pipeline on a real Slurm that
+# is started on this machine. Each makes the environment first.
 VENV ?= $(CURDIR)/.venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
-.PHONY: env demo test lint
+.PHONY: env demo test test-slurm lint lock
 
 env: $(VENV)/.complete
 
@@ -25,9 +26,14 @@ test: env
 	ruff check .
 	pytest -n 2
 
+# Status 77 says that Slurm cannot be installed or started here; the script has said why.
+test-slurm: env
+	tests/slurm/cluster.sh run pytest -n 2 --dist loadfile tests/slurm || [ $$? = 77 ]
+
 lint: env
 	ruff check .
 	ruff format --check .
+	snakefmt --check workflow/Snakefile
 
 # The lock: names and versions only, the same for CPU and CUDA machines.
 requirements.lock: ;

@@ -1,29 +1,41 @@
 """Exact neighbours: ours against FAISS's flat index and against the naive way, in one run on the same data.
 
     python benchmarks/dense_nn.py --keys 1000000 --queries 10000 --width 384 --k 50
+    python benchmarks/dense_nn.py --grow 100000 400000 1000000 4000000 --queries 1000
 
 Prints seconds, the memory that each search adds at its peak, the time as a multiple of ours, and the share of
 queries whose neighbours are, in order, those that ours finds. Ours does more than either: its order is exact.
+
+"on disk" reads the keys from a file in chunks, as an evaluation does with more features than compute.feature_memory_gb.
+Its memory includes the pages of the file that are mapped at the peak, which the system takes back when it needs them.
+`--grow` shows how that grows with the number of keys: seconds, and seconds a million keys.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import cribo.evaluation  # noqa: F401 (before torch: it says how idle threads wait)
 
 # isort: split
+import numpy as np
 import torch
 from torch import Tensor
 
+from cribo.evaluation.feature_rows import feature_rows
+from cribo.evaluation.features import Patches
 from cribo.evaluation.neighbours import faiss, faiss_search, nearest, tiled_search
+from cribo.evaluation.progress import Progress
+from cribo.evaluation.shared_search import shared_search
+from cribo.training.distributed import World
 
 Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
@@ -43,9 +55,30 @@ def indexed(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(indices)
 
 
-def measured(search: Search, queries: Tensor, keys: Tensor, k: int) -> tuple[float, float, Tensor]:
+def on_disk(keys: Tensor) -> Patches:
+    """The keys as the patches of one image, in a temporary file."""
+    features = feature_rows(len(keys), keys.shape[1], memory_gb=0)
+    for first in range(0, len(keys), 1 << 18):
+        features[first : first + (1 << 18)] = keys[first : first + (1 << 18)]
+    return as_patches(features)
+
+
+def as_patches(features: Tensor) -> Patches:
+    rows = len(features)
+    return Patches(features, np.arange(rows), np.zeros(rows, np.uint8), ((1, rows),), np.array([0, rows]), ((0,),))
+
+
+def streamed(queries: Tensor, memory: Patches, k: int) -> tuple[Tensor, Tensor]:
+    """Ours, keys read from a file in chunks."""
+    alone, silent = World(0, 1, torch.device("cpu")), Progress("", math.inf, every=math.inf)
+    kept = np.ones(len(memory.rows), bool)
+    ((_, similarities, rows),) = shared_search(as_patches(queries), memory, kept, k, alone, silent)
+    return similarities, torch.from_numpy(rows)
+
+
+def measured(search: Search, queries: Tensor, keys: Tensor | Patches, k: int) -> tuple[float, float, Tensor]:
     """Seconds, MiB above the start at the peak (sampled every 5 ms on the CPU), and the indices found."""
-    cuda = keys.is_cuda
+    cuda = queries.is_cuda
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -82,14 +115,15 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--k", type=int, default=50)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--grow", type=int, nargs="+", metavar="KEYS", help="show growth instead of the comparison")
     given = parser.parse_args()
     if given.device == "cpu" and not Path("/proc/self/statm").exists():
         sys.exit("memory is read from /proc, which this system lacks")
+    if given.grow:
+        growth(given.grow, given.queries, given.width, given.k)
+        return
     generator = torch.Generator().manual_seed(0)
-    keys, queries = (
-        torch.nn.functional.normalize(torch.randn(n, given.width, generator=generator), dim=1).to(given.device)
-        for n in (given.keys, given.queries)
-    )
+    keys, queries = (unit(n, given.width, generator).to(given.device) for n in (given.keys, given.queries))
     searches: dict[str, Search] = {"ours": nearest, "naive": naive}
     if given.device == "cpu" and faiss is not None:
         searches = {
@@ -98,6 +132,8 @@ def main() -> None:
             "FAISS IndexFlatIP": indexed,
             "naive": naive,
         }
+        stored = on_disk(keys)
+        searches["ours (on disk, in chunks)"] = lambda queries, _, k: streamed(queries, stored, k)
     print(
         f"{given.keys} keys, {given.queries} queries, width {given.width}, k {given.k}, {given.device}, "
         f"{torch.get_num_threads()} threads"
@@ -109,6 +145,26 @@ def main() -> None:
         first = first or (seconds, indices)
         same = (indices == first[1]).all(dim=1).float().mean().item()
         print(f"{name:26s} {seconds:8.2f} s  {memory:8.0f} MiB  {seconds / first[0]:5.2f}×  same order {100 * same:6.2f} %")
+
+
+def unit(rows: int, width: int, generator: torch.Generator) -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(rows, width, generator=generator), dim=1)
+
+
+def growth(sizes: Sequence[int], queries: int, width: int, k: int) -> None:
+    """Ours for more and more keys, the first ones of a single file."""
+    generator = torch.Generator().manual_seed(0)
+    asked, features = unit(queries, width, generator), feature_rows(max(sizes), width, memory_gb=0)
+    for first in range(0, max(sizes), 1 << 18):
+        rows = min(1 << 18, max(sizes) - first)
+        features[first : first + rows] = unit(rows, width, generator)
+    print(f"{queries} queries, width {width}, k {k}, keys on disk, {torch.get_num_threads()} threads")
+    measured(streamed, asked[:256], as_patches(features[: min(sizes)]), k)  # libraries load, threads start
+    for size in sizes:
+        seconds, memory, _ = measured(streamed, asked, as_patches(features[:size]), k)
+        print(
+            f"{size:10d} keys  {seconds:8.2f} s  {memory:8.0f} MiB  {seconds * 1e6 / size:8.2f} s a million keys", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from cribo.measure import PHASES, Measured, measure
 from cribo.params import Compute
 from cribo.report.paper import cells
 from cribo.training import checkpoint
-from cribo.training.distributed import World, pick_device
+from cribo.training.distributed import pick_device
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.state import TrainingState, initial_state
@@ -73,8 +73,8 @@ def switches(compute: Compute, images: int, cuda: bool) -> dict[str, tuple[Compu
 
 def saving(settings: dict, compute: Compute, device: torch.device) -> dict[str, float]:
     """Seconds that the training stands still while a state is saved, waiting for the disk and not."""
-    state = initial_state(settings, compute.model_copy(update={"shard_bank": False}), World(0, 1, device))
-    saved, out = state.to_dict(World(0, 1, device)), {}
+    state, out = initial_state(settings, device), {}
+    saved = state.to_dict()
     for background in (False, True):
         with tempfile.TemporaryDirectory(dir=".") as folder:
             saver = checkpoint.Saver(Path(folder), 2, background)

@@ -23,13 +23,15 @@ from cribo import plan
 from cribo.data.loader import ViewPairs
 from cribo.data.readers import PreparedSet, open_set
 from cribo.measure import measure
+from cribo.model.architectures import BACKBONES
+from cribo.model.network import build_network
 from cribo.params import Params, load
-from cribo.training.distributed import World, pick_device
+from cribo.training.distributed import pick_device
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.loop import check_shapes
 from cribo.training.schedules import Schedule
-from cribo.training.state import initial_state
+from cribo.training.update import needs_masks, seeds_an_image
 
 GB = 1e9
 
@@ -149,16 +151,16 @@ def _model(
             f"{name} needs about {memory / GB:.1f} GB and {room / GB:.1f} GB are there: set compute.micro_batch below "
             f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
         )
-    needed = (compute.keep_states + 1) * _state_bytes(settings, params)
+    needed = (compute.keep_states + 1) * _state_bytes(settings)
     if (free := shutil.disk_usage(".").free) < needed:
         found.object(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
 
 
 def _loading(settings: dict, data: PreparedSet, count: int = 12) -> float:
     """Images a second that one worker loads and augments."""
-    K = settings["clustering"]["K"] if "clustering" in settings else 0
     records = data.splits["train"]
-    pairs = ViewPairs(records, settings["views"], 10**6, K, settings["seed"])
+    grid = settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
+    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
     places = [i * len(records) // count for i in range(count)]
     _ = pairs[0, places[0]]
     start = time.perf_counter()
@@ -167,13 +169,14 @@ def _loading(settings: dict, data: PreparedSet, count: int = 12) -> float:
     return count / (time.perf_counter() - start)
 
 
-def _state_bytes(settings: dict, params: Params) -> float:
+def _state_bytes(settings: dict) -> float:
     """Of one saved state: student and teacher, the optimiser's two moments, the bank."""
     with torch.device("meta"):
-        state = initial_state(settings, params.compute, World(0, 1, torch.device("meta")))
-    weights = sum(p.numel() for p in state.student.parameters())
-    bank = 0 if state.bank is None else sum(x.numel() for x in (state.bank.units, state.bank.norms))
-    return 4.0 * (4 * weights + bank)
+        network = build_network(settings, 0.0)
+    floats = 4 * sum(p.numel() for p in network.parameters())
+    if "memory_bank" in settings:
+        floats += 2 * settings["memory_bank"]["images"] * settings["clustering"]["K"] * network.backbone.num_features
+    return 4.0 * floats
 
 
 def main() -> None:

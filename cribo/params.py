@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
 
+from cribo.fidelity import WORD, Fidelity, resolved
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
@@ -23,6 +24,12 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
 Loss = Literal["global", "cross_view", "cross_image"]
+
+
+def _or_fidelity(kind: object) -> object:
+    """A value of this kind, or the word `fidelity`: then `pretrain.fidelity` decides."""
+    word, value = Annotated[Literal["fidelity"], Tag("word")], Annotated[kind, Tag("value")]
+    return Annotated[word | value, Discriminator(lambda given: "word" if given == WORD else "value")]
 
 
 class Group(BaseModel):
@@ -40,7 +47,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Span(Group):
     """Checks shared by every [low, high] pair."""
 
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", mode="after", check_fields=False)
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
     @classmethod
     def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
         return _ascending(pair)
@@ -56,15 +63,35 @@ class Scenes(Span):
     objects: tuple[Count, Count]
 
 
-class Voc(Group):
+class Photos(Group):
+    """Files of somebody else's; docs/data.md explains each key."""
+
+    path: str | None = None
+    exclude_broken: bool = False
+
+
+class Folder(Photos):
+    kind: Literal["folder"]
+    train: str
+    val: str | None = None
+    masks: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
+
+
+class Published(Photos):
+    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+    download: bool = False
+    strict: bool = False
+
+
+class Voc(Published):
     kind: Literal["voc"]
-    path: str | None
     train: str
     val: str
     masks: str
 
 
-Data = Annotated[Scenes | Voc, Field(discriminator="kind")]
+Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------------------------------------ pretrain
@@ -93,31 +120,36 @@ class Head(Group):
 
 
 class Clustering(Group):
+    algorithm: Literal["sinkhorn", "kmeans", "labels"]
     K: Annotated[int, Field(ge=2)]
     lambda_pos: NonNegative
     sharpness: Annotated[float, Field(gt=0, le=80)]  # exp(-80) is the last that fp32 can tell from zero
     outer_iterations: Count
     sinkhorn_iterations: Count
-    marginals: Literal["histogram", "uniform"]
-    exclude_self: bool
-    normalise_images: Count
+    marginals: _or_fidelity(Literal["histogram", "uniform"])
+    exclude_self: _or_fidelity(bool)
+    centroids: _or_fidelity(Literal["unit", "raw"])
+    normalise_images: _or_fidelity(Count)
 
 
 class MemoryBank(Group):
     images: Count
+    exclude_same_image: bool
 
 
 class Matching(Group):
-    criterion: Literal["cycle", "none"]
-    pool_images: Count
-    first_epoch: Whole
+    criterion: Literal["cycle", "none", "labels"]
+    pool_images: _or_fidelity(Count)
+    first_epoch: _or_fidelity(Whole)
 
 
 class Targets(Group):
     student_temperature: Positive
     teacher_temperature: tuple[Positive, Positive]
     warmup_epochs: Whole
-    centre_momentum: Annotated[float, Field(ge=0, lt=1)]
+    centre_momentum: Share
+    directions: _or_fidelity(Literal["mean", "sum"])
+    mean_images: _or_fidelity(Count)
 
 
 class Optimisation(Group):
@@ -132,6 +164,9 @@ class Optimisation(Group):
 
 
 class Pretrain(Group):
+    """What all models share. What says `fidelity` gets its value model by model, in `Params.model`."""
+
+    fidelity: Fidelity
     seed: Whole
     backbone: Backbone
     drop_path: Annotated[float, Field(ge=0, lt=1)]
@@ -172,6 +207,47 @@ class DenseNN(Group):
     temperature: Positive | None
     subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
     runs: Count
+    seed: Whole
+
+
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
     seed: Whole
 
 
@@ -233,6 +309,9 @@ def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
+    hummingbird: Hummingbird
+    knn: KNN
+    yolos: Yolos
     linear_segmentation: LinearSegmentation
     segmenter: Segmenter
 
@@ -252,6 +331,7 @@ class Compute(Group):
     shard_bank: bool
     workers: Whole
     threads: Whole
+    feature_memory_gb: NonNegative
     checkpoint_steps: Count
     keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
     save_in_background: bool
@@ -273,16 +353,21 @@ class Params(Group):
         return {name: self.model(name) for name in self.models.trained}
 
     def model(self, name: str) -> Trained:
-        """A trained model with its overlay applied. Raises pydantic's ValidationError."""
+        """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
+        given = self.unresolved(name).model_dump(mode="json")
+        return Trained.model_validate(as_tuples(resolved(given)), strict=True)
+
+    def unresolved(self, name: str) -> Trained:
+        """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
-        return Trained.model_validate(_tuples(merged(base, self.models.trained[name])), strict=True)
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
-def _tuples(tree: object) -> object:
+def as_tuples(tree: object) -> object:
     """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
     if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(_tuples(item) for item in tree) if isinstance(tree, list) else tree
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
 def merged(base: dict, overlay: dict) -> dict:
@@ -311,7 +396,7 @@ def parse(text: str, path: Path) -> Params:
     tree, lines = lines_of_text(text, path)
     problems: list[Problem] = []
     try:
-        params = Params.model_validate(_tuples(tree), strict=True)
+        params = Params.model_validate(as_tuples(tree), strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, Params, ()), path, lines) from None
     for name in params.models.trained:
@@ -333,6 +418,11 @@ def parse(text: str, path: Path) -> Params:
     return params
 
 
+def complete_data(settings: dict) -> dict:
+    """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
+    return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")
+
+
 def needs_objects(p: Pretrain) -> bool:
     """Whether any loss of this model reads objects, hence clusters."""
     return bool({"cross_view", "cross_image"} & set(p.losses))
@@ -341,3 +431,8 @@ def needs_objects(p: Pretrain) -> bool:
 def needs_bank(p: Pretrain) -> bool:
     """Whether this model's losses read the memory bank."""
     return "cross_image" in p.losses
+
+
+def needs_masks(p: Pretrain) -> bool:
+    """Whether an oracle of this model reads the masks of its data set (Table 11)."""
+    return needs_objects(p) and (p.clustering.algorithm == "labels" or (needs_bank(p) and p.matching.criterion == "labels"))

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
-from cribo.params import Params, Trained, needs_bank, needs_objects
+from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_masks, needs_objects
 from cribo.params_errors import Key, Problem
+
+KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
+MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _inputs(params)
     yield from _decoders(params)
+    yield from _masks(params)
+    yield from _oracles(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -43,13 +49,67 @@ def _names(params: Params) -> Iterator[Problem]:
     reference = params.report.reference
     if reference not in params.evaluate.models:
         yield Problem(("report", "reference"), f"{reference} is not evaluated", params.evaluate.models, reference)
-    for name in params.evaluate.dense_nn.datasets:
-        if name not in params.data:
-            yield Problem(("evaluate", "dense_nn", "datasets"), f"{name} is no data set", sorted(params.data), name)
+    for protocol in (*MASKS, *KINDS):
+        for name in getattr(params.evaluate, protocol).datasets:
+            key = ("evaluate", protocol, "datasets")
+            if name not in params.data:
+                yield Problem(key, f"{name} is no data set", sorted(params.data), name)
+            elif params.data[name].kind not in KINDS.get(protocol, (params.data[name].kind,)):
+                wrong = f"{name} is of kind {params.data[name].kind}, and {protocol} needs {' or '.join(KINDS[protocol])}"
+                yield Problem(key, wrong)
     for name, model in params.trained.items():
         if model.dataset not in params.data:
             key = ("models", "trained", name, "dataset")
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
+
+
+def _inputs(params: Params) -> Iterator[Problem]:
+    """Sizes of images that a protocol or an evaluated model cannot take."""
+    models, evaluate = params.models, params.evaluate
+    specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
+    backbones = sorted({spec.backbone for spec in specs if spec is not None})
+    sizes = {("knn", "crop"): evaluate.knn.crop, ("hummingbird", "size"): evaluate.hummingbird.size}
+    for (protocol, key), size in sizes.items():
+        for name in backbones if getattr(evaluate, protocol).datasets else ():
+            if size % BACKBONES[name].patch_size:
+                wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"
+                yield Problem(("evaluate", protocol, key), wrong)
+    if evaluate.knn.crop > evaluate.knn.short_side:
+        wrong = (
+            f"a crop of {evaluate.knn.crop} px does not fit into a shorter side of {evaluate.knn.short_side} px: lower it"
+        )
+        yield Problem(("evaluate", "knn", "crop"), wrong)
+
+
+def _masks(params: Params) -> Iterator[Problem]:
+    """Folders whose masks and classes do not go together, and data sets judged on masks that they do not have."""
+    for name, spec in params.data.items():
+        if isinstance(spec, Folder) and (spec.masks is None) != (spec.classes is None):
+            given, lacking = ("classes", "masks") if spec.masks is None else ("masks", "classes")
+            yield Problem(("data", name, given), f"needs data.{name}.{lacking} too: what masks hold, and where they are")
+    without = {name for name, spec in params.data.items() if not _has_masks(spec)}
+    for protocol in MASKS:
+        for name in getattr(params.evaluate, protocol).datasets:
+            if name in without:
+                wrong = f"{name} has no masks, or none of its val images has one"
+                yield Problem(("evaluate", protocol, "datasets"), wrong)
+
+
+def _oracles(params: Params) -> Iterator[Problem]:
+    """Models that read masks which their data set does not have."""
+    for name, model in params.trained.items():
+        spec = params.data.get(model.dataset)
+        if spec is None or not needs_masks(model) or _has_masks(spec, "train"):
+            continue
+        oracle = ("clustering", "algorithm") if model.clustering.algorithm == "labels" else ("matching", "criterion")
+        wrong = f"labels reads masks, and {model.dataset}, from which {name} learns, has none"
+        yield Problem(_place(params, name, oracle), wrong)
+
+
+def _has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
+    if isinstance(spec, Folder):
+        return spec.masks is not None and getattr(spec, split) is not None
+    return spec.kind not in ("coco", "imagenet")
 
 
 def _decoders(params: Params) -> Iterator[Problem]:
@@ -60,8 +120,6 @@ def _decoders(params: Params) -> Iterator[Problem]:
         block = getattr(params.evaluate, protocol)
         for name, own in block.datasets.items():
             at = ("evaluate", protocol, "datasets", name)
-            if name not in params.data:
-                yield Problem(at, f"{name} is no data set", sorted(params.data), name)
             p = block.on(name)
             if p.stride > p.window:
                 key = (*at, "stride") if "stride" in own else ("evaluate", protocol, "stride")
@@ -83,13 +141,15 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
     if needs_objects(p):
-        if tokens < p.clustering.K:
+        if tokens < p.clustering.K and p.clustering.algorithm != "labels":
             yield (
                 ("clustering", "K"),
                 f"{p.clustering.K} clusters need as many tokens, and two views of {side} px have {tokens}: "
                 "lower K or raise views.size",
             )
-        yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        if p.clustering.algorithm == "sinkhorn":
+            yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
+        yield from _groups(("targets", "mean_images"), p.targets.mean_images, o.batch_size)
     if needs_bank(p):
         if p.memory_bank.images < o.batch_size:
             yield (
@@ -97,7 +157,8 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
                 f"the bank holds {p.memory_bank.images} images and a batch has {o.batch_size}: "
                 "it must hold at least one batch",
             )
-        yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
+        if p.matching.criterion == "cycle":
+            yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
 
 
 def _groups(key: Key, size: int, batch: int) -> Iterator[tuple[Key, str]]:

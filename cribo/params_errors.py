@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 Key = tuple[str | int, ...]
 
+DATA_KINDS = {"scenes", "voc", "ade20k", "coco", "coco_stuff", "imagenet", "pascal_context", "folder"}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -106,8 +108,10 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> l
     """pydantic's findings as problems, with the keys that the schema would have accepted."""
     found = []
     for e in error.errors():
-        tags = {"scenes", "voc"}  # pydantic puts the chosen member of a union into the path; the file has no such key
+        tags = DATA_KINDS  # pydantic puts the chosen member of a union into the path; the file has no such key
         key = tuple(k for i, k in enumerate(e["loc"]) if not (k in tags and e["loc"][:1] == ("data",) and i == 2))
+        by_fidelity = key[-1:] == ("value",)  # pydantic's mark of a parameter that may also say `fidelity`
+        key = key[:-1] if by_fidelity else key
         shown = (*prefix, *key)
         if e["type"] == "string_pattern_mismatch":
             shown = tuple(k for k in shown if k != "[key]")
@@ -122,7 +126,7 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> l
         elif e["type"] in ("literal_error", "union_tag_invalid"):
             expected = e["ctx"].get("expected") or e["ctx"].get("expected_tags")
             value = e["ctx"].get("tag", e["input"])
-            choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
+            choices = expected.replace("'", "").replace(" or ", ", ").split(", ") + ["fidelity"] * by_fidelity
             found.append(Problem(shown, f"{value!r} is not allowed", choices, str(value)))
         else:
             message = e["msg"].removeprefix("Value error, ").replace("Input should be", "should be")

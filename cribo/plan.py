@@ -13,6 +13,9 @@ import yaml
 
 from cribo.params import Params, Trained, needs_bank, needs_objects
 
+# What each way of clustering reads; sinkhorn reads the whole group.
+CLUSTERING_READS = {"kmeans": {"algorithm", "K", "outer_iterations"}, "labels": {"algorithm", "K"}}
+
 
 def plan(params: Params) -> dict[str, dict]:
     """Settings by file, as `pretrain/cribo` → what pretraining cribo reads."""
@@ -23,9 +26,10 @@ def plan(params: Params) -> dict[str, dict]:
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
         files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
-    nn = params.evaluate.dense_nn.model_dump(mode="json")
-    for name in nn.pop("datasets"):
-        files[f"dense_nn/{name}"] = {"dataset": name, **nn}
+    for protocol in ("dense_nn", "hummingbird", "knn", "yolos"):
+        settings = getattr(params.evaluate, protocol).model_dump(mode="json")
+        for name in settings.pop("datasets"):
+            files[f"{protocol}/{name}"] = {"dataset": name, **settings}
     for protocol in ("linear_segmentation", "segmenter"):
         block = getattr(params.evaluate, protocol)
         for name in block.datasets:
@@ -35,13 +39,17 @@ def plan(params: Params) -> dict[str, dict]:
 
 
 def pretrain_settings(model: Trained) -> dict:
-    """What training this model reads: groups that none of its losses uses are left out."""
-    unused = {"row"}
+    """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
+    settings = model.model_dump(mode="json", exclude={"row", "fidelity"})
     if not needs_objects(model):
-        unused |= {"clustering"}
+        del settings["clustering"], settings["targets"]["mean_images"]
+    elif (algorithm := model.clustering.algorithm) in CLUSTERING_READS:
+        settings["clustering"] = {k: v for k, v in settings["clustering"].items() if k in CLUSTERING_READS[algorithm]}
     if not needs_bank(model):
-        unused |= {"memory_bank", "matching"}
-    return model.model_dump(mode="json", exclude=unused)
+        del settings["memory_bank"], settings["matching"]
+    elif model.matching.criterion != "cycle":
+        del settings["matching"]["pool_images"]
+    return settings
 
 
 def report_settings(params: Params) -> dict:
@@ -74,6 +82,8 @@ def report_settings(params: Params) -> dict:
             "datasets": list(params.evaluate.dense_nn.datasets),
             "subsample": list(params.evaluate.dense_nn.subsample),
         },
+        "knn": {"datasets": list(params.evaluate.knn.datasets)},
+        "yolos": {"datasets": list(params.evaluate.yolos.datasets)},
         "linear_segmentation": {
             "datasets": list(linear.datasets),
             "layers": list(linear.layers),

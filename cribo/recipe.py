@@ -5,7 +5,8 @@
     python -m cribo.recipe use NAME      write params.yaml and show what changed
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
-`models.imported` are lists of named things and are replaced whole; every other group is merged key by key.
+`models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
+the many models of an ablation table (recipe_grid.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cribo import params
+from cribo.recipe_grid import expand
 
 RECIPES, TARGET, BASE = Path("recipes"), Path("params.yaml"), "demo"
 REPLACED = {("data",), ("models", "trained"), ("models", "imported")}
@@ -55,7 +57,7 @@ def text_of(name: str) -> str:
     text = path_of(BASE).read_text()
     if name != BASE:
         tree = yaml.load(text)
-        overlay(tree, yaml.load(path_of(name).read_text()) or {})
+        overlay(tree, expand(YAML(typ="safe").load(path_of(name).read_text()) or {}))
         buffer = StringIO()
         yaml.dump(tree, buffer)
         text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()

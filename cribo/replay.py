@@ -51,9 +51,9 @@ def replay(bundle: Path, records: Sequence[Record]) -> str | None:
     world = World(0, 1, device)
     share = settings["optimisation"]["batch_size"] // about["processes"]
     compute = compute.model_copy(update={"micro_batch": min(compute.micro_batch or share, share)})
-    state = initial_state(settings, compute, world)
+    state = initial_state(settings, device, compute.precision == "bf16")
     if (saved := checkpoint.load_newest(bundle, say)) is not None:
-        state.restore(saved, world)
+        state.restore(saved)
     say(f"from step {state.step} to step {about['step']} on {device}")
     course = Course.of(settings, len(records), compute)
     with listening({"student": state.student, "teacher": state.teacher}) as heard:

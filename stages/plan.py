@@ -1,14 +1,19 @@
-"""python -m stages.plan: params.yaml, checked → results/plan/, what each later stage reads."""
+"""python -m stages.plan: params.yaml, checked → results/plan/, what each later stage reads; overridden presets are said."""
 
 from __future__ import annotations
 
 from cribo import plan
 from cribo.command import run
+from cribo.fidelity import overridden
 from cribo.params import load
 
 
 def main() -> None:
-    plan.write(load("params.yaml"), "results/plan")
+    params = load("params.yaml")
+    plan.write(params, "results/plan")
+    for name in params.models.trained:
+        for sentence in overridden(params.unresolved(name).model_dump(mode="json")):
+            print(f"{name}: {sentence}")
 
 
 if __name__ == "__main__":

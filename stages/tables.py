@@ -1,6 +1,6 @@
-"""python -m stages.tables: results/scores/dense_nn/*.json and the paper's values → results/tables/.
+"""python -m stages.tables: results/scores/*/*.json and the paper's values → results/tables/.
 
-Rows and columns: results/plan/report.yaml. Writes dense_nn.md, .csv and .tex, and README.md with every table.
+Rows and columns: results/plan/report.yaml. Writes .md, .csv and .tex for each protocol that has data sets, and README.md.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from cribo.report.render_csv import render_csv
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
 from cribo.report.segmentation_table import segmentation_tables
+from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_table
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 
 
 def main() -> None:
     settings = plan.read("report")
-    tables = [dense_nn_table(settings, read_results(settings, "results/scores/dense_nn"))]
+    tables = []
+    if settings["dense_nn"]["datasets"]:
+        tables.append(dense_nn_table(settings, read_results(settings, "results/scores/dense_nn")))
+    for kind in (KNN, YOLOS):
+        if settings[kind.protocol]["datasets"]:
+            tables.append(value_table(kind, settings, read_values(kind, settings, "results/scores")))
     tables += segmentation_tables(settings, "results/scores")
     folder = Path("results/tables")
     folder.mkdir(parents=True, exist_ok=True)

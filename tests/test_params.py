@@ -1,10 +1,12 @@
 """params.yaml: what is wrong, where, and what was meant, for every mistake at once; no job before that."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cribo import params
+from cribo.params_errors import DATA_KINDS
 from tests.edits import DEMO, edited, line_of, renamed
 
 
@@ -63,6 +65,10 @@ def test_all_mistakes_are_reported_at_once():
         ("pretrain.losses", "[globl]", "did you mean global?"),
         ("report.reference", "rand", "did you mean random?"),
         ("evaluate.dense_nn.datasets", "[scene]", "did you mean scenes?"),
+        ("evaluate.knn.datasets", "[scene]", "did you mean scenes?"),
+        ("evaluate.knn.crop", "56", "does not fit into a shorter side of 48 px"),
+        ("evaluate.yolos.crop", "[96, 64]", "must not exceed"),
+        ("evaluate.hummingbird.crop_area", "[2.0, 0.5]", "must not exceed"),
         ("evaluate.models", "[random, globl]", "did you mean global?"),
         ("data.scenes.objects", "[5, 2]", "must not exceed"),
         ("evaluate.linear_segmentation.datasets", "{scene: {crop: 96, window: 96, stride: 96}}", "did you mean scenes?"),
@@ -79,6 +85,12 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
     found = sentences(edited(key, value))
     assert len(found) == 1 and says in found[0]
     assert found[0].startswith(f"params.yaml:{line_of(key)}: {key}")
+
+
+def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
+    for protocol, key in (("knn", "crop"), ("hummingbird", "size")):
+        text = edited(f"evaluate.{protocol}.{key}", "44", edited(f"evaluate.{protocol}.datasets", "[scenes]"))
+        assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 
 def test_a_data_set_of_an_unknown_kind_says_which_there_are():
@@ -121,5 +133,60 @@ def test_an_overlay_changes_its_keys_and_nothing_else():
     assert p.trained["cribo"].clustering.K == p.pretrain.clustering.K
 
 
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ("{clustering: {algorithm: labels}}", "models.trained.cribo.clustering.algorithm"),
+        ("{matching: {criterion: labels}}", "models.trained.cribo.matching.criterion"),
+    ],
+)
+def test_an_oracle_on_a_data_set_without_masks_is_refused_before_anything_starts(overlay, key):
+    row = "{dataset: photos, " + overlay[1:]
+    text = edited("models.trained.cribo", row).replace("\ndata: ", "\ndata:\n  photos: {kind: imagenet}\n#", 1)
+    found = sentences(text)
+    assert len(found) == 1 and f"{key}: labels reads masks, and photos, from which cribo learns, has none" in found[0]
+    scenes = edited("models.trained.cribo", row.replace("photos", "scenes"))
+    assert parse(scenes).trained["cribo"].dataset == "scenes"
+
+
 def test_scientific_notation_without_a_point_is_a_number():
     assert parse(edited("pretrain.optimisation.min_lr", "1e-5")).pretrain.optimisation.min_lr == 1e-5
+
+
+def with_data(entry, evaluated="scenes"):
+    text = DEMO.replace("\npretrain:", f"  photos: {entry}\n\npretrain:", 1)
+    return edited("evaluate.dense_nn.datasets", f"[{evaluated}]", text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("{kind: folder, train: ., masks: labels}", "data.photos.masks: needs data.photos.classes too"),
+        ("{kind: folder, train: ., classes: [a]}", "data.photos.classes: needs data.photos.masks too"),
+        ("{kind: folder}", "data.photos.train: is missing"),
+        ("{kind: folder, train: ., download: true}", "data.photos.download: is no parameter"),
+        ("{kind: coco, strct: true}", "did you mean strict?"),
+        ("{kind: ade20k, path: 3}", "data.photos.path: "),
+    ],
+)
+def test_a_mistake_in_a_data_set_is_one_sentence(entry, says):
+    found = sentences(with_data(entry))
+    assert len(found) == 1 and says in found[0]
+
+
+@pytest.mark.parametrize("entry", ["{kind: imagenet}", "{kind: coco}", "{kind: folder, train: .}"])
+def test_a_data_set_without_masks_is_not_judged_on_masks(entry):
+    assert "photos has no masks" in sentences(with_data(entry, "photos"))[0]
+    parse(with_data(entry))
+
+
+@pytest.mark.parametrize(
+    "entry", ["{kind: ade20k}", "{kind: coco_stuff}", "{kind: folder, train: a, val: b, masks: c, classes: [x]}"]
+)
+def test_a_data_set_with_masks_is_judged_on(entry):
+    parse(with_data(entry, "photos"))
+
+
+def test_errors_know_every_kind_of_data_set():
+    kinds = {k for group in get_args(get_args(params.Data)[0]) for k in get_args(group.model_fields["kind"].annotation)}
+    assert kinds == DATA_KINDS

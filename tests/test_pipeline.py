@@ -37,6 +37,7 @@ def imported(path, seen=None):
 # Read by every stage, and never part of what it computes: how settings are found, and how errors are shown.
 HARNESS = {
     "cribo/command.py",
+    "cribo/fidelity.py",
     "cribo/plan.py",
     "cribo/params.py",
     "cribo/params_checks.py",

@@ -1,9 +1,44 @@
 """Recipes: valid experiments that say what they are, written without losing the comments of params.yaml."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from cribo import recipe
+from cribo import params, recipe
+
+# Released argument files of the paper's models (ViT-S/8: none; Table 2 and A.1) and its §A.1, each value stated once more.
+PAPER = {
+    "paper-vits16-coco": ("vit_small_16", 300, 256, 5e-4, 1e-5, 64, 2.0, 32, False, 1, 0.0, 30),
+    "paper-vits8-coco": ("vit_small_8", 300, 256, 5e-4, 1e-5, 64, 2.0, 32, False, 1, 0.0, 30),
+    "paper-vits16-in1k": ("vit_small_16", 800, 1024, 5e-4, 1e-5, 32, 1.0, 128, False, 1, 0.0, 30),
+    "paper-vitb16-in1k": ("vit_base_16", 400, 1024, 7.5e-4, 2e-6, 32, 1.0, 64, True, 3, 0.3, 50),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_models_have_the_released_hyper_parameters(name):
+    p = params.parse(recipe.text_of(name), Path(name)).model("cribo")
+    o, c, head, aim = p.optimisation, p.clustering, p.head, p.targets
+    stated = (p.backbone, o.epochs, o.batch_size, o.base_lr, o.min_lr, c.K, c.lambda_pos, c.normalise_images)
+    assert (*stated, head.norm_last_layer, head.freeze_epochs, o.clip_norm, aim.warmup_epochs) == PAPER[name]
+    assert p.matching.pool_images == c.normalise_images and p.memory_bank.images == 25_000
+    assert (head.hidden, head.bottleneck, head.prototypes) == (2048, 256, 65_536)
+    assert (o.warmup_epochs, o.weight_decay, o.ema, p.drop_path, p.seed) == (10, (0.04, 0.4), 0.996, 0.1, 0)
+    assert (aim.student_temperature, aim.teacher_temperature, aim.centre_momentum) == (0.1, (0.04, 0.07), 0.9)
+    assert (c.sharpness, c.outer_iterations, c.sinkhorn_iterations) == (20, 5, 5)
+    assert (c.marginals, c.exclude_self) == ("histogram", True)
+    assert (p.matching.criterion, p.matching.first_epoch, len(p.losses)) == ("cycle", 1, 3)
+    v = p.views
+    assert (v.size, v.crop_area, v.jitter, v.brightness, v.contrast) == (224, (0.25, 1.0), 0.8, 0.4, 0.4)
+    assert (v.saturation, v.hue, v.grayscale, v.blur, v.solarise) == (0.2, 0.1, 0.2, (1.0, 0.1), (0.0, 0.2))
+    assert (v.blur_radius, v.flip, v.crop_aspect) == ((0.1, 2.0), 0.5, (0.75, 1.3333))
+
+
+def test_what_the_paper_leaves_open_for_vit_s8_is_marked_as_ours():
+    lines = recipe.path_of("paper-vits8-coco").read_text().splitlines()
+    marked = {line.split(":")[0].strip() for line in lines if line.endswith("[ours]")}
+    assert marked == {"K", "lambda_pos", "normalise_images", "memory_bank", "matching"}
 
 
 @pytest.mark.parametrize("name", recipe.names())

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import io
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from cribo.data import labels
 from cribo.data.manifest import DataError
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A file of labels, and the rule of cribo.data.labels that makes class ids of what it stores."""
+
+    path: Path
+    rule: str
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -21,13 +35,17 @@ def read_image(path: str | Path) -> np.ndarray:
     return decode_image(_bytes(path), path)
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Class ids of a palette or gray PNG, uint8 [H, W]: the values stored, not the palette's colours.
+def read_mask(mask: str | Path | Mask) -> np.ndarray:
+    """Class ids of a mask, uint8 [H, W], 255 where nothing counts; of a bare path, the values as stored.
 
     Raises:
-        DataError: the file is missing, truncated, no image, or in colour.
+        DataError: the file is missing, truncated, no mask, or stores a value that its rule does not know.
     """
-    return decode_mask(_bytes(path), path)
+    path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, "ids")
+    ids = labels.class_ids(decode_mask(_bytes(path), path), rule)
+    if rule != "ids" and (ids == labels.ILLEGAL).any():
+        raise DataError(f"{path} holds values that are no class: it changed since it was prepared, prepare it again")
+    return ids
 
 
 def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
@@ -42,11 +60,33 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
 
 
 def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
-    """`read_mask` of bytes; `path` is for messages."""
+    """Stored values of a palette or gray PNG (not the palette's colours) or of a .mat file; `path` is for messages."""
+    if str(path).endswith(".mat"):
+        return _decode_mat(raw, path)
     with _opened(raw, path) as image:
         if image.mode not in ("P", "L"):
             raise DataError(f"{path} is no mask of class ids: a palette or 8-bit gray PNG is needed, not mode {image.mode}")
         return np.array(image)
+
+
+def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
+    """LabelMap of Pascal Context's files, GTcls.Segmentation of SBD's."""
+    from scipy.io import loadmat  # a third of a second that most programs need not wait for
+    from scipy.io.matlab import MatReadError
+
+    try:
+        tree = loadmat(io.BytesIO(raw))
+        stored = tree["LabelMap"] if "LabelMap" in tree else tree["GTcls"][0, 0]["Segmentation"]
+    except KeyError:
+        raise DataError(f"{path} has neither LabelMap (Pascal Context) nor GTcls (SBD)") from None
+    except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
+        raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
+    whole = (
+        stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
+    )
+    if not whole:
+        raise DataError(f"{path} is no mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
+    return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB likes doubles
 
 
 def _bytes(path: str | Path) -> bytes:

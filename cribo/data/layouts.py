@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,21 @@ from cribo.data.scenes import CLASSES, SPLITS, Scene, render
 VOC = "VOCdevkit/VOC2012"
 QUALITY = 90  # of the JPEGs
 MOSTLY = 0.75  # visible share from which an object has a crop of its own
+
+
+@dataclass(frozen=True)
+class Written:
+    """A scene on disk: its row, the values in its mask, its COCO objects, and the rows of its crops."""
+
+    row: Row
+    values: tuple[int, ...]
+    objects: list[dict]
+    crops: list[Row]
+
+
+def instances(split: str) -> str:
+    """The COCO file of a split."""
+    return f"annotations/instances_{split}.json"
 
 
 def voc_palette() -> list[int]:
@@ -47,8 +63,8 @@ def make_folders(root: Path) -> None:
             (root / "objects" / split / name).mkdir(parents=True)
 
 
-def write_scene(root: Path, settings: dict, split: str, index: int) -> tuple[Row, tuple[int, ...], list[dict]]:
-    """Render one scene and write its photo, mask and crops; returns its row, its mask's values and its COCO objects."""
+def write_scene(root: Path, settings: dict, split: str, index: int) -> Written:
+    """Render one scene and write its photo, mask and crops."""
     scene = render(settings["size"], settings["objects"], settings["seed"], split, index)
     identity = f"{split}_{index:06d}"
     image, mask = f"{VOC}/JPEGImages/{identity}.jpg", f"{VOC}/SegmentationClass/{identity}.png"
@@ -56,10 +72,10 @@ def write_scene(root: Path, settings: dict, split: str, index: int) -> tuple[Row
     photo, png = _jpeg(scene.image), _palette_png(ids)
     (root / image).write_bytes(photo)
     (root / mask).write_bytes(png)
-    _write_crops(root / "objects" / split, identity, scene)
+    crops = _write_crops(root, split, identity, scene)
     size = settings["size"]
     row = Row(split, identity, image, mask, size, size, len(photo), len(png), sha256(photo), sha256(png))
-    return row, tuple(np.unique(ids).tolist()), coco_objects(scene)
+    return Written(row, tuple(np.unique(ids).tolist()), coco_objects(scene), crops)
 
 
 def write_lists(root: Path, split: str, rows: list[Row], objects: list[list[dict]]) -> None:
@@ -77,7 +93,7 @@ def write_lists(root: Path, split: str, rows: list[Row], objects: list[list[dict
         "annotations": [{"id": n, **entry} for n, entry in enumerate(annotations, 1)],
         "categories": [{"id": k, "name": name, "supercategory": name.split("_")[1]} for k, name in enumerate(CLASSES) if k],
     }
-    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(tree))
+    (root / instances(split)).write_text(json.dumps(tree))
 
 
 def coco_objects(scene: Scene) -> list[dict]:
@@ -98,9 +114,9 @@ def coco_objects(scene: Scene) -> list[dict]:
     return found
 
 
-def _write_crops(folder: Path, identity: str, scene: Scene) -> None:
+def _write_crops(root: Path, split: str, identity: str, scene: Scene) -> list[Row]:
     """Square crops, a quarter wider than the object, moved into the image where they would leave it."""
-    size = scene.instances.shape[0]
+    size, rows_of_crops = scene.instances.shape[0], []
     for number, placed in enumerate(scene.objects, 1):
         if placed.visible < MOSTLY:
             continue
@@ -108,7 +124,12 @@ def _write_crops(folder: Path, identity: str, scene: Scene) -> None:
         side = min(size, int(1.25 * (max(np.ptp(rows), np.ptp(columns)) + 1)))
         top, left = (int(np.clip((a.min() + a.max() + 1 - side) // 2, 0, size - side)) for a in (rows, columns))
         crop = np.ascontiguousarray(scene.image[top : top + side, left : left + side])
-        (folder / CLASSES[placed.category] / f"{identity}_{number}.jpg").write_bytes(_jpeg(crop))
+        photo, label = _jpeg(crop), CLASSES[placed.category]
+        file = f"objects/{split}/{label}/{identity}_{number}.jpg"
+        (root / file).write_bytes(photo)
+        names = f"objects/{split}", f"{identity}_{number}", file, ""
+        rows_of_crops.append(Row(*names, side, side, len(photo), 0, sha256(photo), "", label))
+    return rows_of_crops
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cribo.data.images import read_image
+from cribo.data.images import read_image, read_mask
+from cribo.data.positions import patch_classes, patch_positions
 from cribo.data.readers import Record
 from cribo.data.views import draw_view, render_view
 
@@ -24,13 +25,14 @@ class Batch(NamedTuple):
     boxes: Float[Tensor, "B 2 5"]  # crops in px of the original image, see cribo.data.positions
     seeds: Int[Tensor, "B K"]  # tokens that start the clusters
     image_ids: Int[Tensor, " B"]
+    classes: UInt8[Tensor, "B n"]  # of each patch of both views, 255 = void; n = 0 unless an oracle asks for masks
 
 
 class ViewPairs(Dataset):
-    """Item (epoch, index) → two views of image `index` as drawn in that epoch."""
+    """Item (epoch, index) → two views of image `index` as drawn in that epoch, of `grid`² patches each."""
 
-    def __init__(self, records: Sequence[Record], views: dict, tokens: int, K: int, seed: int):
-        self.records, self.views, self.tokens, self.K, self.seed = records, views, tokens, K, seed
+    def __init__(self, records: Sequence[Record], views: dict, grid: int, K: int, seed: int, masks: bool = False):
+        self.records, self.views, self.grid, self.K, self.seed, self.masks = records, views, grid, K, seed, masks
 
     def __len__(self) -> int:
         return len(self.records)
@@ -40,13 +42,19 @@ class ViewPairs(Dataset):
         rng = np.random.default_rng([self.seed, 1, epoch, index])
         image = read_image(self.records[index].image)
         draws = [draw_view(rng, image.shape[1], image.shape[0], view, self.views) for view in range(2)]
-        seeds = rng.choice(self.tokens, self.K, replace=False)
+        seeds = rng.choice(2 * self.grid**2, self.K, replace=False)
+        boxes = torch.tensor([draw.box for draw in draws], dtype=torch.float32)
         return Batch(
             torch.from_numpy(np.stack([render_view(image, draw, self.views["size"]) for draw in draws])),
-            torch.tensor([draw.box for draw in draws], dtype=torch.float32),
+            boxes,
             torch.from_numpy(seeds.astype(np.int64)),
             torch.tensor(index),
+            self._classes(index, boxes) if self.masks else torch.empty(0, dtype=torch.uint8),
         )
+
+    def _classes(self, index: int, boxes: Float[Tensor, "2 5"]) -> UInt8[Tensor, " n"]:
+        mask = torch.from_numpy(read_mask(self.records[index].mask))
+        return patch_classes(mask, patch_positions(boxes[None], self.grid)[0])
 
 
 def batches_of(images: int, batch: int, seed: int, first_step: int, last_step: int, rank: int, world: int):
@@ -96,7 +104,7 @@ def load_batches(
 
 
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]):
-    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; boxes, seeds and ids beside them."""
+    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; the rest of the batch after."""
     views, *rest = (x.to(device, non_blocking=True) for x in batch)
     mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
     return (((views.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_, *rest)

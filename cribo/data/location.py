@@ -8,34 +8,60 @@ from pathlib import Path
 from cribo.data.manifest import DataError
 from cribo.params_errors import lines_of
 
+# What tells each kind's folder, and where it may lie below the folder that somebody gives.
+INSIDE = {
+    "voc": (("VOCdevkit/VOC2012", "VOC2012", "."), ("JPEGImages",)),
+    "pascal_context": ((".",), ("VOCdevkit/VOC2010/JPEGImages", "VOC2010/JPEGImages", "JPEGImages")),
+    "ade20k": (("ADEChallengeData2016", "."), ("images/training",)),
+    "coco": ((".",), ("train2017", "images/train2017")),
+    "coco_stuff": ((".",), ("train2017", "images/train2017")),
+    "imagenet": ((".", "ILSVRC/Data/CLS-LOC"), ("train",)),
+    "folder": ((".",), (".",)),
+}
 
-def locate(name: str, path: str | Path | None) -> Path:
-    """The folder of data set `name` that holds JPEGImages: at `path`, else params.yaml's path, else below $CRIBO_DATA.
+
+def starts(name: str, path: str | Path | None) -> tuple[list[Path], str]:
+    """Folders that may hold data set `name`, the likeliest first, and what says so.
+
+    `path` decides, else data.NAME.path of params.yaml, else $CRIBO_DATA.
 
     Raises:
-        DataError: nothing says where the photos are, or they are not there.
+        DataError: nothing says where the photos are.
     """
     key = f"data.{name}.path"
     said = "the given path" if path is not None else key
     path = path if path is not None else _path_in_params(name)
     if path is not None:
-        starts = [Path(path)]
-    elif os.environ.get("CRIBO_DATA"):
-        said = "the environment variable CRIBO_DATA"
+        return [Path(path).expanduser()], said
+    if os.environ.get("CRIBO_DATA"):
         base = Path(os.environ["CRIBO_DATA"])
-        starts = [base / name, base]
-    else:
-        raise DataError(
-            f"nothing says where the photos of {name} are: set {key} in params.yaml, or the environment "
-            f"variable CRIBO_DATA to a folder that holds them or a subfolder {name}"
-        )
-    for start in starts:
-        for inside in ("VOCdevkit/VOC2012", "VOC2012", "."):
-            if (start / inside / "JPEGImages").is_dir():
-                return start / inside
+        return [base / name, base], "the environment variable CRIBO_DATA"
     raise DataError(
-        f"{' and '.join(map(str, starts))} (from {said}) holds no JPEGImages folder, nor does VOC2012 or "
-        f"VOCdevkit/VOC2012 in it: set {key} in params.yaml or CRIBO_DATA to the folder of {name}"
+        f"nothing says where the photos of {name} are: set {key} in params.yaml, or the environment "
+        f"variable CRIBO_DATA to a folder that holds them or a subfolder {name}"
+    )
+
+
+def locate(name: str, kind: str, path: str | Path | None) -> Path:
+    """The folder to which the paths of data set `name` are relative.
+
+    Raises:
+        DataError: nothing says where the photos are, or they are not there.
+    """
+    folders, said = starts(name, path)
+    inside, signs = INSIDE[kind]
+    for start in folders:
+        for below in inside:
+            if any((start / below / sign).is_dir() for sign in signs):
+                return start / below
+    if inside == signs:
+        raise DataError(
+            f"{' and '.join(map(str, folders))} (from {said}) is no folder: correct data.{name}.path or CRIBO_DATA"
+        )
+    places = "" if inside == (".",) else f", nor does {' or '.join(i for i in inside if i != '.')} in it"
+    raise DataError(
+        f"{' and '.join(map(str, folders))} (from {said}) holds no {' or '.join(signs)} folder{places}: "
+        f"set data.{name}.path in params.yaml or CRIBO_DATA to the folder of {name}"
     )
 
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 
 MANIFEST, INDEX = "MANIFEST.json", "index.csv"
@@ -24,9 +25,12 @@ class DataError(ValueError):
     """A mistake in somebody's data or settings, told in sentences: shown without a traceback."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes."""
+    """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes.
+
+    `mask` is empty where there is none, `label` (the class of the whole image) too.
+    """
 
     split: str
     id: str
@@ -38,11 +42,15 @@ class Row:
     mask_bytes: int
     sha256_image: str
     sha256_mask: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv."""
+    """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv.
+
+    `annotations`: COCO's JSON file of a split, with bytes and sha256. `excluded`: what is wrong with each image left out.
+    """
 
     name: str
     kind: str
@@ -54,6 +62,8 @@ class Manifest:
     licence: str
     source: str
     warnings: Sequence[str]
+    annotations: dict[str, dict]
+    excluded: dict[str, str]
     version: str = ""
 
 
@@ -72,16 +82,21 @@ def index_bytes(rows: Iterable[Row]) -> bytes:
     """index.csv as bytes, one line a row in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Row))
-    writer.writerows(asdict(row).values() for row in rows)
+    names = [field.name for field in fields(Row)]
+    writer.writerow(names)
+    writer.writerows(map(attrgetter(*names), rows))
     return text.getvalue().encode()
 
 
 def write(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> None:
     """Write index.csv, then MANIFEST.json, which makes the folder count as prepared; both reach the disk."""
     _write_through(folder / INDEX, index_bytes(rows))
-    tree = asdict(manifest) | {"version": version("cribo")}
+    tree = asdict(manifest) | {"version": tool_version()}
     _write_through(folder / MANIFEST, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def tool_version() -> str:
+    return version("cribo")
 
 
 def read(folder: Path) -> tuple[Manifest, list[Row]]:
@@ -101,11 +116,10 @@ def read(folder: Path) -> tuple[Manifest, list[Row]]:
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
-    rows = [
-        Row(**{f.name: int(line[f.name]) if f.type == "int" else line[f.name] for f in fields(Row)})
-        for line in csv.DictReader(io.StringIO(raw.decode(), newline=""))
-    ]
-    return manifest, rows
+    lines = csv.reader(io.StringIO(raw.decode(), newline=""))
+    kinds = [int if field.type == "int" else str for field in fields(Row)]
+    next(lines)  # the names of the columns
+    return manifest, [Row(*(kind(value) for kind, value in zip(kinds, line, strict=True))) for line in lines]
 
 
 def _write_through(path: Path, data: bytes) -> None:

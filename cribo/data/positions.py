@@ -1,4 +1,4 @@
-"""Where each patch of a view lies in the original image, in closed form (App. B, positional cost).
+"""Where each patch of a view lies in the original image, in closed form (App. B, positional cost), and what is there.
 
 Five numbers of a crop (left, top, width, height, flipped) replace a map of coordinates: resizing a crop to a view maps
 patch column c of g to x = left + (c + ½)·width/g − ½, in pixels whose centres are integers.
@@ -7,7 +7,7 @@ patch column c of g to x = left + (c + ½)·width/g − ½, in pixels whose cent
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
@@ -21,3 +21,9 @@ def patch_positions(boxes: Float[Tensor, "B 2 5"], grid: int) -> Float[Tensor, "
     shape = (*x.shape[:-1], grid, grid)
     xy = torch.stack([x[..., None, :].expand(shape), y[..., :, None].expand(shape)], dim=-1)
     return xy.flatten(2, 3).flatten(1, 2)
+
+
+def patch_classes(mask: UInt8[Tensor, "H W"], positions: Float[Tensor, "n 2"]) -> UInt8[Tensor, " n"]:
+    """The mask's value at the pixel nearest to each patch centre: crop and flip are in the positions already."""
+    x, y = (positions + 0.5).floor().long().unbind(-1)
+    return mask[y, x]

@@ -5,71 +5,100 @@ A folder data/NAME exists only when all of it is there: work goes to a hidden fo
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from cribo.data import layouts, manifest, voc
-from cribo.data.labels import LABELS
-from cribo.data.location import locate
+from cribo.data import layouts, manifest, scenes, sets
+from cribo.data.catalogue import obtain
+from cribo.data.labels import VOID
+from cribo.data.location import locate, starts
 from cribo.data.manifest import DataError, Manifest, Row, listed
+from cribo.data.parallel import cores, each
+from cribo.data.sets.listing import Listing
+from cribo.data.verify import Fault, check
+from cribo.params import complete_data
 
-Checked = tuple[list[Row], dict[str, Counter], str, str]  # rows, images with each mask value by split, licence, source
+PLACES = {"path", "download"}  # settings that say where photos come from, not what they are
 
 
 def prepare(name: str, settings: dict, data: str | Path = "data", workers: int | None = None) -> Path:
     """Make `data`/`name` from its settings (an entry of `data` in params.yaml); returns the folder.
 
     `workers` is the number of processes, as many as this process may use cores if None; it changes no byte.
+    What is there already, from the same settings and files, is left as it is.
 
     Raises:
         DataError: photos are missing or cannot be used; `data`/`name` is then as it was before.
     """
     target = Path(data) / name
     unfinished = target.with_name(f".{name}.unfinished")
+    workers, settings = workers or cores(), complete_data(settings)
+    listing = None if settings["kind"] == "scenes" else list_files(name, settings)
+    if unchanged(target, name, settings, listing):
+        print(f"prepare {name}: {target} is what these settings and files give, nothing to do", file=sys.stderr)
+        return target
     shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run has left
     unfinished.mkdir(parents=True)
-    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    labels = LABELS[settings["kind"]]
     try:
-        rows, present, licence, source = KINDS[settings["kind"]](name, settings, unfinished, workers)
-        counts = {
-            split: {
-                "images": sum(row.split == split for row in rows),
-                "images_with": {c: present[split][k] for k, c in enumerate(labels.classes)},
-            }
-            for split in present
-        }
-        manifest.write(
-            unfinished,
-            Manifest(
-                name,
-                settings["kind"],
-                {k: v for k, v in settings.items() if k != "path"},
-                labels.classes,
-                labels.ignore,
-                counts,
-                manifest.sha256(manifest.index_bytes(rows)),
-                licence,
-                source,
-                _warnings(rows, counts),
-            ),
-            rows,
-        )
+        if listing is None:
+            made, rows = _generate(name, settings, unfinished, workers)
+        else:
+            made, rows = _verify(name, settings, listing, workers)
+        manifest.write(unfinished, made, rows)
         _put_in_place(unfinished, target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return target
+
+
+def list_files(name: str, settings: dict) -> Listing:
+    """What the data set says it consists of, unpacked and fetched where need be; no image is opened.
+
+    Raises:
+        DataError: it is not there; the sentence says what to put where.
+    """
+    kind = settings["kind"]
+    folders, _ = starts(name, settings["path"])
+    missing = obtain(name, settings, next((folder for folder in folders if folder.is_dir()), folders[0]))
+    try:
+        return sets.LISTINGS[kind](name, settings, locate(name, kind, settings["path"]))
+    except DataError as error:
+        raise DataError(f"{error}{missing}") from None
+
+
+def unchanged(target: Path, name: str, settings: dict, listing: Listing | None) -> bool:
+    """Whether `target` is what preparing would make again: same settings, and no listed file touched since."""
+    try:
+        found, rows = manifest.read(target)
+        made = (target / manifest.MANIFEST).stat().st_mtime_ns
+    except (DataError, OSError):
+        return False
+    if found.version != manifest.tool_version() or found.settings != _recorded(settings) or found.name != name:
+        return False
+    root = target if listing is None else listing.root
+    if listing is not None:
+        kept = [entry for entry in listing.entries if entry.image not in found.excluded]
+        if [(e.split, e.id, e.image, e.mask, e.label) for e in kept] != [
+            (r.split, r.id, r.image, r.mask, r.label) for r in rows
+        ]:
+            return False
+    files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
+    files += [(about["file"], about["bytes"]) for about in found.annotations.values()]
+    return all(_untouched(root / file, size, made) for file, size in files)
+
+
+def _untouched(path: Path, size: int, since: int) -> bool:
+    """Whether a file has its size and neither it nor its place changed after a time (ns since 1970)."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return stat.st_size == size and max(stat.st_mtime_ns, stat.st_ctime_ns) <= since
 
 
 def _put_in_place(unfinished: Path, target: Path) -> None:
@@ -84,11 +113,36 @@ def _put_in_place(unfinished: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _warnings(rows: Sequence[Row], counts: dict[str, dict]) -> list[str]:
+# ------------------------------------------------------------------------------------------------------ the manifest's parts
+def _recorded(settings: dict) -> dict:
+    return {key: value for key, value in settings.items() if key not in PLACES}
+
+
+def _counts(rows: Sequence[Row], present: Mapping[str, Counter], classes: Sequence[str]) -> dict[str, dict]:
+    """Images a split, and in how many of them each class occurs; nothing of classes where images have none."""
+    return {
+        split: {
+            "images": sum(row.split == split for row in rows),
+            "images_with": {name: present[split][name] for name in classes} if present[split] else {},
+        }
+        for split in present
+    }
+
+
+def _annotations(root: Path, files: Mapping[str, str]) -> dict[str, dict]:
+    raw = {split: (root / file).read_bytes() for split, file in files.items()}
+    return {
+        split: {"file": file, "bytes": len(raw[split]), "sha256": manifest.sha256(raw[split])}
+        for split, file in files.items()
+    }
+
+
+def _warnings(rows: Sequence[Row], counts: Mapping[str, dict]) -> list[str]:
     """What a person should know of a set that can be used nevertheless."""
     said = []
     for split, count in counts.items():
-        if absent := [name for name, images in count["images_with"].items() if not images]:
+        shown = count["images_with"]
+        if absent := [name for name, images in shown.items() if not images]:
             said.append(f"no image of {split} shows {listed(absent)}")
     train = {row.sha256_image for row in rows if row.split == "train"}
     if leaked := [row.id for row in rows if row.split == "val" and row.sha256_image in train]:
@@ -96,106 +150,103 @@ def _warnings(rows: Sequence[Row], counts: dict[str, dict]) -> list[str]:
     return said
 
 
-# -------------------------------------------------------------------------------------------------- the kinds of data
-def _scenes(name: str, settings: dict, folder: Path, workers: int) -> Checked:
+# ------------------------------------------------------------------------------------------------------------- two ways
+def _generate(name: str, settings: dict, folder: Path, workers: int) -> tuple[Manifest, list[Row]]:
+    """Scenes: photos, masks, annotations and crops written into `folder`."""
     if settings["objects"][1] > 255:
         raise DataError(f"data.{name}.objects: {settings['objects'][1]} objects an image are too many, 255 are the most")
     layouts.make_folders(folder)
     rows, present = [], {}
     jobs = [(split, index) for split in layouts.SPLITS for index in range(settings[split])]
-    done = list(_each(partial(_write_scene, folder, settings), jobs, workers, name))
+    done = list(each(partial(_write_scene, folder, settings), jobs, workers, name))
     for split in layouts.SPLITS:
-        ours = [result for result in done if result[0].split == split]
-        layouts.write_lists(folder, split, [row for row, _, _ in ours], [objects for _, _, objects in ours])
-        rows += [row for row, _, _ in ours]
-        present[split] = Counter(value for _, values, _ in ours for value in values)
-    return rows, present, "Generated by this project; no third party has rights in it.", "cribo.data.scenes"
+        ours = [scene for scene in done if scene.row.split == split]
+        layouts.write_lists(folder, split, [scene.row for scene in ours], [scene.objects for scene in ours])
+        rows += [scene.row for scene in ours]
+        present[split] = Counter(scenes.CLASSES[k] for scene in ours for k in scene.values if k != VOID)
+    counts = _counts(rows, present, scenes.CLASSES)
+    warnings = _warnings(rows, counts)
+    rows += [crop for scene in done for crop in scene.crops]
+    annotations = _annotations(folder, {split: layouts.instances(split) for split in layouts.SPLITS})
+    licence = "Generated by this project; no third party has rights in it."
+    listing = Listing(folder, (), scenes.CLASSES, licence, "cribo.data.scenes")
+    return _manifest(name, settings, listing, rows, counts, annotations, warnings), rows
 
 
-def _write_scene(folder: Path, settings: dict, job: tuple[str, int]) -> tuple:
+def _write_scene(folder: Path, settings: dict, job: tuple[str, int]) -> layouts.Written:
     return layouts.write_scene(folder, settings, *job)
 
 
-def _voc(name: str, settings: dict, folder: Path, workers: int) -> Checked:
-    root, masks = locate(name, settings.get("path")), settings["masks"]
-    if not (root / masks).is_dir():
-        raise DataError(f"{root / masks} is missing: data.{name}.masks must name the folder of the masks in {root}")
-    jobs = [(split, identity) for split in ("train", "val") for identity in voc.ids(root, settings[split])]
-    rows, wrong = [], {}
+def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[Manifest, list[Row]]:
+    """A user's files: every one decoded, nothing written."""
+    rows: list[Row] = []
+    faults: list[Fault] = []
     present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
-    for first, second in _each(partial(_check_voc, root, masks), jobs, workers, name):
-        if isinstance(first, Row):
-            rows.append(first)
-            present[first.split].update(second)
+    work = partial(check, listing.root, settings["kind"], len(listing.classes))
+    for result in each(work, listing.entries, workers, name):
+        if isinstance(result, Fault):
+            faults.append(result)
         else:
-            wrong.setdefault(first, []).append(second)
-    if wrong:
-        raise DataError(
-            "\n".join(
-                f"{len(files)} of the files of {name} in {root} {what}: {listed(files)}" for what, files in wrong.items()
-            )
-        )
-    return rows, present, voc.LICENCE, voc.SOURCE if masks == "SegmentationClass" else voc.SOURCE_AUG
+            row, ids = result
+            rows.append(row)
+            present[row.split].update([row.label] if row.label else [listing.classes[k] for k in ids if k != VOID])
+    excluded = _exclude(name, settings, listing, faults)
+    counts = _counts(rows, present, listing.classes)
+    warnings = [*listing.notes, *_warnings(rows, counts)]
+    if excluded:
+        warnings.insert(0, f"{len(excluded)} images are left out because they cannot be used: {listed(excluded)}")
+    if other := _other_counts(counts, listing.published):
+        if settings["strict"]:
+            raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
+        warnings = [*other, *warnings]
+    annotations = _annotations(listing.root, listing.annotations)
+    return _manifest(name, settings, listing, rows, counts, annotations, warnings, excluded), rows
 
 
-def _check_voc(root: Path, masks: str, job: tuple[str, str]) -> tuple:
-    return voc.check(root, masks, *job)
+def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault]) -> dict[str, str]:
+    """What is wrong by image, if the user wants to go on without them. Raises DataError otherwise: a sentence a fault."""
+    if faults and not settings["exclude_broken"]:
+        wrong: dict[str, list[str]] = {}
+        for fault in faults:
+            wrong.setdefault(fault.what, []).append(fault.file)
+        where = f"of the files of {name} in {listing.root}"
+        advice = f"; data.{name}.exclude_broken: true goes on without them"
+        raise DataError("\n".join(f"{len(files)} {where} {what}: {listed(files)}{advice}" for what, files in wrong.items()))
+    if len(faults) == len(listing.entries):
+        raise DataError(f"none of the {len(faults)} images of {name} in {listing.root} can be used: {faults[0]}")
+    return {fault.entry.image: str(fault) for fault in faults}
 
 
-KINDS: dict[str, Callable[[str, dict, Path, int], Checked]] = {"scenes": _scenes, "voc": _voc}
+def _other_counts(counts: Mapping[str, dict], published: Mapping[str, int]) -> list[str]:
+    """Where the set differs in size from the one in the paper."""
+    return [
+        f"{split} has {counts[split]['images']} images, the paper's has {images}"
+        for split, images in published.items()
+        if counts[split]["images"] != images
+    ]
 
 
-# --------------------------------------------------------------------------------------------- processes and progress
-def _each(work: Callable, jobs: Sequence, workers: int, name: str) -> Iterator:
-    """`work` of every job, in the jobs' order, with progress on stderr."""
-    if workers == 1:
-        _quiet_worker()
-        yield from _progress(map(work, jobs), len(jobs), name)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
-        try:
-            yield from _progress(pool.map(work, jobs, chunksize=16), len(jobs), name)
-        except BrokenProcessPool:
-            raise DataError(
-                f"a worker process of prepare {name} was killed, perhaps for want of memory: run it again, "
-                "on fewer cores or with more memory"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _quiet_worker() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes share the cores already
-
-
-def _start_worker() -> None:
-    _quiet_worker()
-
-    def follow() -> None:  # a killed parent must not leave workers behind that write on
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _progress(results: Iterator, total: int, name: str) -> Iterator:
-    """Pass results on, showing how many there are and the time left: a bar on a terminal, else a line every 5 s."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = TextColumn(f"prepare {name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield from bar.track(results, total=total)
-        return
-    start = shown = time.monotonic()
-    for done, result in enumerate(results, 1):
-        yield result
-        now = time.monotonic()
-        if now - shown >= 5 or done == total:
-            left = (now - start) / done * (total - done)
-            print(f"prepare {name}: {done}/{total} images, {left:.0f} s left", file=sys.stderr, flush=True)
-            shown = now
+def _manifest(
+    name: str,
+    settings: dict,
+    listing: Listing,
+    rows: Sequence[Row],
+    counts: dict[str, dict],
+    annotations: dict[str, dict],
+    warnings: Sequence[str],
+    excluded: Mapping[str, str] = {},
+) -> Manifest:
+    return Manifest(
+        name=name,
+        kind=settings["kind"],
+        settings=_recorded(settings),
+        classes=list(listing.classes),
+        ignore=VOID,
+        counts=counts,
+        index=manifest.sha256(manifest.index_bytes(rows)),
+        licence=listing.licence,
+        source=listing.source,
+        warnings=list(warnings),
+        annotations=annotations,
+        excluded=dict(excluded),
+    )

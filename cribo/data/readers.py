@@ -1,37 +1,43 @@
-"""Prepared data sets, opened: what training and every evaluation see of photos and masks."""
+"""Prepared data sets, opened: what training and every evaluation see of photos, masks, classes and objects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cribo.data import manifest as manifests
 from cribo.data.location import locate
 from cribo.data.manifest import DataError, listed
+from cribo.data.records import Record, Records
 
+__all__ = ["PreparedSet", "Record", "open_set"]
 
-@dataclass(frozen=True)
-class Record:
-    """One image of a split. `mask` holds class ids, 255 = void; None if the data set has no masks. Sizes in px."""
-
-    id: str
-    image: Path
-    mask: Path | None
-    width: int
-    height: int
+SPLITS = ("train", "val")
+CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: a square around each object
 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared data set: `splits` has "train" and "val"; `digest`, sha256 of the index, identifies the content."""
+    """A prepared data set: `splits` has "train" and "val"; `digest`, sha256 of the index, identifies the content.
+
+    `labelled`: images that have a class as a whole, by split: the photos of an image-folder set, the crops of scenes.
+    `annotations`: COCO's JSON of boxes and masks by split; `int(record.id)` is its image's id, or its file name says it.
+    `warnings`: what a table made from this set must say.
+    """
 
     name: str
     classes: tuple[str, ...]
     ignore: int
     digest: str
-    splits: dict[str, tuple[Record, ...]]
+    splits: dict[str, Sequence[Record]]
     licence: str
     source: str
+    labelled: dict[str, Sequence[Record]] = field(default_factory=dict)
+    annotations: dict[str, Path] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def open_set(name: str, data: str | Path = "data", path: str | Path | None = None) -> PreparedSet:
@@ -45,34 +51,45 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     """
     folder = Path(data) / name
     manifest, rows = manifests.read(folder)
-    root = folder if manifest.kind == "scenes" else locate(name, path)
-    splits: dict[str, list[Record]] = {split: [] for split in manifest.counts}
-    changed = []
-    for row in rows:
-        for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)):
-            if file and not _has_size(root / file, size):
-                changed.append(file)
-        splits[row.split].append(
-            Record(row.id, root / row.image, root / row.mask if row.mask else None, row.width, row.height)
-        )
-    if changed:
+    root = folder if manifest.kind == "scenes" else locate(name, manifest.kind, path)
+    files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
+    files += [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
+    if changed := _changed(root, files):
         raise DataError(
             f"{len(changed)} files of {name} in {root} changed since `prepare`: "
             f"run dvc repro prepare@{name} ({listed(changed)})"
         )
+    classes = {label: number for number, label in enumerate(manifest.classes)}
+    by_split = {split: [row for row in rows if row.split == split] for split in (*SPLITS, *CROPS.values())}
+    records = {split: Records(root, manifest.kind, own, classes) for split, own in by_split.items()}
+    labelled = {split: records[CROPS[split]] or records[split] for split in SPLITS}
     return PreparedSet(
         name,
         tuple(manifest.classes),
         manifest.ignore,
         manifest.index,
-        {split: tuple(records) for split, records in splits.items()},
+        {split: records[split] for split in SPLITS},
         manifest.licence,
         manifest.source,
+        {split: images for split, images in labelled.items() if images and images[0].label is not None},
+        {split: root / about["file"] for split, about in manifest.annotations.items()},
+        tuple(manifest.warnings),
     )
 
 
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
+def _changed(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
+    """Files that are missing or have another size. Shared disks answer slowly: many questions at a time."""
+    blocks = [files[start : start + 1000] for start in range(0, len(files), 1000)]
+    with ThreadPoolExecutor(16) as pool:
+        return [file for changed in pool.map(lambda block: _wrong_size(root, block), blocks) for file in changed]
+
+
+def _wrong_size(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
+    found = []
+    for file, size in files:
+        try:
+            if os.stat(f"{root}/{file}").st_size != size:
+                found.append(file)
+        except OSError:
+            found.append(file)
+    return found

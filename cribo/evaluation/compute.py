@@ -1,22 +1,23 @@
-"""Where an evaluation computes: what params.yaml's `compute` means for one process."""
+"""Where an evaluation computes: what params.yaml's `compute` means for one process, or for each of torchrun's."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from cribo.evaluation.features import EvaluationError
+from cribo.training.distributed import World, join_world
 
 
-def use(device: str, threads: int) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` stands for; torch and FAISS get `threads` CPU threads (0: all cores).
+@contextmanager
+def join(device: str, threads: int) -> Iterator[World]:
+    """This process among those of the run; torch and FAISS get `threads` CPU threads (0: all cores).
 
     Raises:
-        EvaluationError: cuda is asked for and there is none.
+        ValueError: cuda is asked for and there is none.
     """
     if threads:
         torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EvaluationError("compute.device is cuda, and torch finds no CUDA device: choose auto or cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    with join_world(device) as world:
+        yield world

@@ -6,25 +6,29 @@ validation images. What the paper leaves open, and what is done here, stands in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 
 from cribo.data.images import read_mask
 from cribo.data.readers import PreparedSet, Record
-from cribo.evaluation.features import EvaluationError, Patches, extract
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.features import Patches, extract
 from cribo.evaluation.miou import IoU, confusion, iou
-from cribo.evaluation.neighbours import nearest
 from cribo.evaluation.pixels import pixel_classes
 from cribo.evaluation.progress import Progress
+from cribo.evaluation.shared_search import shared_search
 from cribo.evaluation.subsample import draws
 from cribo.evaluation.vote import vote, winners
 from cribo.model.encoder import Encoder
+from cribo.training.distributed import World
 
-QUERIES = 16384  # patches searched for at once: bounds memory, not results
+QUERIES = 16384  # patches voted for at once: bounds memory, not results
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,13 @@ class DenseNN:
     counts: dict[str, int]
 
 
-def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: int = 0) -> DenseNN:
-    """Judge `encoder` on `data`: memory from split "train", queries from split "val".
+def evaluate(
+    encoder: Encoder, data: PreparedSet, settings: Settings, world: World, workers: int = 0, memory_gb: float = math.inf
+) -> DenseNN:
+    """Judge `encoder` on `data`: memory from split "train", queries from split "val". Every process returns the result.
 
-    Features are extracted once; each run takes its images' rows of them.
+    Features are extracted once; each run takes its images' rows of them. How many processes there are, and whether
+    features fit into `memory_gb` of each, changes no result.
 
     Raises:
         EvaluationError: the data cannot be evaluated, or a draw holds no labelled patch.
@@ -71,70 +78,46 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
     if not train or not val:
         raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
     classes, ignore = len(data.classes), data.ignore
-    memory = _labelled(extract(encoder, train, classes, ignore, workers, f"train features of {data.name}"), ignore)
-    queries = extract(encoder, val, classes, ignore, workers, f"val features of {data.name}")
-    truth = [_truth(record, classes, ignore) for record in val]
+    memory, queries = (
+        extract(encoder, records, classes, ignore, world, workers, memory_gb, f"{split} features of {data.name}")
+        for split, records in (("train", train), ("val", val))
+    )
+    truth = [_truth(val[i], classes, ignore) for i in queries.shares[world.rank]]
+    image_of = np.repeat(np.arange(len(train)), np.diff(memory.starts))
+    labelled = memory.labels != ignore
     plans = {
         factor: [
-            (images, np.isin(memory.image, images)) for images in draws(len(train), factor, settings.runs, settings.seed)
+            (images, labelled & np.isin(image_of, images))
+            for images in draws(len(train), factor, settings.runs, settings.seed)
         ]
         for factor in sorted(settings.subsample)
     }
-    keys = sum(int(rows.sum()) for plan in plans.values() for _, rows in plan)
-    progress = Progress(f"neighbours on {data.name}", keys * len(queries.labels))
+    work = sum(int(kept[memory.rows].sum()) for plan in plans.values() for _, kept in plan) * len(queries.labels)
+    progress = Progress(f"neighbours on {data.name}", work)
     runs: dict[int, list[Run]] = {}
     for factor, plan in plans.items():
         runs[factor] = []
-        for n, (images, rows) in enumerate(plan):
-            if not rows.any():
+        for n, (images, kept) in enumerate(plan):
+            if not kept.any():
                 raise EvaluationError(
                     f"run {n} at 1/{factor} of {data.name} draws {len(images)} images without a "
                     "labelled patch: lower the factor"
                 )
-            bank = memory if rows.all() else memory.at(rows)
-            runs[factor].append(
-                _judge(
-                    bank,
-                    len(images),
-                    queries,
-                    truth,
-                    settings,
-                    classes,
-                    ignore,
-                    encoder.shift.device,
-                    progress,
-                    f"1/{factor} run {n + 1} of {len(plan)}",
-                )
-            )
+            k, note = min(settings.k, int(kept.sum())), f"1/{factor} run {n + 1} of {len(plan)}"
+            found = shared_search(queries, memory, kept, k, world, progress, note)
+            patch, pixel = _scores(found, memory, queries, truth, settings.temperature, classes, ignore, world)
+            runs[factor].append(Run(len(images), int(kept.sum()), k, patch, pixel))
+    pixels = world.sum(torch.tensor(sum(int((mask != ignore).sum()) for mask in truth), device=world.device))
     counts = {
         "classes": classes,
         "train_images": len(train),
         "val_images": len(val),
-        "keys": len(memory.labels),
+        "keys": int(labelled.sum()),
         "queries": len(queries.labels),
         "queries_scored": int((queries.labels != ignore).sum()),
-        "pixels_scored": int(sum((mask != ignore).sum() for mask in truth)),
+        "pixels_scored": int(pixels),
     }
     return DenseNN(runs, counts)
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Labelled patches only: features `[M, d]`, labels `[M]`, and the image each belongs to `[M]`, ascending."""
-
-    features: torch.Tensor
-    labels: UInt8[np.ndarray, " M"]
-    image: Int[np.ndarray, " M"]
-
-    def at(self, rows: np.ndarray) -> _Memory:
-        return _Memory(self.features[torch.from_numpy(rows)], self.labels[rows], self.image[rows])
-
-
-def _labelled(patches: Patches, ignore: int) -> _Memory:
-    image = np.repeat(np.arange(len(patches.grids)), np.diff(patches.starts))
-    memory = _Memory(patches.features, patches.labels, image)
-    rows = patches.labels != ignore
-    return memory if rows.all() else memory.at(rows)
 
 
 def _truth(record: Record, classes: int, ignore: int) -> UInt8[np.ndarray, "H W"]:
@@ -146,35 +129,37 @@ def _truth(record: Record, classes: int, ignore: int) -> UInt8[np.ndarray, "H W"
     return mask
 
 
-def _judge(
-    bank: _Memory,
-    images: int,
+def _scores(
+    found: Iterator[tuple[list[int], Float[Tensor, "Q k"], Int[np.ndarray, "Q k"]]],
+    memory: Patches,
     queries: Patches,
     truth: Sequence[np.ndarray],
-    settings: Settings,
+    temperature: float | None,
     classes: int,
     ignore: int,
-    device: torch.device,
-    progress: Progress,
-    note: str,
-) -> Run:
-    """Let the patches of one memory vote, and score patches and pixels."""
-    keys, labels = bank.features.to(device), torch.from_numpy(bank.labels)
-    k = min(settings.k, len(keys))
-    patch, pixel = np.zeros((2, classes, classes), np.int64)
-    for block in _blocks(queries.starts):
-        rows = slice(queries.starts[block[0]], queries.starts[block[-1] + 1])
-        similarities, found = nearest(queries.features[rows].to(device), keys, k)
-        # On the CPU: adding floating point numbers into classes has no fixed order on a GPU.
-        shares = vote(similarities.cpu(), labels[found.cpu()], classes, settings.temperature)
-        patch += confusion(queries.labels[rows], winners(shares).numpy(), classes, ignore)
-        shares, first = shares.to(device), queries.starts[block[0]]
-        for i in block:
-            own = shares[queries.starts[i] - first : queries.starts[i + 1] - first].unflatten(0, queries.grids[i])
-            pixel += confusion(truth[i], pixel_classes(own, truth[i].shape).cpu().numpy(), classes, ignore)
-        progress.add(len(similarities) * len(keys), note)
+    world: World,
+) -> tuple[IoU, IoU]:
+    """Let neighbours vote, and score patches and pixels of all processes' images."""
+    own = queries.shares[world.rank]
+    totals = np.zeros((2, classes, classes), np.int64)
+    for positions, similarities, rows in found:
+        starts = np.cumsum([0, *(queries.starts[own[p] + 1] - queries.starts[own[p]] for p in positions)])
+        for block in _blocks(starts):
+            first, last = starts[block[0]], starts[block[-1] + 1]
+            # On the CPU: adding floating point numbers into classes has no fixed order on a GPU.
+            labels = torch.from_numpy(memory.labels[rows[first:last]])
+            shares = vote(similarities[first:last], labels, classes, temperature)
+            called, on_device = winners(shares).numpy(), shares.to(world.device)
+            for n in block:
+                position, span = positions[n], slice(starts[n] - first, starts[n + 1] - first)
+                image = own[position]
+                patches = queries.labels[queries.starts[image] : queries.starts[image + 1]]
+                totals[0] += confusion(patches, called[span], classes, ignore)
+                predicted = pixel_classes(on_device[span].unflatten(0, queries.grids[image]), truth[position].shape)
+                totals[1] += confusion(truth[position], predicted.cpu().numpy(), classes, ignore)
+    patch, pixel = world.sum(torch.from_numpy(totals).to(world.device)).cpu().numpy()
     try:
-        return Run(images, len(keys), k, iou(patch), iou(pixel))
+        return iou(patch), iou(pixel)
     except ValueError as error:
         raise EvaluationError(f"the val split: {error}") from None
 

@@ -1,10 +1,11 @@
-"""Labelled patch features of a split's images at their own resolution."""
+"""Labelled patch features of a split's images at their own resolution; several processes share the images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,39 +15,50 @@ from torch import Tensor
 
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.feature_rows import feature_rows
 from cribo.evaluation.patch_labels import patch_labels
 from cribo.evaluation.progress import Progress
+from cribo.evaluation.read_ahead import BATCH_PIXELS, read_ahead
 from cribo.model.encoder import Encoder
-
-BATCH_PIXELS = 64 * 224 * 224  # pixels of one size encoded at once; a constant, so that results know no batch size
-BATCHES_AHEAD = 2  # batches that are read while one is encoded
-
-
-class EvaluationError(ValueError):
-    """Photos, masks or settings that cannot be evaluated: one sentence for the user."""
+from cribo.training.distributed import World
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Every patch of a list of images, image by image, each row by row.
+    """Every patch of a list of images, image by image, each row by row; the features of this process's images alone.
 
     Attributes:
-        features: `[P, d]` fp32 on the CPU, L2-normalised.
+        features: `[p, d]` fp32 on the CPU, L2-normalised: all P rows where there is one process.
+        rows: `[p]` which of the P rows these are, ascending.
         labels: `[P]` class ids, or `ignore` for a patch without a labelled pixel.
         grids: (h, w) in patches, one for each image.
         starts: `[n + 1]`; image i owns rows starts[i] to starts[i + 1].
+        shares: indices of the images whose features each process holds, ascending.
     """
 
-    features: Float[Tensor, "P d"]
+    features: Float[Tensor, "p d"]
+    rows: Int[np.ndarray, " p"]
     labels: UInt8[np.ndarray, " P"]
     grids: tuple[tuple[int, int], ...]
     starts: Int[np.ndarray, " n+1"]
+    shares: tuple[tuple[int, ...], ...]
 
 
 def extract(
-    encoder: Encoder, records: Sequence[Record], classes: int, ignore: int, workers: int = 0, what: str = "features"
+    encoder: Encoder,
+    records: Sequence[Record],
+    classes: int,
+    ignore: int,
+    world: World,
+    workers: int = 0,
+    memory_gb: float = math.inf,
+    what: str = "features",
 ) -> Patches:
     """Encode `records`, images of one size in a batch, and label their patches; the order is that of `records`.
+
+    Batches do not depend on how many processes there are: each process encodes every `world.size`-th of them. Features
+    that take more than `memory_gb` are kept in a temporary file.
 
     Images whose sides are no multiple of the patch are first scaled down to the next lower one: bicubic with
     antialiasing, their masks by nearest neighbour. `workers` threads read ahead (at least one).
@@ -63,18 +75,26 @@ def extract(
         if record.mask is None:
             raise EvaluationError(f"{record.image} has no mask: dense evaluation needs one for every image")
     starts = np.concatenate([[0], np.cumsum([h * w for h, w in grids], dtype=np.int64)])
-    features = torch.empty(int(starts[-1]), encoder.width)
-    labels = np.empty(starts[-1], np.uint8)
-    progress = Progress(what, len(records))
-    for batch, loaded in _read_ahead(_batches(grids, p), records, p, classes, ignore, max(1, workers)):
+    batches = _batches(grids, p)
+    shares = tuple(tuple(sorted(i for batch in batches[rank :: world.size] for i in batch)) for rank in range(world.size))
+    own = shares[world.rank]
+    rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in own] or [np.empty(0, np.int64)])
+    places = dict(zip(own, np.cumsum([0, *(starts[i + 1] - starts[i] for i in own)]), strict=False))
+    features = feature_rows(len(rows), encoder.width, memory_gb)
+    labels = torch.zeros(int(starts[-1]), dtype=torch.uint8)
+    progress = Progress(what, len(own))
+    read = partial(_read, p=p, classes=classes, ignore=ignore)
+    for batch, loaded in read_ahead(batches[world.rank :: world.size], lambda i: read(records[i]), workers):
         images = torch.from_numpy(np.stack([image for image, _ in loaded])).permute(0, 3, 1, 2)
-        _, maps = encoder(images.to(encoder.shift.device))
+        _, maps = encoder(images)
         maps = torch.nn.functional.normalize(maps, dim=-1).cpu().flatten(1, 2)
-        for i, own, (_, label) in zip(batch, maps, loaded, strict=True):
-            features[starts[i] : starts[i + 1]] = own
-            labels[starts[i] : starts[i + 1]] = label.ravel()
-        progress.add(len(batch))
-    return Patches(features, labels, grids, starts)
+        for i, patches, (_, label) in zip(batch, maps, loaded, strict=True):
+            features[places[i] : places[i] + len(patches)] = patches
+            labels[starts[i] : starts[i + 1]] = torch.from_numpy(label).flatten()
+        if world.main:
+            progress.add(len(batch))
+    labels = world.sum(labels.to(world.device)).cpu().numpy()  # those of other processes are zero here
+    return Patches(features, rows, labels, grids, starts, shares)
 
 
 def _batches(grids: Sequence[tuple[int, int]], p: int) -> list[list[int]]:
@@ -90,22 +110,6 @@ def _batches(grids: Sequence[tuple[int, int]], p: int) -> list[list[int]]:
 
 
 Loaded = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "h w"]]
-
-
-def _read_ahead(
-    batches: list[list[int]], records: Sequence[Record], p: int, classes: int, ignore: int, workers: int
-) -> Iterator[tuple[list[int], list[Loaded]]]:
-    """Batches with what they read, in order; decoders and the resampling release Python's lock, so threads do."""
-    with ThreadPoolExecutor(workers) as pool:
-        queue: list[list[Future[Loaded]]] = []
-        try:
-            for n, batch in enumerate(batches):
-                while len(queue) < min(n + BATCHES_AHEAD, len(batches)) - n:
-                    coming = batches[n + len(queue)]
-                    queue.append([pool.submit(_read, records[i], p, classes, ignore) for i in coming])
-                yield batch, [future.result() for future in queue.pop(0)]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _read(record: Record, p: int, classes: int, ignore: int) -> Loaded:

@@ -8,7 +8,8 @@ without rounding. The matrix of all queries against all keys is never held.
 
 Why the second step is exact: components of unit vectors are rounded to multiples of 2^-26 (an fp32 number has 24 bits, so
 this moves only components below 1/4, by 2^-27 at most). Products are multiples of 2^-52 and every partial sum stays
-below 2, so float64 represents all of them: sums come out the same in any order, with any blocking, on any device.
+below 2, so float64 represents all of them: sums come out the same in any order, with any blocking, on any device. Hence
+keys may lie in parts, on disk or in other processes (shared_search.py): what the parts find is merged exactly.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ def nearest(
     Raises:
         ValueError: k is not in 1..M, shapes disagree, or rows are not normalised.
     """
+    similarities, indices = exactly_nearest(queries, keys, k, search)
+    return similarities.float(), indices
+
+
+def exactly_nearest(
+    queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int, search: Search | None = None
+) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
+    """`nearest` with similarities in float64, without any rounding: what parts of the keys find can be merged exactly."""
     _check(queries, keys, k)
     search = search or (faiss_search if faiss is not None and keys.device.type == "cpu" else tiled_search)
     wanted = min(k + SPARE, len(keys))
@@ -61,7 +70,16 @@ def nearest(
         rows = doubtful.nonzero().flatten()
         if len(rows):
             similarities[rows], indices[rows] = exact_search(queries[rows], keys, k)
-    return similarities.float(), indices
+    return similarities, indices
+
+
+def merge(
+    similarities: Float[Tensor, "Q n"], indices: Int[Tensor, "Q n"], k: int
+) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
+    """The k best of what several parts of the keys have found, best first; equal similarities in the order of the index."""
+    indices, order = indices.sort(dim=1)
+    similarities, order = similarities.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return similarities[:, :k].contiguous(), indices.gather(1, order)[:, :k].contiguous()
 
 
 def rounding_bound(d: int) -> float:

@@ -2,29 +2,24 @@
 
 All 2N patch tokens of an image, of both views, share K clusters. A Sinkhorn transport plan between tokens and centroids
 minimises a semantic cost (cosine) plus λ_pos times a positional cost (distance in the original image to the nearest token
-of the cluster), a few rounds over. Everything here is fp32 on the teacher's tokens and carries no gradient.
+of the cluster), a few rounds over. Everything here is at least fp32 on the teacher's tokens and carries no gradient.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from cribo.method.objects import exact, unit
+from cribo.method.world import World
+
 # Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
 HISTOGRAM_FLOOR = 0.01
-
-
-class World(Protocol):
-    """See cribo.method.step."""
-
-    rank: int
-
-    def gather(self, x: Tensor, dim: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,7 @@ class ClusteringSettings:
     sinkhorn_iterations: int
     marginals: Literal["histogram", "uniform"]
     exclude_self: bool
+    centroids: Literal["unit", "raw"]
     normalise_images: int
 
 
@@ -58,7 +54,7 @@ def joint_space_clustering(
 
     B must be a multiple of `normalise_images`, or divide it: then the next processes of `world` hold the other images.
     """
-    z = F.normalize(tokens.float(), dim=-1)
+    z = unit(tokens)
     batch, n, _ = z.shape
     K = settings.K
     distance = pairwise_distance(positions, settings.exclude_self)
@@ -69,7 +65,7 @@ def joint_space_clustering(
     marginal = z.new_full((batch, K), 1 / K)
 
     for _ in range(settings.outer_iterations):
-        cost = -z @ centroids.transpose(1, 2) + settings.lambda_pos * positional_cost(distance, labels, K)  # Eqs. 12, 16
+        cost = settings.lambda_pos * positional_cost(distance, labels, K) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
         cost = min_max(cost, settings.normalise_images, world)
         plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
         labels = plan.argmax(dim=-1)
@@ -77,14 +73,15 @@ def joint_space_clustering(
         if settings.marginals == "histogram":
             count = members.sum(dim=1) + HISTOGRAM_FLOOR
             marginal = count / count.sum(dim=1, keepdim=True)
-        centroids = F.normalize(members.transpose(1, 2) @ z, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
+        averaged = z if settings.centroids == "unit" else exact(tokens)
+        centroids = F.normalize(members.transpose(1, 2) @ averaged, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
     return labels
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
     """Euclidean distance between patch centres, pixels; infinite at distance zero when a token must not see itself."""
-    difference = positions.float()[:, :, None] - positions.float()[:, None]
-    distance = difference.square().sum(dim=-1).sqrt()  # exact zeros on the diagonal, which cdist's matmul form loses
+    # Not by matrix products, which lose the exact zeros on the diagonal.
+    distance = torch.cdist(exact(positions), exact(positions), compute_mode="donot_use_mm_for_euclid_dist")
     return distance.masked_fill_(distance == 0, torch.inf) if exclude_self else distance
 
 

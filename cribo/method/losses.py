@@ -7,25 +7,41 @@ differ in the rows and in their weights, so one function serves them all.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Entries of a block of logits; three or four such blocks are alive at a time (64 MiB each in fp32).
-BLOCK = 1 << 24
+from cribo.method.objects import exact
+from cribo.method.rows import worth_computing
+
+# Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 64 on a GPU).
+BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 24}
+
+
+class Prototypes(NamedTuple):
+    """The L prototypes of a layer, W = scale · direction row by row, kept apart so that W is never written out."""
+
+    direction: Float[Tensor, "L h"]
+    scale: Float[Tensor, " L"]
+
+    def matrix(self) -> Float[Tensor, "L h"]:
+        """W, for those who need it whole."""
+        return self.scale[:, None] * self.direction
 
 
 def soft_cross_entropy(
     student: Float[Tensor, "n h"],
-    student_prototypes: Float[Tensor, "L h"],
+    student_prototypes: Prototypes,
     targets: Float[Tensor, "T n h"],
-    teacher_prototypes: Float[Tensor, "L h"],
+    teacher_prototypes: Prototypes,
     centre: Float[Tensor, " L"],
     weights: Float[Tensor, "T n"],
     student_temperature: float,
     teacher_temperature: float,
-    block: int = BLOCK,
+    block: int | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " T"], Float[Tensor, " T"]]:
     """Σ_j Σ_i weights[j, i] · H(q_ji, p_i), from bottleneck vectors; the [n, L] logits are never held whole.
 
@@ -34,59 +50,65 @@ def soft_cross_entropy(
 
     The T targets of a row share the student's logits and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l (Σ_j w_j q_jl) s_l
     with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
-    into the gradients of the small factors, and nothing of size L per row survives the block.
+    into the gradients of the small factors. Nothing of size L per row survives the block, and backward recomputes nothing.
     """
+    rows = worth_computing((weights != 0).any(dim=0))
     return _SoftCrossEntropy.apply(
-        student.float(),
-        student_prototypes.float(),
-        targets.float(),
-        teacher_prototypes.float(),
+        exact(student)[rows],
+        *student_prototypes,
+        exact(targets)[:, rows],
+        *teacher_prototypes,
         centre,
-        weights,
+        weights[:, rows],
         student_temperature,
         teacher_temperature,
-        block,
+        block or BLOCKS[student.device.type],
     )
 
 
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t, block):
-        grad_x, grad_prototypes = torch.zeros_like(x), torch.zeros_like(prototypes)
+    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, tau_s, tau_t, block):
+        grad_x, grad_direction = torch.zeros_like(x), torch.zeros_like(direction)
         loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
-        rows = max(1, block // prototypes.shape[0])
+        scale, teacher_scale, centre = scale / tau_s, teacher_scale / tau_t, centre / tau_t
+        rows = max(1, block // direction.shape[0])
         for i in range(0, len(x), rows):
             part, w = slice(i, i + rows), weights[:, i : i + rows]
-            s = (x[part] @ prototypes.T).div_(tau_s)
+            s = (x[part] @ direction.T).mul_(scale)
             lse = s.logsumexp(dim=1)
             grad = (s - lse[:, None]).exp_().mul_(w.sum(dim=0)[:, None])
             for j, target in enumerate(targets):
-                t = (target[part] @ teacher_prototypes.T).sub_(centre).div_(tau_t)
+                t = (target[part] @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
                 t_lse = t.logsumexp(dim=1)
                 q = (t - t_lse[:, None]).exp_()
-                loss[j] += (w[j] * (lse - (q * s).sum(dim=1))).sum()
-                entropy[j] += (w[j] * (t_lse - (q * t).sum(dim=1))).sum()
+                loss[j] += (w[j] * (lse - _dots(q, s))).sum()
+                entropy[j] += (w[j] * (t_lse - _dots(q, t))).sum()
                 grad.sub_(q.mul_(w[j][:, None]))
-            grad.div_(tau_s)
-            grad_x[part] = grad @ prototypes
-            grad_prototypes.addmm_(grad.T, x[part])
-        ctx.save_for_backward(grad_x, grad_prototypes)
+            grad_direction.addmm_(grad.T, x[part])  # by W = scale · direction so far; both follow below
+            grad_x[part] = grad.mul_(scale) @ direction
+        grad_scale = _dots(grad_direction, direction) / tau_s
+        ctx.save_for_backward(grad_x, grad_direction.mul_(scale[:, None]), grad_scale)
         ctx.mark_non_differentiable(loss, entropy)
         return loss.sum(), loss, entropy
 
     @staticmethod
     @once_differentiable
     def backward(ctx, upstream, _loss, _entropy):
-        grad_x, grad_prototypes = ctx.saved_tensors
-        return (upstream * grad_x, upstream * grad_prototypes, *[None] * 7)
+        return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 8)
+
+
+def _dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
+    """Products of equal rows, without a tensor of all products."""
+    return torch.bmm(a[:, None], b[..., None])[:, 0, 0]
 
 
 @torch.no_grad()
 def mean_logits(
-    bottleneck_sum: Float[Tensor, " h"], count: Float[Tensor, ""], prototypes: Float[Tensor, "L h"]
+    bottleneck_sum: Float[Tensor, " h"], count: Float[Tensor, ""], prototypes: Prototypes
 ) -> Float[Tensor, " L"]:
     """Mean teacher logits of `count` rows from the sum of their bottleneck vectors: the prototype layer is linear."""
-    return prototypes.float() @ (bottleneck_sum.float() / count.clamp_min(1))
+    return prototypes.direction @ (exact(bottleneck_sum) / count.clamp_min(1)) * prototypes.scale
 
 
 @torch.no_grad()

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cribo.method.objects import unit
-
-
-class Pool(NamedTuple):
-    """The objects that a cycle may come back to, when a batch is spread more thinly than its pools are wide."""
-
-    objects: Float[Tensor, "2 P K d"]
-    valid: Bool[Tensor, "P K"]
-    first: int  # place of this process's first image among them
+from cribo.method.world import World
 
 
 @torch.no_grad()
@@ -25,32 +18,58 @@ def accept(
     valid: Bool[Tensor, "B K"],
     partners: Float[Tensor, "2 B K d"],
     found: Bool[Tensor, "2 B K"],
-    criterion: Literal["cycle", "none"],
+    criterion: Literal["cycle", "none", "labels"],
     pool_images: int,
-    pool: Pool | None = None,
+    same_class: Bool[Tensor, "2 B K"] | None = None,
+    world: World | None = None,
+    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
-    """Whether object k of view m may be matched with its neighbour.
+    """Whether object k of view m may be matched with its neighbour (Tables 8 and 11 compare the criteria).
+
+    `none` accepts every neighbour, `cycle` those of `cycle_consistent`, `labels` those of the object's own class.
+    """
+    usable = found & valid
+    if criterion == "cycle":
+        return usable & cycle_consistent(objects, valid, partners, pool_images, world, everyones)
+    return usable & same_class if criterion == "labels" else usable
+
+
+def cycle_consistent(
+    objects: Float[Tensor, "2 B K d"],
+    valid: Bool[Tensor, "B K"],
+    partners: Float[Tensor, "2 B K d"],
+    pool_images: int,
+    world: World | None = None,
+    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
+) -> Bool[Tensor, "2 B K"]:
+    """Whether the way from object k of view m to its neighbour leads back to it; as good as any answer for no object.
 
     Eq. 4 asks that c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that
     neighbour in the other view (`partners`), to the closest object of the other view in the batch, and by jump back home.
     As jump keeps the index, this is equality of indices. The batch B_j is the `pool_images` consecutive images that the
-    object's own image belongs to; B must be a multiple of it, or `pool` must give the one pool that all B lie in.
+    object's own image belongs to: B is a multiple of it or divides it. Then the pool is held by several processes;
+    `everyones` are the objects and validity of the whole batch, if the caller has gathered them already.
     """
-    usable = found & valid
-    if criterion == "none":
-        return usable
-    pool = pool or Pool(objects, valid, 0)
-    back = [_returns(partners[m], unit(pool.objects[1 - m]), pool.valid, pool_images, pool.first) for m in range(2)]
-    return usable & torch.stack(back)
+    start, others = partners, unit(objects).flip(0)
+    images, K = valid.shape
+    if pool_images <= images:
+        returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
+        home = torch.arange(pool_images * K, device=valid.device).expand(images // pool_images, -1)
+    else:
+        objects, valid = everyones or (world.gather(objects, dim=1), world.gather(valid, dim=0))
+        first = world.rank * images
+        pool = slice(first // pool_images * pool_images, (first // pool_images + 1) * pool_images)
+        others, valid = unit(objects[:, pool]).flip(0), valid[pool]
+        returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
+        home = torch.arange(images * K, device=valid.device) + (first - pool.start) * K
+    return (torch.stack(returned) == home).view(2, images, K)
 
 
-def _returns(
-    partners: Float[Tensor, "B K d"], others: Float[Tensor, "P K d"], valid: Bool[Tensor, "P K"], pool: int, first: int
-) -> Bool[Tensor, "B K"]:
-    """Whether the object of the other view closest to each partner, within its pool, is the one it started from."""
-    B, K, _ = partners.shape
-    start = partners.reshape(-1, min(pool, B) * K, partners.shape[2])
-    candidates, live = (x.reshape(-1, pool * K, *x.shape[2:]) for x in (others, valid))
-    similarity = (start @ candidates.transpose(1, 2)).masked_fill_(~live[:, None, :], -torch.inf)
-    home = first * K + torch.arange(start.shape[1], device=valid.device)
-    return (similarity.argmax(dim=2) == home).view(B, K)
+def _closest(
+    queries: Float[Tensor, "B K d"], candidates: Float[Tensor, "C K d"], valid: Bool[Tensor, "C K"], pool: int
+) -> Tensor:
+    """Index, within its pool of candidates, of the valid one most similar to each query [pools, queries a pool]."""
+    pools = len(candidates) // pool
+    start, ends, live = (x.reshape(pools, -1, *x.shape[2:]) for x in (queries, candidates, valid))
+    similarity = start @ ends.transpose(1, 2)
+    return similarity.masked_fill(~live[:, None, :], -torch.inf).argmax(dim=2)

@@ -6,16 +6,19 @@ the same image, and entry k of a slot the same object, so that `jump` is reading
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from cribo.method.objects import unit
+from cribo.method.objects import exact, unit
+from cribo.method.oracle import VOID
+from cribo.method.rows import worth_computing
 
-# Keys compared at once: a [queries, TILE] block of similarities is all that is ever held.
-TILE = 8192
+# Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.
+TILES = {"cpu": 1024, "cuda": 8192}
 
 
 @dataclass
@@ -30,6 +33,7 @@ class MemoryBank:
     norms: Float[Tensor, "2 S K"]  # its length: object = unit · norm
     valid: Bool[Tensor, "S K"]  # whether the entry is an object at all
     image_ids: Int[Tensor, " S"]
+    classes: UInt8[Tensor, "S K"]  # of each entry, for the oracle; VOID without one
     pushed: int = 0
 
     @classmethod
@@ -40,6 +44,7 @@ class MemoryBank:
             torch.zeros(2, images, K, device=device),
             torch.zeros(images, K, dtype=torch.bool, device=device),
             torch.full((images,), -1, dtype=torch.long, device=device),
+            torch.full((images, K), VOID, dtype=torch.uint8, device=device),
         )
 
     @property
@@ -58,6 +63,7 @@ def push(
     objects: Float[Tensor, "2 B K d"],
     valid: Bool[Tensor, "B K"],
     image_ids: Int[Tensor, " B"],
+    classes: UInt8[Tensor, "B K"] | None = None,
 ) -> None:
     """Add B ≤ S images in place of the oldest. Comes after `retrieve` in a step: a query never meets itself."""
     count = valid.shape[0]
@@ -67,30 +73,73 @@ def push(
         )
     slots = (torch.arange(count, device=valid.device) + bank.pushed) % bank.images
     bank.units[:, slots] = unit(objects)
-    bank.norms[:, slots] = objects.float().norm(dim=-1)
+    bank.norms[:, slots] = exact(objects).norm(dim=-1)
     bank.valid[slots] = valid
     bank.image_ids[slots] = image_ids
+    if classes is not None:
+        bank.classes[slots] = classes
     bank.pushed += count
 
 
+def ages(bank: MemoryBank, slots: Int[Tensor, "*n"], step_images: int) -> Int[Tensor, "*n"]:
+    """Steps since the image in each slot was added, when every step adds `step_images`; the newest batch has age 1."""
+    newest = bank.pushed - 1
+    return (newest - slots) % bank.images // step_images + 1
+
+
 def nearest(
-    queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], valid: Bool[Tensor, " M"], tile: int = TILE
+    queries: Float[Tensor, "Q d"],
+    keys: Float[Tensor, "M d"],
+    valid: Bool[Tensor, " M"],
+    tile: int | None = None,
+    ids: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
+    bf16: bool = False,
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
 
-    Exact, one tile of keys at a time with a running maximum; of equal keys the first wins. Where no key is valid the
-    similarity is −inf and the index 0.
+    One tile of keys at a time with a running maximum; of equal keys the first wins. With `ids`, of queries and keys, a key
+    of the query's own id is passed over. Where no key is left the similarity is −inf and the index 0.
+
+    Exact in fp32. With `bf16` a tile's products are those of rounded vectors, summed in fp32, and its winner is scored again
+    in fp32: the similarity returned is exact, and short of the best by no more than about 2⁻⁶ (four unit vectors rounded to
+    8 bits each); in practice the same key wins but for near-ties below 10⁻³.
     """
     best = queries.new_full((queries.shape[0],), -torch.inf)
     index = torch.zeros(queries.shape[0], dtype=torch.long, device=queries.device)
-    for start in range(0, keys.shape[0], tile):
-        similarity = queries @ keys[start : start + tile].T
-        similarity.masked_fill_(~valid[start : start + tile], -torch.inf)
+    for rows, block, live in _tiles(keys, valid, tile or TILES[keys.device.type]):
+        similarity = _rounded_products(queries, block) if bf16 else queries @ block.T
+        if live is not None:
+            similarity.masked_fill_(~live, -torch.inf)
+        if ids is not None:
+            similarity.masked_fill_(ids[0][:, None] == ids[1][rows], -torch.inf)
         top, where = similarity.max(dim=1)
+        if bf16:
+            top = torch.where(top.isneginf(), top, (queries * block[where]).sum(dim=1))
         better = top > best
         best = torch.where(better, top, best)
-        index = torch.where(better, where + start, index)
+        index = torch.where(better, rows[where], index)
     return best, index
+
+
+def _tiles(
+    keys: Float[Tensor, "M d"], valid: Bool[Tensor, " M"], tile: int
+) -> Iterator[tuple[Int[Tensor, " t"], Float[Tensor, "t d"], Bool[Tensor, " t"] | None]]:
+    """Index, vector and validity of `tile` keys at a time; on a CPU only of the valid ones, and no validity."""
+    all_rows = worth_computing(valid)
+    for start in range(0, len(all_rows), tile):
+        rows = all_rows[start : start + tile]
+        if keys.device.type == "cpu":
+            yield rows, keys[rows], None
+        else:
+            yield rows, keys[start : start + tile], valid[start : start + tile]
+
+
+def _rounded_products(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "t d"]) -> Float[Tensor, "Q t"]:
+    """Products of the vectors rounded to bf16, summed in fp32 (bf16 sums would make ties of all that is close)."""
+    queries, keys = queries.bfloat16(), keys.bfloat16()
+    if queries.is_cuda:
+        return torch.mm(queries, keys.T, out_dtype=torch.float32)
+    return queries.float() @ keys.float().T  # the same sum; CPUs without bf16 units gain nothing from it
 
 
 @dataclass(frozen=True)
@@ -99,33 +148,43 @@ class Neighbours:
 
     objects: Float[Tensor, "2 B K d"]  # nn(c_m) as it was stored in bank m, the target of the cross-image loss
     partners: Float[Tensor, "2 B K d"]  # jump(nn(c_m)): the same object seen in the other view, unit length
-    found: Bool[Tensor, "2 B K"]  # False while the bank holds no object
+    found: Bool[Tensor, "2 B K"]  # False for what is no object, and where the bank holds none; all else is then arbitrary
     similarity: Float[Tensor, "2 B K"]  # cosine between object and neighbour
     slots: Int[Tensor, "2 B K"]  # slot of the neighbour's image in the bank
+    classes: UInt8[Tensor, "2 B K"]  # its class, for the oracle
 
 
 @torch.no_grad()
-def retrieve(bank: MemoryBank, objects: Float[Tensor, "2 B K d"], tile: int = TILE) -> Neighbours:
-    """nn(c_m, M_m) for every object of both views, each in the bank of its own view (Eq. 2)."""
-    K, filled = bank.valid.shape[1], bank.filled
-    units = bank.units[:, :filled].flatten(1, 2)
-    valid = bank.valid[:filled].flatten()
-    if filled == 0:
-        blank = torch.zeros_like(objects, dtype=torch.float32)
-        flags = torch.zeros(objects.shape[:-1], dtype=torch.bool, device=objects.device)
-        return Neighbours(blank, blank, flags, blank[..., 0] - torch.inf, flags.long())
+def retrieve(
+    bank: MemoryBank,
+    objects: Float[Tensor, "2 B K d"],
+    valid: Bool[Tensor, "B K"],
+    image_ids: Int[Tensor, " B"] | None = None,
+    tile: int | None = None,
+    bf16: bool = False,
+) -> Neighbours:
+    """nn(c_m, M_m) for every valid object of both views, each in the bank of its own view (Eq. 2).
 
-    queries = unit(objects).flatten(1, 2)
-    answers = [nearest(queries[m], units[m], valid, tile) for m in range(2)]
-    similarity, index = (torch.stack(pair) for pair in zip(*answers, strict=True))
-    own = torch.stack([units[m, index[m]] for m in range(2)])
-    norms = torch.stack([bank.norms[m, :filled].flatten()[index[m]] for m in range(2)])
-    partners = torch.stack([units[1 - m, index[m]] for m in range(2)])
-    shape = objects.shape[:-1]
+    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `bf16`: see `nearest`.
+    """
+    views, batch, K, d = objects.shape
+    filled = bank.filled
+    rows = worth_computing(valid.flatten())
+    keys, live = bank.units[:, :filled].flatten(1, 2), bank.valid[:filled].flatten()
+    ids = None
+    if image_ids is not None:
+        ids = image_ids.repeat_interleave(K, output_size=batch * K)[rows], bank.image_ids[:filled].repeat_interleave(K)
+    similarity = keys.new_full((views, batch * K), -torch.inf)
+    index = torch.zeros(views, batch * K, dtype=torch.long, device=objects.device)
+    own = keys.new_zeros(views, batch * K, d)
+    partners = torch.zeros_like(own)
+    if filled:
+        for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
+            similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, bf16)
+            own[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
+            partners[m, rows] = keys[1 - m][where]
+            index[m, rows] = where
+    found = similarity.isfinite() & valid.flatten()
     return Neighbours(
-        (own * norms[..., None]).view(objects.shape),
-        partners.view(objects.shape),
-        similarity.isfinite().view(shape),
-        similarity.view(shape),
-        (index // K).view(shape),
+        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, bank.classes.flatten()[index])),
     )

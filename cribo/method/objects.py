@@ -11,8 +11,8 @@ from torch.nn import functional as F
 def pool_objects(tokens: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "2 B K d"]:
     """Eq. 1: c_m^k, the mean of view m's tokens with label k; zero where the view has none.
 
-    Student and teacher are pooled with the same labels, the teacher's. Shapes are static: what is no object is masked
-    by `seen_in_both`, never taken out. n = 2N, the tokens of view 1 first.
+    Student and teacher are pooled with the same labels, the teacher's; label K is no cluster. Shapes are static: what is
+    no object is masked by `seen_in_both`, never taken out. n = 2N, the tokens of view 1 first.
     """
     membership = _membership(labels, K).to(tokens.dtype)
     pooled = membership.transpose(2, 3) @ tokens.unflatten(1, (2, -1))
@@ -25,12 +25,17 @@ def seen_in_both(labels: Int[Tensor, "B n"], K: int) -> Bool[Tensor, "B K"]:
 
 
 def _membership(labels: Int[Tensor, "B n"], K: int) -> Int[Tensor, "B 2 N K"]:
-    return F.one_hot(labels.unflatten(1, (2, -1)), K)
+    return F.one_hot(labels.unflatten(1, (2, -1)), K + 1)[..., :K]
+
+
+def exact(x: Tensor) -> Tensor:
+    """`x` in fp32, or in float64 if it is that already."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def unit(objects: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """Unit vectors in fp32; a zero vector stays zero."""
-    return F.normalize(objects.float(), dim=-1)
+    """Unit vectors in fp32 or better; a zero vector stays zero."""
+    return F.normalize(exact(objects), dim=-1)
 
 
 def bootstrapping_ratio(accepted: Bool[Tensor, "*views B K"]) -> Float[Tensor, ""]:

@@ -7,29 +7,18 @@ does 1/P of the search.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
+from cribo.method.world import World
 
 # The dimension of each tensor of a bank along which its slots lie.
-SLOTS = {"units": 1, "norms": 1, "valid": 0, "image_ids": 0}
+SLOTS = {"units": 1, "norms": 1, "valid": 0, "image_ids": 0, "classes": 0}
 AT_ONCE = 1 << 10  # slots gathered at a time when the whole bank is put together
-
-
-class World(Protocol):
-    """See cribo.method.step."""
-
-    rank: int
-    size: int
-
-    def sum(self, x: Tensor) -> Tensor: ...
-
-    def gather(self, x: Tensor, dim: int) -> Tensor: ...
 
 
 @dataclass
@@ -41,7 +30,13 @@ class ShardedBank:
     """
 
     shard: MemoryBank
+    world: World
     pushed: int = 0
+
+    @property
+    def images(self) -> int:
+        """S, the number of images that fit in the whole bank."""
+        return self.shard.images * self.world.size
 
     @classmethod
     def empty(cls, images: int, K: int, width: int, world: World, device: torch.device | str = "cpu") -> ShardedBank:
@@ -51,14 +46,23 @@ class ShardedBank:
                 f"a memory bank of {images} images cannot be spread over {world.size} processes: change memory_bank.images, "
                 "the number of processes, or set compute.shard_bank to false"
             )
-        return cls(MemoryBank.empty(images // world.size, K, width, device))
+        return cls(MemoryBank.empty(images // world.size, K, width, device), world)
 
 
-def retrieve_sharded(bank: ShardedBank, everyones: Float[Tensor, "2 G K d"], ours: slice, world: World) -> Neighbours:
-    """`memory_bank.retrieve` in the whole bank for images `ours` of the batch; `everyones` are the objects of all G."""
-    local = retrieve(bank.shard, everyones)
-    local.slots.mul_(world.size).add_(world.rank)
-    similarity, slots = world.gather(local.similarity[None], 0), world.gather(local.slots[None], 0)
+@torch.no_grad()
+def retrieve_sharded(
+    bank: ShardedBank,
+    objects: Float[Tensor, "2 G K d"],
+    valid: Bool[Tensor, "G K"],
+    ours: slice,
+    image_ids: Int[Tensor, " G"] | None = None,
+    bf16: bool = False,
+) -> Neighbours:
+    """`memory_bank.retrieve` in the whole bank, of objects that all processes hold: the answers for images `ours`."""
+    world = bank.world
+    local = retrieve(bank.shard, objects, valid, image_ids, bf16=bf16)
+    local = replace(local, slots=local.slots * world.size + world.rank)
+    similarity, slots = world.gather_all([local.similarity[None], local.slots[None]], [0, 0])
     best = similarity == similarity.amax(dim=0)
     winner = torch.where(best, slots, torch.iinfo(slots.dtype).max).argmin(dim=0)
     wins = winner == world.rank
@@ -72,29 +76,34 @@ def retrieve_sharded(bank: ShardedBank, everyones: Float[Tensor, "2 G K d"], our
 
 
 def push_sharded(
-    bank: ShardedBank, objects: Float[Tensor, "2 G K d"], valid: Bool[Tensor, "G K"], ids: Int[Tensor, " G"], world: World
+    bank: ShardedBank,
+    objects: Float[Tensor, "2 G K d"],
+    valid: Bool[Tensor, "G K"],
+    image_ids: Int[Tensor, " G"],
+    classes: UInt8[Tensor, "G K"] | None = None,
 ) -> None:
     """`memory_bank.push` of the whole batch: each process keeps the images whose slots are its own."""
-    mine = slice((world.rank - bank.pushed) % world.size, None, world.size)
-    push(bank.shard, objects[:, mine], valid[mine], ids[mine])
+    mine = slice((bank.world.rank - bank.pushed) % bank.world.size, None, bank.world.size)
+    push(bank.shard, objects[:, mine], valid[mine], image_ids[mine], None if classes is None else classes[mine])
     bank.pushed += len(valid)
 
 
-def whole(bank: ShardedBank, world: World, keep: bool) -> dict | None:
-    """All slots in order, on the CPU, as one bank would hold them; a collective, whose result only `keep` receives."""
-    out = {}
+def whole(bank: ShardedBank) -> dict | None:
+    """All slots in order, on the CPU, as one bank would hold them; a collective, whose result only process 0 receives."""
+    keep, out = bank.world.rank == 0, {}
     for name, dim in SLOTS.items():
         parts = []
         for part in getattr(bank.shard, name).split(AT_ONCE, dim):
-            rows = world.gather(part.unsqueeze(dim + 1), dim + 1).flatten(dim, dim + 1)
+            rows = bank.world.gather(part.unsqueeze(dim + 1), dim + 1).flatten(dim, dim + 1)
             if keep:
                 parts.append(rows.cpu())
         out[name] = torch.cat(parts, dim) if keep else None
     return {**out, "pushed": bank.pushed} if keep else None
 
 
-def restore(bank: ShardedBank, saved: dict, world: World) -> None:
+def restore(bank: ShardedBank, saved: dict) -> None:
     """Take this process's slots of a whole bank, which any number of processes may have saved."""
+    world = bank.world
     for name, dim in SLOTS.items():
         mine = torch.arange(world.rank, saved[name].shape[dim], world.size)
         getattr(bank.shard, name).copy_(saved[name].index_select(dim, mine))

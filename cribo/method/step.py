@@ -6,33 +6,23 @@ gathers over the whole batch) is handed in as `world`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
-from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
-from cribo.method.matching import Pool, accept
-from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
-from cribo.method.objects import bootstrapping_ratio, pool_objects, seen_in_both
+from cribo.method.health import centre_entropy, neighbour_signals, object_signals
+from cribo.method.kmeans import KMeansSettings, kmeans
+from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
+from cribo.method.matching import accept
+from cribo.method.memory_bank import MemoryBank, Neighbours, ages, push, retrieve
+from cribo.method.objects import pool_objects, seen_in_both
+from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
 from cribo.method.sharded_bank import ShardedBank, push_sharded, retrieve_sharded
-
-
-class World(Protocol):
-    """The processes that share a batch, each with as many of its images. Alone, the calls give back what they get."""
-
-    rank: int
-    size: int
-
-    def sum(self, x: Tensor) -> Tensor: ...
-
-    def gather(self, x: Tensor, dim: int) -> Tensor: ...
-
-    def gather_all(self, tensors: Sequence[Tensor], dims: Sequence[int]) -> list[Tensor]: ...
+from cribo.method.world import World
 
 
 @dataclass(frozen=True)
@@ -40,15 +30,23 @@ class StepSettings:
     """What a step reads of `results/plan/pretrain/MODEL.yaml`."""
 
     losses: frozenset[Literal["global", "cross_view", "cross_image"]]
-    clustering: ClusteringSettings | None
-    criterion: Literal["cycle", "none"]
+    clustering: ClusteringSettings | KMeansSettings | LabelSettings | None
+    criterion: Literal["cycle", "none", "labels"]
     pool_images: int
     student_temperature: float
     centre_momentum: float
+    exclude_same_image: bool
+    directions: Literal["mean", "sum"]
+    mean_images: int
 
     @property
     def K(self) -> int:
         return self.clustering.K if self.clustering else 0
+
+    @property
+    def direction_weight(self) -> float:
+        """What each of a loss's two directions counts: Eqs. 6, 8 and 10 add them up, the released code averages."""
+        return 0.5 if self.directions == "mean" else 1.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class Teaching:
     labels: Int[Tensor, "B 2N"] | None
     valid: Bool[Tensor, "B K"] | None
     accepted: Bool[Tensor, "2 B K"] | None
-    image_prototypes: Float[Tensor, "L h"] | None
-    object_prototypes: Float[Tensor, "L h"] | None
+    image_prototypes: Prototypes | None
+    object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
 
 
@@ -85,12 +83,14 @@ def teacher_step(
     cross_image: bool,
     settings: StepSettings,
     world: World,
+    classes: UInt8[Tensor, "B 2N"] | None = None,
     at_once: int | None = None,
 ) -> Teaching:
     """Clusters, objects, neighbours and targets of a batch; then the batch's objects enter the memory bank.
 
-    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved. `at_once` bounds how many
-    of this process's images are encoded and clustered at a time; it saves memory and changes nothing.
+    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved. `classes` of the patches
+    are there for the oracles alone. `at_once` bounds how many of this process's images are encoded and clustered at a time;
+    it saves memory and changes nothing.
     """
     at_once = at_once or len(image_ids)
     encoded = [teacher.tokens(part.flatten(0, 1)) for part in images.unflatten(0, (2, -1)).split(at_once, dim=1)]
@@ -98,24 +98,22 @@ def teacher_step(
     labels = valid = objects = neighbours = accepted = None
     health: dict[str, Tensor] = {}
     if settings.clustering:
-        group = settings.clustering.normalise_images
-        parts = (x.split(-(-at_once // group) * group) for x in (patches, positions, seeds))
-        labels = torch.cat([joint_space_clustering(*p, settings.clustering, world) for p in zip(*parts, strict=True)])
+        labels = _cluster(patches, positions, seeds, classes, settings.clustering, world, at_once)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
-        live = torch.zeros_like(valid).scatter_(1, labels, True)
-        health |= {"live_clusters": live.sum(1).float().mean(), "valid_objects": valid.sum(1).float().mean()}
+        health |= object_signals(labels, valid)
     if bank is not None:
-        batch = _whole_batch(objects, valid, image_ids, world)
+        known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
+        batch = _gathered(objects, valid, image_ids, known, world)
         if cross_image:
-            found = _retrieve(bank, objects, batch, world)
-            pool = _wide_pool(batch, settings.pool_images, world)
-            accepted = accept(objects, valid, found.partners, found.found, settings.criterion, settings.pool_images, pool)
+            found = _retrieve(bank, batch, settings.exclude_same_image, teacher.bf16 and objects.is_cuda)
+            accepted = accept(
+                objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
+                None if known is None else same_class(known, found.classes), world, (batch.objects, batch.valid),
+            )  # fmt: skip
             neighbours = found.objects
-            health |= {f"bootstrapping_{m + 1}": bootstrapping_ratio(accepted[m]) for m in range(2)}
-        if isinstance(bank, ShardedBank):
-            push_sharded(bank, batch.objects, batch.valid, batch.image_ids, world)
-        else:
-            push(bank, batch.objects, batch.valid, batch.image_ids)
+            health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
+        add = push_sharded if isinstance(bank, ShardedBank) else push
+        add(bank, batch.objects, batch.valid, batch.image_ids, batch.classes)
     projected = teacher.project(cls, objects)
     return Teaching(
         projected.images, projected.objects, None if neighbours is None else teacher.bottleneck(neighbours),
@@ -123,37 +121,46 @@ def teacher_step(
     )  # fmt: skip
 
 
-class _Batch(NamedTuple):
-    """The teacher's objects of all processes' images, and where those of this one begin and end."""
+class _Gathered(NamedTuple):
+    """The teacher's objects of all processes' images, and which of them are this one's."""
 
     objects: Float[Tensor, "2 G K d"]
     valid: Bool[Tensor, "G K"]
     image_ids: Int[Tensor, " G"]
+    classes: UInt8[Tensor, "G K"] | None
     ours: slice
 
 
-def _whole_batch(objects: Tensor, valid: Tensor, image_ids: Tensor, world: World) -> _Batch:
-    """The one exchange of objects in a step."""
+def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor | None, world: World) -> _Gathered:
+    """The one exchange of new objects in a step."""
     if world.size == 1:
-        return _Batch(objects, valid, image_ids, slice(None))
+        return _Gathered(objects, valid, image_ids, classes, slice(None))
     share = len(image_ids)
     ours = slice(world.rank * share, (world.rank + 1) * share)
-    return _Batch(*world.gather_all([objects, valid, image_ids], [1, 0, 0]), ours)
+    sent = [objects, valid, image_ids, *([] if classes is None else [classes])]
+    objects, valid, image_ids, *rest = world.gather_all(sent, [1, 0, 0, 0][: len(sent)])
+    return _Gathered(objects, valid, image_ids, rest[0] if rest else None, ours)
 
 
-def _retrieve(bank: MemoryBank | ShardedBank, objects: Tensor, batch: _Batch, world: World) -> Neighbours:
+def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, bf16: bool) -> Neighbours:
+    """Neighbours of this process's objects, in a bank of its own or in one spread over all processes."""
+    ids = batch.image_ids if exclude_same_image else None
     if isinstance(bank, ShardedBank):
-        return retrieve_sharded(bank, batch.objects, batch.ours, world)
-    return retrieve(bank, objects)
+        return retrieve_sharded(bank, batch.objects, batch.valid, batch.ours, ids, bf16)
+    ours = batch.ours
+    return retrieve(bank, batch.objects[:, ours], batch.valid[ours], None if ids is None else ids[ours], bf16=bf16)
 
 
-def _wide_pool(batch: _Batch, pool_images: int, world: World) -> Pool | None:
-    """The pool of the cycle criterion when it is wider than this process's share of the batch."""
-    if pool_images * world.size <= len(batch.image_ids):
-        return None
-    start = batch.ours.start // pool_images * pool_images
-    near = slice(start, start + pool_images)
-    return Pool(batch.objects[:, near], batch.valid[near], batch.ours.start - start)
+def _cluster(patches, positions, seeds, classes, how, world: World, at_once: int) -> Int[Tensor, "B 2N"]:
+    """Labels of all tokens of both views, by Sinkhorn (the paper), K-means (Table 12) or the masks (Table 11)."""
+    match how:
+        case ClusteringSettings(normalise_images=group):
+            parts = (x.split(-(-at_once // group) * group) for x in (patches, positions, seeds))
+            return torch.cat([joint_space_clustering(*part, how, world) for part in zip(*parts, strict=True)])
+        case KMeansSettings():
+            return kmeans(patches, seeds, how)
+        case LabelSettings():
+            return label_clusters(classes, how.K)
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ class Losses:
     """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
 
     total: Float[Tensor, ""]
-    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, and the teacher's entropy, without gradient
+    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, the teacher's and the centres' entropies, without gradient
 
 
 def student_step(
@@ -174,12 +181,12 @@ def student_step(
     world: World,
     part: slice = slice(None),
 ) -> Losses:
-    """The losses of a batch: H(teacher's view m, student's other view), averaged over both directions.
+    """The losses of a batch: H(teacher's view m, student's other view), both directions together.
 
     L_cv^g (Eq. 10) pairs CLS tokens, L_cv^o (Eq. 6) the same object in two views, L_ci^o (Eq. 8) the neighbour of view m's
-    object with the object in the other view. Means are over all images, all valid objects and all accepted objects of the
-    whole batch, whatever the number of processes. With `part`, only those of this process's images are looked at, and the
-    sum over parts is the loss of the batch.
+    object with the object in the other view. Means are over all images of the batch, and over the valid or the accepted
+    objects of `mean_images` images, whatever the number of processes. With `part`, only those of this process's images are
+    looked at, and the sum over parts is the loss of the batch.
     """
     images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
     projected = student(images, None if teaching.labels is None else teaching.labels[part], settings.K)
@@ -188,22 +195,23 @@ def student_step(
 
     if "global" in settings.losses:
         targets = teaching.images[:, part].flatten(0, 1)[None]
-        weights = targets.new_full(targets.shape[:2], 0.5 / teaching.images.shape[1])
+        weights = targets.new_full(targets.shape[:2], settings.direction_weight / teaching.images.shape[1])
         loss, _, entropy = soft_cross_entropy(
             _other_view(projected.images), projected.image_prototypes, targets,
             teaching.image_prototypes, centres.images, weights, *temperatures,
         )  # fmt: skip
         total = total + loss
-        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0]}
+        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.direction_weight)}
+        terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     targets, weights, names = [], [], []
     if "cross_view" in settings.losses:
         targets.append(teaching.objects[:, part].flatten(0, 2))
-        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), world)[:, part].flatten())
+        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world)[:, part].flatten())
         names.append("cross_view")
     if teaching.neighbours is not None:
         targets.append(teaching.neighbours[:, part].flatten(0, 2))
-        weights.append(_mean_weights(teaching.accepted, world)[:, part].flatten())
+        weights.append(_mean_weights(teaching.accepted, settings, world)[:, part].flatten())
         names.append("cross_image")
     if targets:
         loss, parts, entropy = soft_cross_entropy(
@@ -212,7 +220,8 @@ def student_step(
         )  # fmt: skip
         total = total + loss
         terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
-        terms["entropy_objects"] = entropy[0]
+        terms["entropy_objects"] = entropy[0] / (2 * settings.direction_weight)
+        terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
 
 
@@ -221,11 +230,22 @@ def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:
     return x.flip(0).flatten(0, -2)
 
 
-def _mean_weights(chosen: Bool[Tensor, "2 B K"], world: World) -> Float[Tensor, "2 B K"]:
-    """½ / Z_m for each chosen object of view m, Z_m counted over the whole batch; zero for the others (Eqs. 6 and 8)."""
-    chosen = chosen.float()
-    z = world.sum(chosen.sum(dim=(1, 2))).clamp_min(1)
-    return 0.5 * world.size * chosen / z[:, None, None]
+def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: World) -> Float[Tensor, "2 B K"]:
+    """1 / Z_m for each chosen object of view m, times the weight of a direction; zero for the others (Eqs. 6 and 8).
+
+    Z_m counts the chosen objects of `mean_images` consecutive images: the whole batch of all processes, or groups whose
+    means are averaged, a group without any counting as zero.
+    """
+    chosen, images = chosen.float(), chosen.shape[1]
+    whole = settings.mean_images > images
+    grouped = chosen.unflatten(1, (-1, images if whole else settings.mean_images))
+    z = grouped.sum(dim=(2, 3), keepdim=True)
+    if whole:
+        z = world.sum(z)
+        share = world.size  # DDP averages over processes: each stands for its part of the sum
+    else:
+        share = settings.mean_images / images
+    return (settings.direction_weight * share * grouped / z.clamp_min(1)).flatten(1, 2)
 
 
 @torch.no_grad()
@@ -233,7 +253,7 @@ def centres_step(teaching: Teaching, centres: Centres, settings: StepSettings, w
     """Move the centres towards the mean logits of the batch's CLS tokens and valid objects (neighbours do not count)."""
     if teaching.images is not None:
         rows = teaching.images.flatten(0, 1)
-        count = rows.new_full((), float(len(rows) * world.size))
+        count = rows.new_full((), len(rows) * world.size)
         mean = mean_logits(world.sum(rows.sum(dim=0)), count, teaching.image_prototypes)
         update_centre(centres.images, mean, count, settings.centre_momentum)
     if teaching.objects is not None:

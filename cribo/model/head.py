@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cribo.method.losses import Prototypes
 
-class Prototypes(nn.Module):
+
+class PrototypeLayer(nn.Module):
     """L prototypes as direction and gain, W = gain · direction / ‖direction‖ (weight normalisation), without bias."""
 
     def __init__(self, bottleneck: int, count: int, trainable_gain: bool):
@@ -21,9 +23,10 @@ class Prototypes(nn.Module):
         self.gain = nn.Parameter(torch.ones(count, 1), requires_grad=trainable_gain)
         nn.init.kaiming_uniform_(self.direction, a=5**0.5)
 
-    def forward(self) -> Float[Tensor, "L h"]:
-        """The matrix W, in fp32: computed once a step and shared by all that use it."""
-        return self.gain * F.normalize(self.direction, dim=1)
+    def forward(self) -> Prototypes:
+        """W in factors, fp32: the norms are taken once a step and shared by all that use it."""
+        norm = self.direction.norm(dim=1).clamp_min(1e-12)
+        return Prototypes(self.direction, self.gain[:, 0] / norm)
 
 
 class Head(nn.Module):
@@ -48,8 +51,8 @@ class Head(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
-        self.image_prototypes = Prototypes(bottleneck, prototypes, not norm_last_layer) if images else None
-        self.object_prototypes = Prototypes(bottleneck, prototypes, not norm_last_layer) if objects else None
+        self.image_prototypes = PrototypeLayer(bottleneck, prototypes, not norm_last_layer) if images else None
+        self.object_prototypes = PrototypeLayer(bottleneck, prototypes, not norm_last_layer) if objects else None
 
     def forward(self, features: Float[Tensor, "... d"]) -> Float[Tensor, "... h"]:
         """The bottleneck vector, of length one, in fp32."""

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cribo.method.losses import Prototypes
 from cribo.method.objects import pool_objects
 from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
@@ -19,8 +20,8 @@ class Projections(NamedTuple):
 
     images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view
     objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object, by view
-    image_prototypes: Float[Tensor, "L h"] | None
-    object_prototypes: Float[Tensor, "L h"] | None
+    image_prototypes: Prototypes | None
+    object_prototypes: Prototypes | None
 
 
 class Network(nn.Module):

@@ -46,7 +46,7 @@ def dense_nn_table(plan: dict, results: Results) -> Table:
         title,
         tuple(columns),
         tuple(Row(label, tuple(own)) for label, own in cells.items()),
-        _notes(plan, labels, factors),
+        (*_notes(plan, labels, factors), *_warnings(plan, results)),
     )
 
 
@@ -110,6 +110,15 @@ def _printed(plan: dict, models: list[str], dataset: str, factor: int) -> Cell:
     }
     value = values.pop() if len(values) == 1 else None
     return NONE if value is None else Number(value)
+
+
+def _warnings(plan: dict, results: Results) -> tuple[str, ...]:
+    """What the data sets' manifests warn of, once each."""
+    said = {
+        dataset: [warning for pair, result in results.items() if pair[1] == dataset for warning in result.warnings]
+        for dataset in plan["dense_nn"]["datasets"]
+    }
+    return tuple(f"{dataset}: {'; '.join(dict.fromkeys(warnings))}." for dataset, warnings in said.items() if warnings)
 
 
 def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:

@@ -75,6 +75,33 @@ def dense_nn(
     return None
 
 
+VALUE_DATASETS = {"knn": {"imagenet": "IN1K"}, "yolos": {"coco": "COCO"}}  # by protocol: names in params.yaml → the paper's
+TASKS = {"knn": "image_knn", "yolos": "detection"}  # names in the factor of Table 5
+
+
+def single_value(
+    protocol: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str, metric: str
+) -> float | None:
+    """The paper's value (%) of a protocol with one number, for a model set up like ours; None where it reports none.
+
+    Rows of Table 5 for any set of losses; Table 6 (detection) for all three.
+    """
+    on = {key: name in losses for name, key in LOSSES.items()}
+    for cell in cells():
+        same_model = (
+            cell.method == "CrIBo"
+            and cell.backbone == BACKBONES.get(backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            and cell.epochs == str(epochs)
+        )
+        ablation = cell.setting == "ablation_loss" and cell.factor == {**on, "task": TASKS[protocol]}
+        table_6 = cell.setting == TASKS[protocol] and all(on.values())
+        same_score = cell.eval_dataset == VALUE_DATASETS[protocol].get(dataset) and cell.metric == metric
+        if same_model and same_score and (ablation or table_6):
+            return float(cell.value)
+    return None
+
+
 def segmentation(
     setting: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str
 ) -> float | None:

@@ -23,10 +23,11 @@ class Score:
 
 @dataclass(frozen=True)
 class DenseNNResult:
-    """Scores of one model on one data set, by factor."""
+    """Scores of one model on one data set, by factor, and what the data set's manifest warns of."""
 
     patch: dict[int, Score]
     pixel: dict[int, Score]
+    warnings: tuple[str, ...] = ()
 
 
 def read_dense_nn(path: str | Path, model: str, dataset: str) -> DenseNNResult | None:
@@ -44,7 +45,7 @@ def read_dense_nn(path: str | Path, model: str, dataset: str) -> DenseNNResult |
         raise ReportError(f"{path} cannot be read as JSON ({error}): delete it and run its stage again") from None
     try:
         about = (tree["model"], tree["dataset"])
-        result = DenseNNResult(_scores(tree["patch"]), _scores(tree["pixel"]))
+        result = DenseNNResult(_scores(tree["patch"]), _scores(tree["pixel"]), tuple(tree.get("data_warnings", ())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ReportError(
             f"{path} is no dense nearest-neighbour result ({error!r}): delete it and run its stage again"

@@ -71,6 +71,24 @@ class World:
             out[i], start = torch.cat(parts, dim=dim), end
         return [out[i] for i in range(len(tensors))]
 
+    def broadcast(self, x: Tensor, source: int) -> Tensor:
+        """`x` of process `source`, written into the `x` of all others, which has its shape."""
+        if self.size > 1:
+            dist.broadcast(x, source)
+        return x
+
+    def gather_objects(self, item: object) -> list:
+        """The `item` of each process in order of rank; any Python object, so for small things."""
+        if self.size == 1:
+            return [item]
+        items: list = [None] * self.size
+        dist.all_gather_object(items, item)
+        return items
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any process."""
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+
     def barrier(self) -> None:
         """Wait for all."""
         if self.size > 1:

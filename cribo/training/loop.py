@@ -19,11 +19,12 @@ from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.interruption import sigterm_flag
 from cribo.training.log import Journal, say, timed
+from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance
+from cribo.training.update import Course, advance, needs_masks, seeds_an_image
 
 
-def train(settings: dict, records: list[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
+def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:
@@ -35,18 +36,16 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
     check_shapes(settings, len(records), world.size)
     course = Course.of(settings, len(records), compute)
     schedule, steps = course.schedule, course.schedule.steps
-    state = initial_state(settings, compute, world)
+    shards = world if compute.shard_bank else None
+    state = initial_state(settings, world.device, compute.precision == "bf16", shards)
     if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
-        state.restore(saved, world)
+        state.restore(saved)
         say(f"going on after step {state.step} of {steps}, state in {folder}")
     accelerate(state.student, state.teacher, compute)
     student = distributed(state.student, world)
     if world.main and state.step == 0:
-        epochs = settings["optimisation"]["epochs"]
-        say(
-            f"{epochs} epochs of {schedule.steps_per_epoch} steps of {schedule.batch_size} images, "
-            f"peak learning rate {schedule.peak:g}, on {world.device}"
-        )
+        for line in opening(settings, len(records), state, world.size, world.device.type, compute.micro_batch):
+            say(line)
 
     batches = step_batches(settings, records, state, state.step, steps, world, compute.workers)
     peak = world.size * peak_flops(world.device, compute.precision, compute.tf32)
@@ -74,7 +73,7 @@ def train(settings: dict, records: list[Record], folder: Path, compute: Compute,
                 if stopping or keep:
                     if not finite_weights(list(state.student.parameters())):
                         raise NonFinite(state.step, means, batch)
-                    saved = state.to_dict(world)
+                    saved = state.to_dict()
                     if world.main:
                         saver.save(state.step, saved)
                 if stopping or last:
@@ -105,9 +104,8 @@ def step_batches(
     settings: dict, records: Sequence[Record], state: TrainingState, first: int, end: int, world: World, workers: int
 ) -> Iterable:
     """This process's shares of the batches of steps first … end − 1."""
-    tokens = 2 * (settings["views"]["size"] // patch_size(state.teacher.backbone)) ** 2
-    K = settings["clustering"]["K"] if "clustering" in settings else 0
-    pairs = ViewPairs(records, settings["views"], tokens, K, settings["seed"])
+    grid = settings["views"]["size"] // patch_size(state.teacher.backbone)
+    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
     return load_batches(pairs, settings["optimisation"]["batch_size"], first, end, world.rank, world.size, workers)
 
 
@@ -121,9 +119,10 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
             f"a batch of {batch} images cannot be split over {processes} processes: change optimisation.batch_size"
         )
     share = batch // processes
-    for group, key in (("clustering", "normalise_images"), ("matching", "pool_images")):
+    for group, key in (("clustering", "normalise_images"), ("matching", "pool_images"), ("targets", "mean_images")):
         size = settings.get(group, {}).get(key, 1)
-        if share % size and size % share:
+        wide = size == batch if group == "targets" else size % share == 0  # held by several processes
+        if share % size and not wide:
             raise ValueError(
                 f"{share} images a process neither fill groups of {size} nor divide them: change {group}.{key} "
                 "or the number of processes"

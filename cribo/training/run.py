@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 import cribo
+from cribo.data.manifest import DataError, listed
 from cribo.data.readers import PreparedSet
 from cribo.params import Compute
 from cribo.training import checkpoint
@@ -21,6 +22,7 @@ from cribo.training.distributed import World
 from cribo.training.log import Journal, say
 from cribo.training.loop import train
 from cribo.training.state import TrainingState
+from cribo.training.update import needs_masks
 
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = (
@@ -32,11 +34,13 @@ SOURCES = (
     "model/network.py",
     "training",
     "data/images.py",
+    "data/labels.py",
     "data/loader.py",
     "data/location.py",
     "data/manifest.py",
     "data/positions.py",
     "data/readers.py",
+    "data/records.py",
     "data/views.py",
 )
 
@@ -46,15 +50,34 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
 
     The resumable state is kept under `runs` and removed in the end, so that a forced rerun starts afresh.
     """
+    check_masks(settings, data)
     folder = runs / f"{name}-{fingerprint(settings, data.digest)}"
     owner = checkpoint.sole_owner(folder) if world.main else nullcontext()
     with owner:
         world.barrier()
-        state = train(settings, list(data.splits["train"]), folder, compute, world)
+        state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
             write_results(state, settings, data, folder, out)
             shutil.rmtree(folder)
     world.barrier()
+
+
+def check_masks(settings: dict, data: PreparedSet) -> None:
+    """Raise DataError if an oracle reads masks that the data set does not have, or has more classes than clusters."""
+    if not needs_masks(settings):
+        return
+    if without := [record.id for record in data.splits["train"] if record.mask is None]:
+        raise DataError(
+            f"{len(without)} of {len(data.splits['train'])} training images of {data.name} have no mask, and "
+            "clustering.algorithm or matching.criterion `labels` reads them: choose another value, or a data set with masks "
+            f"({listed(without)})"
+        )
+    clusters, classes = settings["clustering"]["K"], len(data.classes)
+    if settings["clustering"]["algorithm"] == "labels" and clusters < classes:
+        raise DataError(
+            f"{data.name} has {classes} classes and clustering.algorithm `labels` needs a cluster for each: "
+            f"raise clustering.K from {clusters} to {classes}"
+        )
 
 
 def fingerprint(settings: dict, digest: str) -> str:

@@ -14,7 +14,6 @@ from cribo.method.memory_bank import MemoryBank
 from cribo.method.sharded_bank import ShardedBank
 from cribo.method.step import Centres
 from cribo.model.network import Network, build_network
-from cribo.params import Compute
 from cribo.training.distributed import World
 from cribo.training.optimiser import build_optimiser
 
@@ -30,14 +29,14 @@ class TrainingState:
     bank: MemoryBank | ShardedBank | None
     step: int = 0
 
-    def to_dict(self, world: World) -> dict:
+    def to_dict(self) -> dict:
         """Tensors and numbers only, so that it loads without pickled code; the same for any number of processes.
 
-        A collective when the bank is spread over processes: then only the main one receives it.
+        A collective when the bank is spread over processes: then only the main one receives the bank.
         """
         bank = self.bank
         if isinstance(bank, ShardedBank):
-            bank = sharded_bank.whole(bank, world, world.main)
+            bank = sharded_bank.whole(bank)
         elif bank is not None:
             bank = vars(bank)
         return {
@@ -49,7 +48,7 @@ class TrainingState:
             "step": self.step,
         }
 
-    def restore(self, saved: dict, world: World) -> None:
+    def restore(self, saved: dict) -> None:
         """Take over a saved state, in place, on the devices where this one lives."""
         self.student.load_state_dict(saved["student"])
         self.teacher.load_state_dict(saved["teacher"])
@@ -57,7 +56,7 @@ class TrainingState:
         for name in ("images", "objects"):
             getattr(self.centres, name).copy_(saved["centres"][name])
         if isinstance(self.bank, ShardedBank):
-            sharded_bank.restore(self.bank, saved["bank"], world)
+            sharded_bank.restore(self.bank, saved["bank"])
         elif self.bank is not None:
             for name, value in saved["bank"].items():
                 if name == "pushed":
@@ -67,10 +66,12 @@ class TrainingState:
         self.step = saved["step"]
 
 
-def initial_state(settings: dict, compute: Compute, world: World) -> TrainingState:
-    """The state before the first step: a function of the settings, the same on every process and device."""
+def initial_state(settings: dict, device: torch.device, bf16: bool = False, shards: World | None = None) -> TrainingState:
+    """The state before the first step: a function of the settings, the same on every process and device.
+
+    With `shards` the memory bank is spread over those processes.
+    """
     torch.manual_seed(settings["seed"])
-    device, bf16 = world.device, compute.precision == "bf16"
     student = build_network(settings, settings["drop_path"], bf16)
     teacher = build_network(settings, 0.0, bf16)
     teacher.load_state_dict(student.state_dict())
@@ -81,5 +82,5 @@ def initial_state(settings: dict, compute: Compute, world: World) -> TrainingSta
     bank = None
     if "memory_bank" in settings:
         shape = settings["memory_bank"]["images"], settings["clustering"]["K"], student.backbone.num_features
-        bank = ShardedBank.empty(*shape, world, device) if compute.shard_bank else MemoryBank.empty(*shape, device)
+        bank = ShardedBank.empty(*shape, shards, device) if shards else MemoryBank.empty(*shape, device)
     return TrainingState(student, teacher, build_optimiser(student), centres, bank)

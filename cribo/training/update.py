@@ -12,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from cribo.data.loader import Batch, to_device
 from cribo.data.positions import patch_positions
 from cribo.method.clustering import ClusteringSettings
+from cribo.method.kmeans import KMeansSettings
+from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
 from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
@@ -42,15 +44,35 @@ class Course:
 def step_settings(settings: dict) -> StepSettings:
     """The part of a model's settings that a step reads."""
     matching, targets = settings.get("matching", {}), settings["targets"]
-    clustering = ClusteringSettings(**settings["clustering"]) if "clustering" in settings else None
     return StepSettings(
-        frozenset(settings["losses"]),
-        clustering,
-        matching.get("criterion", "none"),
-        matching.get("pool_images", 1),
-        targets["student_temperature"],
-        targets["centre_momentum"],
+        losses=frozenset(settings["losses"]),
+        clustering=clustering_settings(settings["clustering"]) if "clustering" in settings else None,
+        criterion=matching.get("criterion", "none"),
+        pool_images=matching.get("pool_images", 1),
+        student_temperature=targets["student_temperature"],
+        centre_momentum=targets["centre_momentum"],
+        exclude_same_image=settings.get("memory_bank", {}).get("exclude_same_image", False),
+        directions=targets["directions"],
+        mean_images=targets.get("mean_images", 1),
     )
+
+
+def clustering_settings(settings: dict) -> ClusteringSettings | KMeansSettings | LabelSettings:
+    """What the chosen way of clustering reads."""
+    kinds = {"sinkhorn": ClusteringSettings, "kmeans": KMeansSettings, "labels": LabelSettings}
+    return kinds[settings["algorithm"]](**{key: value for key, value in settings.items() if key != "algorithm"})
+
+
+def needs_masks(settings: dict) -> bool:
+    """Whether an oracle reads the masks of the training images (Table 11)."""
+    groups = settings.get("clustering", {}), settings.get("matching", {})
+    return groups[0].get("algorithm") == "labels" or groups[1].get("criterion") == "labels"
+
+
+def seeds_an_image(settings: dict) -> int:
+    """Tokens that start an image's clusters."""
+    clustering = settings.get("clustering", {"algorithm": "labels"})
+    return 0 if clustering["algorithm"] == "labels" else clustering["K"]
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -67,12 +89,14 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     settings, how, device = course.schedule.settings, course.how, world.device
     now = course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images, boxes, seeds, ids = to_device(batch, device, MEAN, STD)
+    images, boxes, seeds, ids, classes = to_device(batch, device, MEAN, STD)
     share = len(ids)
     at_once = course.micro_batch or share
 
     positions = patch_positions(boxes, settings["views"]["size"] // patch_size(state.teacher.backbone))
-    teaching = teacher_step(state.teacher, images, positions, seeds, ids, state.bank, now.cross_image, how, world, at_once)
+    teaching = teacher_step(
+        state.teacher, images, positions, seeds, ids, state.bank, now.cross_image, how, world, classes, at_once
+    )
     values: dict[str, Tensor] = {}
     branches, scales = _drop_path_draws(state, settings["seed"], share, world)
     for start in range(0, share, at_once):

@@ -1,5 +1,7 @@
 """Batches: nothing depends on workers, restarts or the number of processes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def pairs(tmp_path_factory):
     for i in range(10):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     records = [Record(str(i), folder / f"{i}.png", None, 50, 40) for i in range(10)]
-    return ViewPairs(records, {**SETTINGS, "size": 16}, tokens=8, K=3, seed=5)
+    return ViewPairs(records, {**SETTINGS, "size": 16}, grid=2, K=3, seed=5)
 
 
 def content(loader):
@@ -54,7 +56,35 @@ def test_cluster_seeds_are_distinct_tokens(pairs):
 
 def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
     batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
-    images, boxes, _, ids = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    images, boxes, _, ids, _ = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
     torch.testing.assert_close(images[4 + 1], expected)
     assert boxes.shape == (4, 2, 5) and torch.equal(ids, batch.image_ids)
+
+
+def test_masks_are_read_for_an_oracle_only_and_change_nothing_else(pairs, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(10):
+        Image.fromarray(rng.integers(0, 5, (40, 50), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    known = [dataclasses.replace(r, mask=tmp_path / f"{i}.png") for i, r in enumerate(pairs.records)]
+    asked = ViewPairs(known, pairs.views, pairs.grid, pairs.K, pairs.seed, masks=True)
+    for a, b in zip(load_batches(pairs, 4, 0, 2, 0, 1, 0), load_batches(asked, 4, 0, 2, 0, 1, 0), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a[:-1], b[:-1], strict=True))
+        assert a.classes.shape == (4, 0) and b.classes.shape == (4, 8) and b.classes.max() < 5
+    gone = [dataclasses.replace(r, mask=tmp_path / "gone.png") for r in pairs.records]
+    ViewPairs(gone, pairs.views, pairs.grid, pairs.K, pairs.seed)[0, 0]  # does not look at it
+
+
+def test_the_classes_of_a_view_lie_where_its_pixels_do(tmp_path):
+    """A photo whose gray value is its class: each patch shows, at its centre, the class that it is given."""
+    mask = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, 16, 0), 16, 1)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    Image.fromarray(np.stack([mask] * 3, -1)).save(tmp_path / "photo.png")
+    plain = {**SETTINGS, "size": 80, "jitter": 0.0, "grayscale": 0.0, "blur": [0.0, 0.0], "solarise": [0.0, 0.0]}
+    record = Record("0", tmp_path / "photo.png", tmp_path / "mask.png", 64, 48)
+    views = ViewPairs([record], plain, 10, 3, 0, masks=True)
+    for epoch in range(5):
+        item = views[epoch, 0]
+        centres = item.views[:, 0].unflatten(1, (10, 8)).unflatten(3, (10, 8))[:, :, 3:5, :, 3:5].float().mean((2, 4))
+        right = (centres.flatten() - item.classes.float()).abs() < 8
+        assert right.float().mean() > 0.75  # the rest straddles an edge, where the resized photo is smooth

@@ -9,7 +9,7 @@ from cribo.data.manifest import DataError, Manifest, Row
 
 ROWS = [
     Row("train", "a", "JPEGImages/a.jpg", "Masks/a.png", 5, 4, 100, 20, "0" * 64, "1" * 64),
-    Row("val", 'odd, "name"', "JPEGImages/ü.jpg", "", 7, 9, 3, 0, "2" * 64, ""),
+    Row("val", 'odd, "name"', "JPEGImages/ü.jpg", "", 7, 9, 3, 0, "2" * 64, "", "cat"),
 ]
 
 
@@ -25,6 +25,8 @@ def _manifest(rows=ROWS) -> Manifest:
         "licence",
         "source",
         [],
+        {"train": {"file": "annotations/a.json", "bytes": 1, "sha256": "2" * 64}},
+        {"JPEGImages/b.jpg": "cannot be used"},
     )
 
 

@@ -1,5 +1,6 @@
 """Preparing: the same bytes however often, anywhere, on any number of workers; all or nothing; faults told by file."""
 
+import json
 import os
 import shutil
 import signal
@@ -105,7 +106,7 @@ def test_missing_folder_names_the_path_and_what_to_set(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"nowhere \(from data.voc.path\) holds no JPEGImages folder"):
         Path("params.yaml").write_text(f"data: {{voc: {{path: '{tmp_path / 'nowhere'}'}}}}\n")
         prepare("voc", VOC, "data", workers=1)
-    assert not list(Path("data").iterdir())
+    assert not list(Path("data").glob("*"))
 
 
 def test_missing_masks_and_lists_are_named(tmp_path, photos):
@@ -141,19 +142,139 @@ def _break_mask_mode(root: Path) -> str:
     return r"SegmentationClass/0.png is no mask of class ids"
 
 
+def _break_text(root: Path) -> str:
+    (root / "JPEGImages/2.jpg").write_text("<html>404</html>")
+    return r"JPEGImages/2.jpg is corrupt or no image"
+
+
+def _break_empty(root: Path) -> str:
+    (root / "JPEGImages/2.jpg").write_bytes(b"")
+    return r"JPEGImages/2.jpg is corrupt or no image"
+
+
+def _break_zeros(root: Path) -> str:
+    raw = (root / "JPEGImages/2.jpg").read_bytes()
+    (root / "JPEGImages/2.jpg").write_bytes(bytes(len(raw)))
+    return r"JPEGImages/2.jpg is corrupt or no image"
+
+
+def _break_folder(root: Path) -> str:
+    (root / "JPEGImages/2.jpg").unlink()
+    (root / "JPEGImages/2.jpg").mkdir()
+    return r"cannot be read \(Is a directory\): JPEGImages/2.jpg"
+
+
+def _break_link(root: Path) -> str:
+    (root / "JPEGImages/2.jpg").unlink()
+    (root / "JPEGImages/2.jpg").symlink_to("nowhere")
+    return r"cannot be read \(No such file or directory\): JPEGImages/2.jpg"
+
+
+def _break_bomb(root: Path) -> str:
+    Image.new("1", (20_000, 20_000)).save(root / "JPEGImages/2.jpg", "PNG")
+    return r"JPEGImages/2.jpg is corrupt \(Image size \(400000000 pixels\) exceeds"
+
+
+def _break_mask_truncated(root: Path) -> str:
+    os.truncate(root / "SegmentationClass/2.png", (root / "SegmentationClass/2.png").stat().st_size // 2)
+    return r"SegmentationClass/2.png is corrupt"
+
+
+def _break_mask_bits(root: Path) -> str:
+    raw = bytearray((root / "SegmentationClass/2.png").read_bytes())
+    raw[raw.index(b"IDAT") + 20] ^= 255
+    (root / "SegmentationClass/2.png").write_bytes(raw)
+    return r"SegmentationClass/2.png is corrupt"
+
+
+def _break_mask_depth(root: Path) -> str:
+    Image.fromarray(np.zeros((22, 30), np.uint16)).save(root / "SegmentationClass/2.png")
+    return r"SegmentationClass/2.png is no mask of class ids: .*not mode I;16"
+
+
+def _break_mask_turned(root: Path) -> str:
+    _save_mask(root, 2, np.zeros((30, 22), np.uint8))
+    return r"SegmentationClass/2.png \(22x30, image 30x22\)"
+
+
 def _break_list(root: Path) -> str:
     (root / "ImageSets/Segmentation/val.txt").write_text("4\n4\n")
     return r"names images more than once: 4"
 
 
-@pytest.mark.parametrize(
-    "fault", [_break_truncate, _break_remove, _break_mask_size, _break_mask_value, _break_mask_mode, _break_list]
-)
+FAULTS = [
+    *(_break_truncate, _break_remove, _break_text, _break_empty, _break_zeros, _break_folder, _break_link, _break_bomb),
+    *(_break_mask_size, _break_mask_value, _break_mask_mode, _break_mask_truncated, _break_mask_bits, _break_mask_depth),
+    *(_break_mask_turned, _break_list),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__[7:])
 def test_fault_is_told_by_file_and_nothing_is_taken_for_done(tmp_path, photos, fault):
     said = fault(_inside(photos))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as error:
         prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
-    assert not list((tmp_path / "data").iterdir())
+    assert str(error.value).count("\n") == 0 and not list((tmp_path / "data").glob("*"))
+
+
+def test_broken_files_are_left_out_on_request_and_listed(tmp_path, photos):
+    _break_truncate(_inside(photos))
+    _break_mask_value(_inside(photos))
+    settings = VOC | {"path": str(photos), "exclude_broken": True}
+    opened = open_set("voc", prepare("voc", settings, tmp_path / "data", workers=1).parent, photos)
+    assert [record.id for record in opened.splits["train"]] == ["0", "1"]
+    assert opened.warnings[2] == "2 images are left out because they cannot be used: JPEGImages/2.jpg, JPEGImages/3.jpg"
+    excluded = json.loads((tmp_path / "data/voc/MANIFEST.json").read_text())["excluded"]
+    assert set(excluded) == {"JPEGImages/2.jpg", "JPEGImages/3.jpg"} and "(has 33)" in excluded["JPEGImages/3.jpg"]
+
+
+def test_a_set_of_nothing_but_broken_files_is_refused_all_the_same(tmp_path, photos):
+    for n in range(6):
+        (_inside(photos) / f"JPEGImages/{n}.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of the 6 images of voc in .* can be used"):
+        prepare("voc", VOC | {"path": str(photos), "exclude_broken": True}, tmp_path / "data", workers=1)
+
+
+# ------------------------------------------------------------------------------------------------------- a second time
+def _prepared_again(settings: dict, data: Path, capsys) -> bool:
+    """Whether preparing again found anything to do."""
+    capsys.readouterr()
+    prepare(settings["kind"], settings, data, workers=1)
+    return "nothing to do" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["voc", "scenes"])
+def test_preparing_twice_does_nothing_the_second_time(tmp_path, photos, capsys, kind):
+    settings = VOC | {"path": str(photos)} if kind == "voc" else SCENES | {"train": 3, "val": 1}
+    before = {p: p.stat().st_mtime_ns for p in prepare(kind, settings, tmp_path / "data", workers=1).rglob("*")}
+    assert not _prepared_again(settings, tmp_path / "data", capsys)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "data" / kind).rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "JPEGImages/1.jpg").touch(),
+        lambda root: _save_mask(root, 1, np.ones((21, 30), np.uint8)),
+        lambda root: (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n"),
+        lambda root: (root / "ImageSets/Segmentation/val.txt").write_text("5\n4\n"),
+    ],
+    ids=["touched", "mask", "list", "order"],
+)
+def test_preparing_again_sees_what_changed(tmp_path, photos, capsys, change):
+    settings = VOC | {"path": str(photos)}
+    prepare("voc", settings, tmp_path / "data", workers=1)
+    change(_inside(photos))
+    assert _prepared_again(settings, tmp_path / "data", capsys)
+
+
+def test_other_settings_prepare_again_but_not_where_the_photos_are(tmp_path, photos, capsys):
+    settings = SCENES | {"train": 3, "val": 1}
+    prepare("scenes", settings, tmp_path / "data", workers=1)
+    assert _prepared_again(settings | {"seed": 1}, tmp_path / "data", capsys)
+    voc = VOC | {"path": str(photos)}
+    prepare("voc", voc, tmp_path / "data", workers=1)
+    assert not _prepared_again(voc | {"path": str(photos / "VOCdevkit")}, tmp_path / "data", capsys)
 
 
 def test_failure_leaves_an_earlier_result_as_it_was(tmp_path, photos):

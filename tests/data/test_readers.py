@@ -1,17 +1,21 @@
 """Images and masks of every kind that users have; broken ones are refused by name."""
 
 import io
+import itertools
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
-from cribo.data.images import read_image, read_mask
-from cribo.data.manifest import DataError
+from cribo.data.images import Mask, read_image, read_mask
+from cribo.data.manifest import DataError, Row
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
+from cribo.data.records import Record, Records
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
@@ -85,7 +89,8 @@ def test_opened_set_has_readable_records(prepared):
 @pytest.mark.parametrize("kind", ["image", "mask"])
 @pytest.mark.parametrize("change", ["truncate", "remove"])
 def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
-    path: Path = getattr(open_set("scenes", prepared).splits["val"][1], kind)
+    record = open_set("scenes", prepared).splits["val"][1]
+    path: Path = record.image if kind == "image" else record.mask.path
     if change == "truncate":
         os.truncate(path, 100)
     else:
@@ -97,3 +102,75 @@ def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
 def test_set_that_was_never_prepared_says_what_to_run(tmp_path):
     with pytest.raises(DataError, match="run `dvc repro prepare@scenes`"):
         open_set("scenes", tmp_path)
+
+
+def test_records_of_a_split_are_a_sequence_that_workers_can_carry(prepared):
+    records = open_set("scenes", prepared).splits["train"]
+    assert list(records) == [records[i] for i in range(4)] and records[-1] == records[3]
+    assert records[1:3] == (records[1], records[2])
+    assert pickle.loads(pickle.dumps(records))[2] == records[2] and len(records[4:]) == 0
+    for beyond in (4, -5):
+        with pytest.raises(IndexError):
+            records[beyond]
+
+
+def test_a_million_records_take_little_memory():
+    row = Row(
+        "train", "n01440764/n01440764_10026", "train/n01440764/n01440764_10026.JPEG", "", 500, 375, 1, 0, "", "", "cat"
+    )
+    records = Records(Path("/data"), "imagenet", itertools.repeat(row, 20_000), {"cat": 7})
+    assert len(pickle.dumps(records)) / len(records) < 100  # bytes an image
+    assert records[19_999] == Record(row.id, Path("/data") / row.image, None, 500, 375, 7)
+
+
+def test_scenes_give_crops_with_a_class_and_coco_annotations(prepared):
+    opened = open_set("scenes", prepared)
+    for split in ("train", "val"):
+        assert len(opened.labelled[split]) > 0 and opened.annotations[split].is_file()
+        for crop in opened.labelled[split]:
+            assert opened.classes[crop.label] == crop.image.parent.name and crop.width == crop.height
+            assert read_image(crop.image).shape == (crop.height, crop.width, 3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.float64])
+def test_labels_in_a_mat_file_may_have_any_numeric_type(tmp_path, kind):
+    savemat(tmp_path / "a.mat", {"LabelMap": np.array([[0, 2, 200]]).astype(kind)})
+    assert read_mask(Mask(tmp_path / "a.mat", "pascal_context_459")).tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"LabelMap": np.array([[0.5, 1]])}, "is no mask of class ids"),
+        ({"LabelMap": np.array([[-1, 1]])}, "is no mask of class ids"),
+        ({"LabelMap": np.zeros((2, 2, 3))}, "is no mask of class ids"),
+        ({"Other": np.zeros((2, 2))}, "has neither LabelMap"),
+        ({"GTcls": {"Boundaries": 1}}, "corrupt or no MATLAB file"),
+        (None, "corrupt or no MATLAB file"),
+    ],
+)
+def test_mat_file_without_labels_is_refused_by_name(tmp_path, tree, says):
+    path = tmp_path / "a.mat"
+    if tree is None:
+        path.write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    else:
+        savemat(path, tree)
+    with pytest.raises(DataError, match=says) as error:
+        read_mask(path)
+    assert "a.mat" in str(error.value) and str(error.value).count("\n") == 0
+
+
+def test_truncated_mat_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.mat"
+    savemat(path, {"LabelMap": np.random.default_rng(0).integers(0, 459, (40, 40)).astype(np.uint16)}, do_compression=True)
+    raw = path.read_bytes()
+    for keep in (0, 50, 200, 700, len(raw) - 5):
+        (tmp_path / "b.mat").write_bytes(raw[:keep])
+        with pytest.raises(DataError, match=r"b\.mat (is corrupt|has neither)"):
+            read_mask(tmp_path / "b.mat")
+
+
+def test_value_that_a_rule_does_not_know_is_noticed_when_read(tmp_path):
+    Image.fromarray(np.array([[151]], np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask.png holds values that are no class"):
+        read_mask(Mask(tmp_path / "mask.png", "ade20k"))

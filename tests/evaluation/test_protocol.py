@@ -14,10 +14,14 @@ from PIL import Image
 from cribo.data.manifest import DataError
 from cribo.evaluation import dense_nn, features
 from cribo.evaluation.dense_nn import Settings, evaluate
-from cribo.evaluation.features import EvaluationError, extract
-from cribo.evaluation.result import Meter, dense_nn_result, write_json
+from cribo.evaluation.dense_nn_result import dense_nn_result
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.features import extract
+from cribo.evaluation.result import Meter, write_json
 from cribo.evaluation.subsample import draws
+from cribo.training.distributed import World
 
+ALONE = World(0, 1, torch.device("cpu"))
 SIZES = {"train": [(32, 32), (40, 27), (35, 48), (32, 32), (29, 61), (32, 32)], "val": [(32, 40), (45, 33), (32, 40)]}
 
 
@@ -77,7 +81,7 @@ def restated(encoder, data, images, k, temperature):
 @pytest.mark.parametrize("k, temperature", [(5, 0.07), (5, None), (5000, 0.5)])
 def test_protocol_equals_restatement(encoder, data, k, temperature):
     settings = Settings(k, temperature, (1, 3), 2, 7)
-    found = evaluate(encoder, data, settings)
+    found = evaluate(encoder, data, settings, ALONE)
     assert list(found.runs) == [1, 3] and [len(runs) for runs in found.runs.values()] == [1, 2]
     for factor, runs in found.runs.items():
         for run, images in zip(runs, draws(6, factor, 2, 7), strict=True):
@@ -89,7 +93,7 @@ def test_protocol_equals_restatement(encoder, data, k, temperature):
 
 
 def test_features_stand_in_the_order_of_the_records(encoder, data, monkeypatch):
-    whole = extract(encoder, data.splits["train"], 4, 255, workers=2)
+    whole = extract(encoder, data.splits["train"], 4, 255, ALONE, workers=2)
     for i, record in enumerate(data.splits["train"]):
         patches, grid = restated_patches(encoder, record)
         rows = slice(whole.starts[i], whole.starts[i + 1])
@@ -98,21 +102,23 @@ def test_features_stand_in_the_order_of_the_records(encoder, data, monkeypatch):
         np.testing.assert_allclose(whole.features[rows], np.stack([f for f, _ in patches]), atol=1e-5)
     assert (whole.labels == 255).any()
     monkeypatch.setattr(features, "BATCH_PIXELS", 1)
-    single = extract(encoder, data.splits["train"], 4, 255)
+    single = extract(encoder, data.splits["train"], 4, 255, ALONE)
     torch.testing.assert_close(single.features, whole.features)
 
 
 def test_block_of_queries_changes_nothing(encoder, data, monkeypatch):
     settings = Settings(5, 0.07, (1,), 1, 0)
-    whole = evaluate(encoder, data, settings).runs[1][0]
+    whole = evaluate(encoder, data, settings, ALONE).runs[1][0]
     monkeypatch.setattr(dense_nn, "QUERIES", 1)
-    split = evaluate(encoder, data, settings).runs[1][0]
+    split = evaluate(encoder, data, settings, ALONE).runs[1][0]
     assert (split.patch.mean, split.pixel.mean) == (whole.patch.mean, whole.pixel.mean)
 
 
 def test_result_is_json_and_the_same_twice(encoder, data, tmp_path):
     settings = Settings(5000, 0.07, (1, 3), 2, 0)
-    trees = [dense_nn_result("small", data, settings, 8, evaluate(encoder, data, settings), {"seconds": n}) for n in (1, 2)]
+    trees = [
+        dense_nn_result("small", data, settings, 8, evaluate(encoder, data, settings, ALONE), {"seconds": n}) for n in (1, 2)
+    ]
     for n, tree in enumerate(trees):
         write_json(tmp_path / "results" / f"{n}.json", tree)
     read = [json.loads((tmp_path / "results" / f"{n}.json").read_text()) for n in (0, 1)]
@@ -164,29 +170,30 @@ def changed(data, split, **values):
 )
 def test_refusals(encoder, data, change, words):
     with pytest.raises(EvaluationError, match=words):
-        evaluate(encoder, change(data), Settings(5, None, (1,), 1, 0))
+        evaluate(encoder, change(data), Settings(5, None, (1,), 1, 0), ALONE)
 
 
 def test_missing_photo(encoder, data, tmp_path):
     with pytest.raises(DataError, match=r"gone\.png"):
-        evaluate(encoder, changed(data, "val", image=tmp_path / "gone.png"), Settings(5, None, (1,), 1, 0))
+        evaluate(encoder, changed(data, "val", image=tmp_path / "gone.png"), Settings(5, None, (1,), 1, 0), ALONE)
 
 
 def test_void_everywhere(encoder, write_set, tmp_path):
     data = write_set(tmp_path, {"train": [(32, 32)], "val": [(32, 32)]}, void=2)
     with pytest.raises(EvaluationError, match="without a labelled patch"):
-        evaluate(encoder, data, Settings(5, None, (1,), 1, 0))
+        evaluate(encoder, data, Settings(5, None, (1,), 1, 0), ALONE)
     good = write_set(tmp_path / "good", {"train": [(32, 32)], "val": [(32, 32)]}, void=0)
     with pytest.raises(EvaluationError, match=r"the val split: .* void everywhere"):
         evaluate(
             encoder,
             replace(data, splits={"train": good.splits["train"], "val": data.splits["val"]}),
             Settings(5, None, (1,), 1, 0),
+            ALONE,
         )
 
 
 def test_progress_is_printed(encoder, data, capsys):
-    evaluate(encoder, data, Settings(5, None, (1, 3), 2, 0))
+    evaluate(encoder, data, Settings(5, None, (1, 3), 2, 0), ALONE)
     lines = capsys.readouterr().err.splitlines()
     assert any(line.startswith("train features of rectangles: 100 %") for line in lines)
     assert any("neighbours on rectangles: 100 %, 1/3 run 2 of 2" in line for line in lines)

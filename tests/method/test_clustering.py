@@ -15,7 +15,7 @@ from cribo.method.clustering import (
     positional_cost,
     sinkhorn,
 )
-from tests.threads import together
+from tests.method.ranks import on_ranks
 
 
 def how(**changes) -> ClusteringSettings:
@@ -28,6 +28,7 @@ def how(**changes) -> ClusteringSettings:
             "sinkhorn_iterations": 5,
             "marginals": "histogram",
             "exclude_self": True,
+            "centroids": "unit",
             "normalise_images": 2,
             **changes,
         }
@@ -53,6 +54,7 @@ def batch(images=2, grid=5, width=16, seed=0, K=6):
 def slow_labels(tokens, positions, seeds, s):
     """The released procedure, image by image, written from its description with dense tensors."""
     z = [t / t.norm(dim=1, keepdim=True) for t in tokens.double()]
+    averaged = z if s.centroids == "unit" else tokens.double()
     B, n, K = len(z), tokens.shape[1], s.K
     D = [(p[:, None] - p[None]).norm(dim=-1) for p in positions.double()]
     mu = [z[b][seeds[b]] for b in range(B)]
@@ -88,17 +90,19 @@ def slow_labels(tokens, positions, seeds, s):
                 count = torch.tensor([(label == k).sum() for k in range(K)], dtype=torch.double) + 0.01
                 c[b] = count / count.sum()
             for k in range(K):
-                total = z[b][label == k].sum(dim=0)
+                total = averaged[b][label == k].sum(dim=0)
                 mu[b][k] = total / total.norm() if (label == k).any() else 0
     return torch.stack([m.long().argmax(dim=1) for m in member])
 
 
 @pytest.mark.parametrize("marginals", ["histogram", "uniform"])
 @pytest.mark.parametrize("exclude_self", [True, False])
+@pytest.mark.parametrize("centroids", ["unit", "raw"])
 @pytest.mark.parametrize(("K", "lambda_pos"), [(6, 2.0), (12, 1.0), (3, 0.0), (20, 4.0)])
-def test_labels_equal_the_dense_restatement(K, lambda_pos, exclude_self, marginals):
-    s = how(K=K, lambda_pos=lambda_pos, exclude_self=exclude_self, marginals=marginals)
+def test_labels_equal_the_dense_restatement(K, lambda_pos, centroids, exclude_self, marginals):
+    s = how(K=K, lambda_pos=lambda_pos, exclude_self=exclude_self, marginals=marginals, centroids=centroids)
     tokens, positions, seeds = batch(images=4, K=K)
+    tokens = tokens * torch.linspace(0.5, 2, tokens.shape[1])[:, None]  # lengths differ, so that raw is not unit
     ours = joint_space_clustering(tokens, positions, seeds, s)
     assert (ours == slow_labels(tokens, positions, seeds, s)).float().mean() > 0.995  # fp32 against fp64
 
@@ -192,5 +196,5 @@ def test_a_batch_of_one_keeps_its_axis():
 def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(size):
     cost = torch.randn(8, 6, 3) * torch.arange(1, 9)[:, None, None]
     expected = min_max(cost, 4)
-    parts = together(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
+    parts = on_ranks(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
     assert torch.equal(torch.cat(parts), expected)

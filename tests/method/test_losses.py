@@ -6,22 +6,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from cribo.method.losses import mean_logits, soft_cross_entropy, update_centre
+from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 
 
-def problem(n, h, L, T, seed, dtype=torch.float32):
+def problem(n, h, L, T, seed):
+    """Arguments of the loss; the student's bottleneck vectors, directions and scales want gradients."""
     g = torch.Generator().manual_seed(seed)
-    r = lambda *shape: torch.randn(*shape, generator=g, dtype=dtype)  # noqa: E731
-    x, w = r(n, h).requires_grad_(), r(L, h).requires_grad_()
-    return x, w, r(T, n, h), r(L, h), r(L), torch.rand(T, n, generator=g, dtype=dtype)
+    r = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    student = Prototypes(r(L, h).requires_grad_(), (torch.rand(L, generator=g) + 0.5).requires_grad_())
+    teacher = Prototypes(r(L, h), torch.rand(L, generator=g) + 0.5)
+    return r(n, h).requires_grad_(), student, r(T, n, h), teacher, r(L), torch.rand(T, n, generator=g)
+
+
+def exactly(args):
+    """The same problem in float64."""
+    x, student, *rest = (Prototypes(*(y.double() for y in a)) if isinstance(a, Prototypes) else a.double() for a in args)
+    return x.detach().requires_grad_(), Prototypes(*(y.detach().requires_grad_() for y in student)), *rest
 
 
 def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t):
     """Log-softmax over all logits at once."""
-    logp = F.log_softmax(x @ prototypes.T / tau_s, dim=-1)
+    logp = F.log_softmax(x @ prototypes.matrix().T / tau_s, dim=-1)
     return torch.stack(
         [
-            -(w * (F.softmax((t @ teacher_prototypes.T - centre) / tau_t, dim=-1) * logp).sum(-1)).sum()
+            -(w * (F.softmax((t @ teacher_prototypes.matrix().T - centre) / tau_t, dim=-1) * logp).sum(-1)).sum()
             for t, w in zip(targets, weights, strict=True)
         ]
     )
@@ -32,12 +40,25 @@ def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, ta
 def test_loss_and_gradients_equal_autograd_on_whole_logits_for_any_block(n, L, T, block, seed):
     args = problem(n, 4, L, T, seed)
     total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=block)
-    ours = torch.autograd.grad(3 * total, args[:2])
+    leaves = args[0], *args[1]
+    ours = torch.autograd.grad(3 * total, leaves)
     expected = whole(*args, 0.1, 0.07)
-    theirs = torch.autograd.grad(3 * expected.sum(), args[:2])
+    theirs = torch.autograd.grad(3 * expected.sum(), leaves)
     torch.testing.assert_close(parts, expected.detach(), rtol=1e-4, atol=1e-5)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_in_float64_loss_and_gradients_are_those_of_whole_logits_to_the_last_digits():
+    args = exactly(problem(7, 4, 13, 2, 0))
+    total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=20)
+    expected = whole(*args, 0.1, 0.07)
+    torch.testing.assert_close(parts, expected.detach(), rtol=1e-12, atol=1e-12)
+    leaves = args[0], *args[1]
+    pairs = zip(torch.autograd.grad(total, leaves), torch.autograd.grad(expected.sum(), leaves), strict=True)
+    for ours, theirs in pairs:
+        assert ours.dtype == torch.float64
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
@@ -59,7 +80,7 @@ def test_teacher_entropy_is_that_of_its_softmax():
     x, w, t, wt, c, weights = problem(5, 3, 7, 2, 1)
     entropy = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.5)[2]
     for j in range(2):
-        q = F.softmax((t[j] @ wt.T - c) / 0.5, dim=-1)
+        q = F.softmax((t[j] @ wt.matrix().T - c) / 0.5, dim=-1)
         rows = -(q * q.log()).sum(-1)
         torch.testing.assert_close(entropy[j], (rows * weights[j]).sum())
 
@@ -72,8 +93,9 @@ def test_logits_of_any_size_stay_finite(scale):
 
 
 def test_mean_logits_come_from_the_mean_of_bottlenecks():
-    rows, prototypes = torch.randn(6, 4), torch.randn(9, 4)
-    torch.testing.assert_close(mean_logits(rows.sum(0), torch.tensor(6.0), prototypes), (rows @ prototypes.T).mean(0))
+    rows, prototypes = torch.randn(6, 4), Prototypes(torch.randn(9, 4), torch.rand(9))
+    expected = (rows @ prototypes.matrix().T).mean(0)
+    torch.testing.assert_close(mean_logits(rows.sum(0), torch.tensor(6.0), prototypes), expected)
 
 
 def test_a_centre_moves_by_its_momentum_and_not_at_all_without_rows():

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cribo.method.matching import Pool, accept
+from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
+from tests.method.ranks import on_ranks
 
 
 def slow_accept(objects, valid, partners, found, pool):
@@ -46,7 +47,7 @@ def test_objects_that_are_their_own_neighbours_are_all_accepted():
     valid = torch.rand(4, 3, generator=g) < 0.7
     bank = MemoryBank.empty(4, 3, 16)
     push(bank, objects, valid, torch.arange(4))
-    found = retrieve(bank, objects)
+    found = retrieve(bank, objects, valid)
     accepted = accept(objects, valid, found.partners, found.found, "cycle", 4)
     assert torch.equal(accepted, valid.expand(2, -1, -1))
 
@@ -57,7 +58,7 @@ def test_a_bank_of_noise_is_rarely_accepted():
     everything = torch.ones(16, 8, dtype=torch.bool)
     bank = MemoryBank.empty(64, 8, 32)
     push(bank, noise, torch.ones(64, 8, dtype=torch.bool), torch.arange(64))
-    found = retrieve(bank, objects)
+    found = retrieve(bank, objects, everything)
     assert accept(objects, everything, found.partners, found.found, "cycle", 16).float().mean() < 0.1
 
 
@@ -74,17 +75,19 @@ def test_nothing_valid_means_nothing_accepted(criterion):
     assert not accept(x, nothing, x, torch.ones(2, 2, 3, dtype=torch.bool), criterion, 2).any()
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_a_pool_wider_than_a_process_accepts_what_one_process_does(size):
+@pytest.mark.parametrize(("size", "pool"), [(2, 8), (4, 8), (4, 4)])
+def test_a_pool_wider_than_a_process_accepts_what_one_process_does(size, pool):
     torch.manual_seed(3)
     objects, partners = torch.randn(2, 8, 3, 5), torch.nn.functional.normalize(torch.randn(2, 8, 3, 5), dim=-1)
     partners[:, ::2] = torch.nn.functional.normalize(objects.flip(0)[:, ::2], dim=-1)  # these come home
     valid, found = torch.rand(8, 3) > 0.2, torch.rand(2, 8, 3) > 0.1
-    expected = accept(objects, valid, partners, found, "cycle", 8)
+    expected = accept(objects, valid, partners, found, "cycle", pool)
     assert 0 < expected.sum() < expected.numel()
     share = 8 // size
-    for rank in range(size):
-        ours = slice(rank * share, (rank + 1) * share)
-        pool = Pool(objects, valid, ours.start)
-        got = accept(objects[:, ours], valid[ours], partners[:, ours], found[:, ours], "cycle", 8, pool)
-        assert torch.equal(got, expected[:, ours])
+
+    def part(world):
+        ours = slice(world.rank * share, (world.rank + 1) * share)
+        mine = objects[:, ours], valid[ours], partners[:, ours], found[:, ours]
+        return accept(*mine, "cycle", pool, world=world)
+
+    assert torch.equal(torch.cat(on_ranks(size, part), dim=1), expected)

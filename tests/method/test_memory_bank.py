@@ -63,7 +63,7 @@ def test_neighbours_come_from_the_bank_of_their_own_view_and_partners_from_the_o
         stored.append((objects, valid))
     objects, valid = (torch.cat(x, dim=i) for x, i in zip(zip(*stored, strict=True), (1, 0), strict=True))
     queries, _ = draw(g, 2)
-    found = retrieve(bank, queries, tile=5)
+    found = retrieve(bank, queries, torch.ones(2, 3, dtype=torch.bool), tile=5)
     for view in range(2):
         for b in range(2):
             for k in range(3):
@@ -82,12 +82,58 @@ def test_neighbours_come_from_the_bank_of_their_own_view_and_partners_from_the_o
                 assert found.slots[view, b, k] == i and found.found[view, b, k]
 
 
+@pytest.mark.parametrize("spread", [1.0, 0.3, 0.05])
+def test_bf16_search_with_rescored_winners_differs_from_fp32_in_near_ties_only(spread):
+    g = torch.Generator().manual_seed(0)
+    kinds = torch.randn(10, 64, generator=g)
+
+    def some(count):
+        kind = kinds[torch.randint(10, (count,), generator=g)]
+        return torch.nn.functional.normalize(kind + spread * torch.randn(count, 64, generator=g), dim=1)
+
+    queries, keys, valid = some(300), some(3000), torch.rand(3000, generator=g) < 0.8
+    exact, index = nearest(queries, keys, valid, tile=700)
+    score, coarse = nearest(queries, keys, valid, tile=700, bf16=True)
+    torch.testing.assert_close(score, (queries * keys[coarse]).sum(dim=1))  # of the key found, in fp32
+    assert valid[coarse].all()
+    assert (exact - score).max() < 2e-3  # where another key won, it is this close to the best
+    ranked = (queries @ keys.T).masked_fill(~valid, -1).topk(2, dim=1).values
+    clear = ranked[:, 0] - ranked[:, 1] > 4e-3
+    assert torch.equal(coarse[clear], index[clear])
+    assert spread < 1 or ((coarse == index).float().mean() > 0.97 and clear.float().mean() > 0.5)
+
+
+def test_an_entry_of_the_own_image_is_passed_over_when_ids_are_given():
+    g = torch.Generator().manual_seed(0)
+    bank = MemoryBank.empty(4, 3, 5)
+    objects, valid = torch.randn(2, 4, 3, 5, generator=g), torch.ones(4, 3, dtype=torch.bool)
+    push(bank, objects, valid, torch.arange(4))
+    assert (retrieve(bank, objects, valid).slots == torch.arange(4)[:, None]).all()
+    apart = retrieve(bank, objects, valid, image_ids=torch.arange(4))
+    assert apart.found.all() and (apart.slots != torch.arange(4)[:, None]).all()
+    alone = MemoryBank.empty(4, 3, 5)
+    push(alone, objects[:, :1], valid[:1], torch.zeros(1, dtype=torch.long))
+    assert not retrieve(alone, objects[:, :1], valid[:1], image_ids=torch.zeros(1, dtype=torch.long)).found.any()
+
+
+def test_what_is_no_object_finds_nothing_and_does_not_change_what_the_others_find():
+    g = torch.Generator().manual_seed(0)
+    bank = MemoryBank.empty(4, 3, 5)
+    push(bank, *draw(g, 4, share=1.0), torch.arange(4))
+    objects, _ = draw(g, 2)
+    valid = torch.tensor([[True, False, True], [False, False, True]])
+    some, every = retrieve(bank, objects, valid), retrieve(bank, objects, torch.ones_like(valid))
+    assert torch.equal(some.found, valid.expand(2, -1, -1))
+    for name in ("objects", "partners", "slots"):
+        assert torch.equal(getattr(some, name)[:, valid], getattr(every, name)[:, valid])
+
+
 def test_an_empty_bank_and_a_bank_without_objects_find_nothing():
     bank = MemoryBank.empty(4, 3, 5)
     objects, valid = draw(torch.Generator().manual_seed(0), 2)
-    assert not retrieve(bank, objects).found.any()
+    assert not retrieve(bank, objects, valid).found.any()
     push(bank, objects, torch.zeros_like(valid), torch.arange(2))
-    assert not retrieve(bank, objects).found.any()
+    assert not retrieve(bank, objects, valid).found.any()
 
 
 def test_a_batch_larger_than_the_bank_is_refused_with_the_key_to_change():

@@ -26,7 +26,7 @@ class Alone:
 
 
 def setting(losses=("global", "cross_view", "cross_image"), **changes):
-    clustering = ClusteringSettings(K, 1.0, 20.0, 3, 3, "uniform", True, 2)
+    clustering = ClusteringSettings(K, 1.0, 20.0, 3, 3, "uniform", True, "unit", 2)
     objects = bool({"cross_view", "cross_image"} & set(losses))
     how = StepSettings(
         **{
@@ -36,6 +36,9 @@ def setting(losses=("global", "cross_view", "cross_image"), **changes):
             "pool_images": 2,
             "student_temperature": 0.1,
             "centre_momentum": 0.9,
+            "exclude_same_image": False,
+            "directions": "mean",
+            "mean_images": B,
             **changes,
         }
     )
@@ -75,8 +78,8 @@ def test_the_three_losses_are_those_of_the_paper_written_out():
     with torch.no_grad():
         cls_t, tok_t = (x.unflatten(0, (2, B)) for x in tokens(teacher.backbone, images))
         cls_s, tok_s = (x.unflatten(0, (2, B)) for x in tokens(student.backbone, images))
-        wi_t, wo_t = teacher.head.image_prototypes(), teacher.head.object_prototypes()
-        wi_s, wo_s = student.head.image_prototypes(), student.head.object_prototypes()
+        wi_t, wo_t = teacher.head.image_prototypes().matrix(), teacher.head.object_prototypes().matrix()
+        wi_s, wo_s = student.head.image_prototypes().matrix(), student.head.object_prototypes().matrix()
         n = GRID**2
         label = [teaching.labels[:, :n], teaching.labels[:, n:]]
 
@@ -131,7 +134,7 @@ def test_with_equal_networks_and_zero_centre_the_global_loss_is_dinos_for_two_cr
     student.load_state_dict(teacher.state_dict())
     _, losses, (images, *_) = run(teacher, student, Centres(torch.zeros(11), torch.zeros(11)), bank, how)
     with torch.no_grad():
-        logits = teacher.head(tokens(teacher.backbone, images)[0]) @ teacher.head.image_prototypes().T
+        logits = teacher.head(tokens(teacher.backbone, images)[0]) @ teacher.head.image_prototypes().matrix().T
         one, two = logits.chunk(2)
         dino = (
             sum(-(F.softmax(a / 0.05, -1) * F.log_softmax(b / 0.1, -1)).sum(-1).mean() for a, b in ((one, two), (two, one)))
@@ -174,7 +177,7 @@ def test_objects_of_one_view_only_reach_no_loss_and_no_centre():
     spoiled = student_step(student, images, teaching, centres, 0.05, how, Alone())
     start = centres.objects.clone()
     centres_step(teaching, centres, how, Alone())
-    rows = teaching.objects[:, teaching.valid].flatten(0, 1) @ teaching.object_prototypes.T
+    rows = teaching.objects[:, teaching.valid].flatten(0, 1) @ teaching.object_prototypes.matrix().T
     torch.testing.assert_close(centres.objects, 0.9 * start + 0.1 * rows.mean(0))
     assert torch.equal(spoiled.total, before.total)
 

@@ -38,11 +38,12 @@ PLAN = {
 }
 
 
-def write(folder, name, dataset, patch, pixel):
+def write(folder, name, dataset, patch, pixel, warnings=()):
     folder.mkdir(exist_ok=True)
     tree = {
         "model": name,
         "dataset": dataset,
+        "data_warnings": list(warnings),
         "patch": {
             "1/1": {"mean": patch, "std": None, "runs": [patch]},
             "1/8": {"mean": patch / 2, "std": 0.5, "runs": [patch / 2] * 5},
@@ -236,3 +237,10 @@ def test_every_printed_value_is_there():
 )
 def test_counterparts(backbone, pretraining, epochs, losses, dataset, factor, value):
     assert paper.dense_nn(backbone, pretraining, epochs, losses, dataset, factor) == value
+
+
+def test_what_a_manifest_warns_of_stands_once_below_the_table(folder):
+    for name in PLAN["models"]:
+        write(folder, name, "voc2012", 10, 10, ["train has 3 images, the paper's has 10582"])
+    notes = dense_nn_table(PLAN, read_results(PLAN, folder)).notes
+    assert [n for n in notes if "10582" in n] == ["voc2012: train has 3 images, the paper's has 10582."]

@@ -26,7 +26,7 @@ SMALL = {
     "clustering": {"K": 4, "normalise_images": 4},
     "matching": {"pool_images": 4, "first_epoch": 1},
     "memory_bank": {"images": 12},
-    "targets": {"teacher_temperature": [0.04, 0.07], "warmup_epochs": 2},
+    "targets": {"teacher_temperature": [0.04, 0.07], "warmup_epochs": 2, "mean_images": 8},
     "optimisation": {"epochs": 3, "batch_size": 8, "warmup_epochs": 1},
 }  # 3 steps an epoch, 9 in all
 

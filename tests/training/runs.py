@@ -24,7 +24,7 @@ accepted, teach = [], update.teacher_step
 def noting(*args):
     teaching = teach(*args)
     if teaching.accepted is not None:
-        accepted.append(args[-2].gather(teaching.accepted, 1))
+        accepted.append(args[8].gather(teaching.accepted, 1))
     return teaching
 update.teacher_step = noting
 
@@ -33,7 +33,7 @@ with join_world("cpu") as world:
         folder = Path(job["folder"])
         (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
         accepted.clear()
-        state = train(job["settings"], job["records"], folder, job["compute"], world).to_dict(world)
+        state = train(job["settings"], job["records"], folder, job["compute"], world).to_dict()
         if world.main:
             torch.save({**state, "accepted": list(accepted)}, f"{folder}.pt")
 """

@@ -42,6 +42,7 @@ def test_training_lowers_the_loss_and_the_teacher_follows(tmp_path, settings, ph
         ({"optimisation": {"batch_size": 64}}, 1, 26, "optimisation.batch_size"),
         ({}, 3, 26, "optimisation.batch_size"),
         ({"matching": {"pool_images": 3}}, 2, 26, "matching.pool_images"),
+        ({"optimisation": {"batch_size": 16}, "targets": {"mean_images": 8}}, 4, 26, "targets.mean_images"),
         ({"clustering": {"normalise_images": 3}}, 1, 26, "clustering.normalise_images"),
     ],
 )
@@ -108,7 +109,7 @@ def reference(tmp_path_factory, photos):
     compute = params.load("recipes/demo.yaml").compute.model_copy(
         update={"workers": 0, "log_steps": 1, "checkpoint_steps": 100}
     )
-    return train(settings, list(photos.splits["train"]), tmp_path_factory.mktemp("reference"), compute, ALONE).to_dict(ALONE)
+    return train(settings, list(photos.splits["train"]), tmp_path_factory.mktemp("reference"), compute, ALONE).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def reference(tmp_path_factory, photos):
 )
 def test_no_compute_parameter_changes_the_weights(change, tmp_path, settings, photos, compute, reference):
     state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute.model_copy(update=change), ALONE)
-    same(state.to_dict(ALONE), reference)
+    same(state.to_dict(), reference)
 
 
 def test_sigterm_saves_at_a_step_boundary_and_says_where(tmp_path, settings, photos, compute):

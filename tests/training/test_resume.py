@@ -76,10 +76,10 @@ def test_a_truncated_newest_state_is_named_and_the_one_before_leads_to_the_same_
     tmp_path, settings, photos, compute, capfd
 ):
     records, folder = list(photos.splits["train"]), made(tmp_path / "run")
-    expected = train(settings, records, folder, compute, ALONE).to_dict(ALONE)
+    expected = train(settings, records, folder, compute, ALONE).to_dict()
     newest = sorted(folder.glob("state-*.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    again = train(settings, records, folder, compute, ALONE).to_dict(ALONE)
+    again = train(settings, records, folder, compute, ALONE).to_dict()
     said = capfd.readouterr().err
     assert f"{newest.name} is damaged" in said and "going on after step 8 of 9" in said
     same(again, expected)
@@ -87,7 +87,7 @@ def test_a_truncated_newest_state_is_named_and_the_one_before_leads_to_the_same_
 
 def test_the_state_holds_every_tensor_that_a_training_carries_from_step_to_step(tmp_path, settings, photos, compute):
     state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
-    held = flat(state.to_dict(ALONE))
+    held = flat(state.to_dict())
     carried = {
         **{f"{role}.{name}.": x for role in ("student", "teacher") for name, x in everything(getattr(state, role))},
         **{f"centres.{name}.": x for name, x in vars(state.centres).items()},
@@ -108,7 +108,7 @@ def everything(module):
 
 def test_a_restored_state_is_the_saved_one(tmp_path, settings, photos, compute):
     state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
-    other = initial_state(settings, compute, ALONE)
+    other = initial_state(settings, ALONE.device)
     set_hyperparameters(other.optimiser, 1.0, 1.0)
-    other.restore(checkpoint.load_newest(tmp_path / "run", pytest.fail), ALONE)
-    same(other.to_dict(ALONE), state.to_dict(ALONE))
+    other.restore(checkpoint.load_newest(tmp_path / "run", pytest.fail))
+    same(other.to_dict(), state.to_dict())

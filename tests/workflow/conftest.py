@@ -22,6 +22,7 @@ class Tree:
     """One copy of the toy project, all of whose stages are up to date."""
 
     root: Path
+    patience: int = 60  # seconds that a command may take
 
     def start(self, *command: str, **env: str) -> subprocess.Popen:
         """A program of this environment, in its own process group."""
@@ -40,7 +41,7 @@ class Tree:
     def do(self, *command: str, code: int | None = 0, **env: str) -> str:
         """Run it to its end; returns what it said."""
         process = self.start(*command, **env)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=self.patience)
         assert code is None or bool(process.returncode) == bool(code), said
         return said
 
@@ -71,7 +72,7 @@ class Tree:
 
     def wait_for(self, stage: str) -> None:
         """Until the stage's command is at work."""
-        log, deadline = self.root / "ran.log", time.monotonic() + 30
+        log, deadline = self.root / "ran.log", time.monotonic() + self.patience
         while not (log.exists() and stage in log.read_text().split()):
             assert time.monotonic() < deadline, f"{stage} did not start"
             time.sleep(0.05)
@@ -81,7 +82,7 @@ class Tree:
         (self.root / "go").touch()
 
     def said_by(self, process: subprocess.Popen) -> str:
-        return process.communicate(timeout=60)[0]
+        return process.communicate(timeout=self.patience)[0]
 
 
 @pytest.fixture(scope="session")

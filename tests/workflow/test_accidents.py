@@ -104,12 +104,18 @@ def test_a_stage_may_save_its_state_after_sigterm_before_the_job_ends(tree):
     assert wrapper.returncode == 143 and not list((tree.root / ".snakemake/dvc").glob(f"{VOC}.*"))
 
 
+def slurm(tree, state):
+    """Stand-ins for Slurm's commands, inside a job in that state."""
+    for name, text in {"scontrol": 'echo "$@" > asked', "squeue": f"echo {state}"}.items():
+        program = tree.root / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    return {"PATH": f"{tree.root / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+
+
 def test_a_stage_that_saved_its_state_inside_a_slurm_job_goes_back_into_the_queue(tree):
-    scontrol = tree.root / "bin/scontrol"
-    scontrol.parent.mkdir()
-    scontrol.write_text('#!/bin/sh\necho "$@" > asked\n')
-    scontrol.chmod(0o755)
-    wrapper = start_alone(tree, PATH=f"{scontrol.parent}:{os.environ['PATH']}", SLURM_JOB_ID="42")
+    wrapper = start_alone(tree, **slurm(tree, "RUNNING"))
     os.killpg(wrapper.pid, signal.SIGTERM)
     deadline = time.monotonic() + 20
     while not (tree.root / "asked").exists() and time.monotonic() < deadline:
@@ -118,6 +124,13 @@ def test_a_stage_that_saved_its_state_inside_a_slurm_job_goes_back_into_the_queu
     assert (tree.root / "state").read_text() == "whole" and wrapper.poll() is None
     wrapper.kill()
     wrapper.wait()
+
+
+def test_a_cancelled_job_saves_its_state_and_stays_cancelled(tree):
+    wrapper = start_alone(tree, **slurm(tree, "COMPLETING"))
+    os.killpg(wrapper.pid, signal.SIGTERM)
+    assert "its state is saved, start snakemake again" in tree.said_by(wrapper)
+    assert (tree.root / "state").read_text() == "whole" and not (tree.root / "asked").exists()
 
 
 def start_alone(tree, **env):

@@ -14,9 +14,12 @@ verdict, so the two cannot disagree about what is stale. Every call into DVC's b
     head.py         stages such as `plan`, brought up to date before the verdicts
     restore.py      DVC's run cache
     run.py          a stage's command, on the compute node
+    devices.py      the GPUs that a stage may use
+    account.py      what it cost: time and memory
     alive.py        is a stage still being computed by somebody?
     record.py       the books after a stage, on the host of `snakemake`
     cutoff.py       dependants whose inputs came out the same are not submitted
     resources.py    workflow/resources.yaml in the words of Slurm
     preflight.py    requests that the cluster cannot meet are refused before anything is submitted
+    split.py        so are batches that cannot be split over the processes of a training
 """

@@ -13,7 +13,9 @@ from pathlib import Path
 from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
 from workflow.bridge import fingerprint
+from workflow.bridge.account import costs
 from workflow.bridge.alive import running
+from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.resources import Requests
 from workflow.bridge.stages import Stage, load, one_sentence, open_repo
@@ -30,10 +32,12 @@ def run(name: str) -> int:
         raise BridgeError(f"{name} is no longer a stage of dvc.yaml: start snakemake again")
     again = stamp(name, "again")
     again.unlink(missing_ok=True)
-    with running(name):
+    with running(name), granted(name, Requests.read().of(name)) as devices:
         inputs, start = fingerprint.inputs(stage), time.time()
         _clear(stage)
-        code = _commands(stage, again)
+        with costs(name) as codes:
+            code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices})
+            codes.append(code)
         if code and again.exists():
             again.unlink()
             return _requeue(name, code)
@@ -64,12 +68,10 @@ def _clear(stage: Stage) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _commands(stage: Stage, again: Path) -> int:
-    """The commands in turn, in the shell and environment that DVC would use."""
+def _commands(stage: Stage, environment: dict[str, str]) -> int:
+    """The commands in turn, in the shell and environment that DVC would use, and in ours."""
     settings = prepare_kwargs(stage.dvc)
-    settings["env"]["CRIBO_REQUEUE"] = str(again.absolute())
-    if "SLURM_JOB_ID" in os.environ:  # elsewhere the person's own CRIBO_GPUS counts
-        settings["env"] |= Requests.read().of(stage.name).environment()
+    settings["env"] |= environment
     for command in stage.commands:
         code, signalled = _outlive(_make_cmd(get_executable(), command), settings)
         if code:
@@ -119,10 +121,12 @@ def _signal(group: int, number: int) -> bool:
 def _requeue(name: str, code: int) -> int:
     """The command saved its state and asked for another turn: the same job goes back into Slurm's queue.
 
-    A marker file says so because exit codes cannot: torchrun and srun replace them.
+    A marker file says so because exit codes cannot: torchrun and srun replace them. Slurm sends the same SIGTERM to a job
+    that somebody cancels, and that one must stay ended: only a job that Slurm still calls running is asked back.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if not job:
+    asked = job and subprocess.run(["squeue", "--noheader", "--format=%T", f"--jobs={job}"], capture_output=True, text=True)
+    if not asked or asked.stdout.strip() != "RUNNING":
         say(f"{name}: its state is saved, start snakemake again to continue")
         return code
     say(f"{name}: its state is saved, back into the queue as job {job}")

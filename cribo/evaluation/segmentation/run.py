@@ -11,7 +11,7 @@ import yaml
 
 import cribo
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.result import Meter, write_json
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.crops import Crops

@@ -1,0 +1,273 @@
+"""Clustering, nearest neighbours and losses: ours beside the naive form of the paper's equations, on the same data.
+
+    python benchmarks/method.py                       ViT-S/16, 224 px, batch 8, K 64, S 1000
+    python benchmarks/method.py --growth              and how each grows with K, S and the batch
+    python benchmarks/method.py --out results/bench   writes method.json and method.md there
+
+Every measurement is a process of its own, which makes the inputs and first does a tiny problem (libraries load). For memory
+it then does the thing once: the highest resident memory since (the kernel's mark) above what was in use, with an allocator
+that gives freed blocks back at once. For time it does the thing four times with the usual allocator: the fastest of the last
+three. Ours and the naive form take turns; ratios, and how far the two results agree, are printed with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# isort: split
+import naive_method as naive
+import torch
+from torch.nn import functional as F
+
+from cribo.method.clustering import ClusteringSettings, joint_space_clustering
+from cribo.method.losses import soft_cross_entropy
+from cribo.method.memory_bank import MemoryBank, push, retrieve
+from cribo.model.head import Head
+
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count()
+FORK = multiprocessing.get_context("fork")  # libraries are loaded once; every measurement is a process all the same
+BASE = {"B": 8, "K": 64, "S": 1000, "N": 196, "d": 384, "L": 65536}
+TINY = {"B": 2, "K": 3, "S": 4, "N": 9, "d": 16, "L": 32}
+GROWTH = {"K": [16, 32, 64, 128], "S": [250, 500, 1000, 2000], "B": [4, 8, 16]}
+PARTS = {  # and what each grows with
+    "clustering": ("K", "B"),
+    "neighbours": ("K", "S", "B"),
+    "neighbours_packed": ("K", "S", "B"),
+    "losses": ("K", "B"),
+}
+TARGETS = {
+    "clustering": {"time": 10, "memory": 20},
+    "neighbours": {"time": 3},
+    "neighbours_packed": {"time": 3},
+    "losses": {"memory": 3},
+}
+LAMBDA_POS, SHARPNESS, TAU_S, TAU_T = 2.0, 20.0, 0.1, 0.04
+LIVE = 0.6  # share of K that both views show: 26 to 49 of 64 with the released clustering
+
+
+def clustering(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
+    """Tokens of 20 things an image in two overlapping crops → labels."""
+    B, K, n, d = size["B"], size["K"], 2 * size["N"], size["d"]
+    g = torch.Generator().manual_seed(0)
+    things = torch.randn(B, 20, d, generator=g).gather(1, torch.randint(20, (B, n, 1), generator=g).expand(-1, -1, d))
+    tokens = things + 0.7 * torch.randn(B, n, d, generator=g)
+    side = round(size["N"] ** 0.5)
+    grid = torch.cartesian_prod(*[(torch.arange(side) + 0.5) / side] * 2).flip(1)
+    boxes = torch.rand(B, 2, 1, 2, generator=g) * 200
+    positions = (boxes + grid * (150 + 100 * torch.rand(B, 2, 1, 2, generator=g))).flatten(1, 2)
+    seeds = torch.stack([torch.randperm(n, generator=g)[:K] for _ in range(B)])
+    if ours:
+        settings = ClusteringSettings(K, LAMBDA_POS, SHARPNESS, 5, 5, "histogram", True, "unit", B)
+        return lambda: joint_space_clustering(tokens, positions, seeds, settings)
+    return lambda: naive.cluster(tokens, positions, seeds, K, LAMBDA_POS, SHARPNESS)
+
+
+def neighbours_packed(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
+    """`neighbours` beside a naive bank that holds and asks for objects only: what the released code does."""
+    return neighbours(size, ours, packed=True)
+
+
+def neighbours(size: dict, ours: bool, packed: bool = False) -> Callable[[], torch.Tensor]:
+    """A full bank and a batch of objects → nn(c_m) and its other view, for the objects that count; then the update."""
+    B, K, S, d = size["B"], size["K"], size["S"], size["d"]
+    g = torch.Generator().manual_seed(0)
+    kinds = torch.randn(100, d, generator=g)
+
+    def draw(images: int) -> tuple[torch.Tensor, torch.Tensor]:
+        kind = kinds[torch.randint(len(kinds), (images, K), generator=g)]
+        objects = torch.stack([kind + 0.7 * torch.randn(images, K, d, generator=g) for _ in range(2)])
+        return objects, torch.rand(images, K, generator=g) < LIVE
+
+    stored, stored_valid = draw(S)
+    objects, valid = draw(B)
+    if ours:
+        bank = MemoryBank.empty(S, K, d)
+        push(bank, stored, stored_valid, torch.arange(S))
+        del stored
+
+        def step() -> torch.Tensor:
+            found = retrieve(bank, objects, valid)
+            push(bank, objects, valid, torch.arange(B))
+            return torch.cat([found.objects[:, valid], found.partners[:, valid]])
+    elif packed:
+        bank = naive.Bank(stored[:, stored_valid], stored_valid.sum(dim=1))
+        del stored
+
+        def step() -> torch.Tensor:
+            found = torch.cat(bank.neighbours(objects[:, valid]))
+            bank.update(objects[:, valid], valid.sum(dim=1))
+            return found
+    else:
+        bank = naive.PaddedBank(stored, stored_valid)
+        del stored
+
+        def step() -> torch.Tensor:
+            found = torch.cat(bank.neighbours(objects)).unflatten(1, (B, K))[:, valid]
+            bank.update(objects, valid)
+            return found
+
+    return step
+
+
+def losses(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
+    """Features of both networks → head, three losses, and all gradients; returns the loss and two of the gradients."""
+    B, K, d, L = size["B"], size["K"], size["d"], size["L"]
+    g = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    wide = size["L"] // 32
+    student, teacher = (Head(d, wide, min(256, wide), L, False, images=True, objects=True) for _ in range(2))
+    draw = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    valid = torch.rand(B, K, generator=g) < LIVE
+    features = {
+        "valid": valid,
+        "accepted": valid & (torch.rand(2, B, K, generator=g) < 0.5),
+        "student_images": draw(2, B, d).requires_grad_(),
+        "teacher_images": draw(2, B, d),
+        "student_objects": draw(2, B, K, d).requires_grad_(),
+        "teacher_objects": draw(2, B, K, d),
+        "neighbours": draw(2, B, K, d),
+    }
+    centres = draw(L) / 10, draw(L) / 10
+
+    def compute() -> torch.Tensor:
+        if not ours:
+            return naive.losses(student, teacher, features, centres, TAU_S, TAU_T)
+        with torch.no_grad():
+            image_targets, object_targets = (teacher(features[f"teacher_{x}"]) for x in ("images", "objects"))
+            near_targets = teacher(features["neighbours"])
+            teacher_images, teacher_objects = teacher.image_prototypes(), teacher.object_prototypes()
+        images, objects = (student(features[f"student_{x}"]).flip(0) for x in ("images", "objects"))
+        shares = torch.stack([valid.expand(2, -1, -1), features["accepted"]]).float()
+        shares = 0.5 * shares / shares.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+        whole, *_ = soft_cross_entropy(
+            images.flatten(0, 1), student.image_prototypes(), image_targets.flatten(0, 1)[None], teacher_images,
+            centres[0], torch.full((1, 2 * B), 0.5 / B), TAU_S, TAU_T,
+        )  # fmt: skip
+        parts, *_ = soft_cross_entropy(
+            objects.flatten(0, 2), student.object_prototypes(), torch.stack([object_targets, near_targets]).flatten(1, 3),
+            teacher_objects, centres[1], shares.flatten(1), TAU_S, TAU_T,
+        )  # fmt: skip
+        return whole + parts
+
+    def step() -> torch.Tensor:
+        student.zero_grad(set_to_none=True)
+        features["student_images"].grad = features["student_objects"].grad = None
+        loss = compute()
+        loss.backward()
+        gradients = features["student_objects"].grad[:, valid], student.object_prototypes.direction.grad[:200]
+        return torch.cat([loss.detach()[None], *(F.normalize(x.flatten(), dim=0) for x in gradients)])
+
+    return step
+
+
+def resident(mark: str) -> int:
+    """Bytes of this process now (VmRSS) or at most since the mark was reset (VmHWM)."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(mark))
+    return int(line.split()[1]) * 1024
+
+
+def measure(part: str, form: str, quantity: str, size: dict, path: Path) -> None:
+    """What a child process does: leaves bytes and the result, or seconds, in a file."""
+    torch.set_num_threads(THREADS)
+    make = globals()[part]
+    if quantity == "bytes":
+        libc = ctypes.CDLL(None)  # blocks of 64 KiB and more are given back when freed
+        libc.mallopt(-3, 65536), libc.mallopt(-1, 0)
+    step = make(size, form == "ours")
+    make(TINY, form == "ours")()
+    if quantity == "bytes":
+        Path("/proc/self/clear_refs").write_text("5")  # the kernel's high-water mark starts anew
+        before = resident("VmRSS")
+        found = step()
+        torch.save({"measured": resident("VmHWM") - before, "result": found}, path)
+        return
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    torch.save({"measured": min(times[1:])}, path)
+
+
+def compare(part: str, size: dict, folder: Path) -> dict:
+    """Both forms of a part at one size, and how far their results agree. Exits if they do not."""
+    found, results = {"ours": {}, "naive": {}}, {}
+    for quantity in ("bytes", "seconds"):
+        for form in found:
+            path = folder / f"{part}-{form}-{quantity}.pt"
+            child = FORK.Process(target=measure, args=(part, form, quantity, size, path))
+            child.start()
+            child.join()
+            if child.exitcode:
+                sys.exit(f"{part} {size}: the process that measures the {quantity} of {form} ended with {child.exitcode}")
+            left = torch.load(path)
+            found[form][quantity] = left["measured"]
+            results[form] = left.get("result", results.get(form))
+    a, b = results["ours"], results["naive"]
+    same = (a == b) if a.dtype == torch.long else torch.isclose(a, b, rtol=1e-3, atol=1e-4)
+    agreement = same.float().mean().item()
+    if a.shape != b.shape or agreement < 0.995:
+        sys.exit(f"{part} {size}: ours and the naive form agree in only {agreement:.2%} of their result")
+    ratios = {"time": found["naive"]["seconds"] / found["ours"]["seconds"]}
+    ratios["memory"] = found["naive"]["bytes"] / found["ours"]["bytes"]
+    return {"part": part, **{k: size[k] for k in "BKS"}, **found, **ratios, "agreement": agreement}
+
+
+def markdown(rows: list[dict]) -> str:
+    """The rows as a table."""
+    lines = [
+        f"{THREADS} threads, torch {torch.__version__}; seconds, MiB at the peak, ratios naive / ours.", "",
+        "| part | batch | K | S | s ours | s naive | faster | MiB ours | MiB naive | leaner | same result |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for r in rows:
+        seconds, mib = ([r[f][k] for f in ("ours", "naive")] for k in ("seconds", "bytes"))
+        lines.append(
+            f"| {r['part']} | {r['B']} | {r['K']} | {r['S'] if 'S' in PARTS[r['part']] else ''} "
+            f"| {seconds[0]:.3f} | {seconds[1]:.3f} | {r['time']:.1f}× "
+            f"| {mib[0] / 2**20:.0f} | {mib[1] / 2**20:.0f} | {r['memory']:.1f}× | {r['agreement']:.2%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--growth", action="store_true", help="also vary K, S and the batch, one at a time")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--out", type=Path, help="folder for method.json and method.md")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # a process that started threads cannot be forked
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for part in given.parts:
+            sizes = [BASE]
+            if given.growth:
+                sizes += [{**BASE, key: v} for key in PARTS[part] for v in GROWTH[key] if v != BASE[key]]
+            for size in sizes:
+                rows.append(compare(part, size, Path(folder)))
+                print(markdown(rows[-1:]).splitlines()[-1], flush=True)
+    for row in rows:
+        if {k: row[k] for k in "BKS"} == {k: BASE[k] for k in "BKS"}:
+            for kind, least in TARGETS[row["part"]].items():
+                verdict = "met" if row[kind] >= least else "MISSED"
+                print(f"{row['part']}: {kind} {row[kind]:.1f}× of ≥ {least}×: {verdict}")
+    if given.out:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "method.json").write_text(json.dumps(rows, indent=2) + "\n")
+        (given.out / "method.md").write_text(markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

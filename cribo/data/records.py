@@ -1,0 +1,58 @@
+"""Records of a million images in tens of megabytes, in the process that reads them and in each of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cribo.data.images import Mask
+from cribo.data.labels import rule_of
+from cribo.data.manifest import Row
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a split, sizes in px. `read_mask(record.mask)` gives class ids, 255 = void.
+
+    `mask` is None if the data set has no masks, `label` (the class of the whole image) if it has no such classes.
+    """
+
+    id: str
+    image: Path
+    mask: Mask | Path | None
+    width: int
+    height: int
+    label: int | None = None
+
+
+class Records(Sequence[Record]):
+    """The images of a split; each record is made when it is asked for, out of one block of text and one of numbers."""
+
+    def __init__(self, root: Path, kind: str, rows: Iterable[Row], classes: Mapping[str, int]):
+        self.root, self.kind = root, kind
+        text, ends, numbers = bytearray(), [0], []
+        for row in rows:
+            text += f"{row.id}\0{row.image}\0{row.mask}".encode()
+            ends.append(len(text))
+            numbers.append((row.width, row.height, classes[row.label] if row.label else -1))
+        self._text, self._ends = bytes(text), np.array(ends, dtype=np.int64)
+        self._numbers = np.array(numbers, dtype=np.int32).reshape(-1, 3)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index):
+        """A record, or a tuple of them for a slice."""
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = range(len(self))[index]  # negative ones count from the end; one beyond it is an IndexError
+        identity, image, mask = self._text[self._ends[index] : self._ends[index + 1]].decode().split("\0")
+        width, height, label = self._numbers[index].tolist()
+        read_as = Mask(self.root / mask, rule_of(self.kind, mask)) if mask else None
+        return Record(identity, self.root / image, read_as, width, height, None if label < 0 else label)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} images in {self.root}"

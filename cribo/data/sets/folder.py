@@ -1,0 +1,41 @@
+"""Any tree of images: to pretrain on, or, with a tree of masks of the same shape, to judge on as well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from cribo.data.manifest import DataError, listed
+from cribo.data.sets.listing import IMAGES, Entry, Listing
+
+LICENCE = "The owner of the images knows; nothing is known here."
+
+
+def listing(name: str, settings: dict, root: Path) -> Listing:
+    masks, val = settings["masks"], settings["val"]
+    entries: list[Entry] = []
+    for split, folder, without in (("train", settings["train"], [masks, val]), ("val", val, [masks])):
+        for image in _images(root, folder, [part for part in without if part]) if folder else []:
+            identity = image.with_suffix("").as_posix()
+            mask = f"{masks}/{identity}.png" if masks else ""
+            entries.append(Entry(split, identity, image.as_posix(), mask))
+    if twice := sorted(i for i, n in Counter((e.split, e.id) for e in entries).items() if n > 1):
+        raise DataError(f"{root} has images that differ in their suffix only: {listed(i for _, i in twice)}")
+    classes = tuple(settings["classes"] or ())
+    return Listing(root, entries, classes, LICENCE, f"a folder of images given as data.{name}.path")
+
+
+def _images(root: Path, folder: str, without: list[str]) -> list[Path]:
+    """Images below a folder, relative to the root and sorted; hidden ones and those below `without` do not count."""
+    start = root / folder
+    if not start.is_dir():
+        raise DataError(f"{start} is missing")
+    apart = [Path(part) for part in without]
+    kept = [
+        path
+        for path in sorted(p.relative_to(root) for p in start.rglob("*") if p.suffix.lower() in IMAGES)
+        if not any(part.startswith(".") for part in path.parts) and not any(path.is_relative_to(part) for part in apart)
+    ]
+    if not kept:
+        raise DataError(f"{start} holds no image ({', '.join(sorted(IMAGES))})")
+    return kept

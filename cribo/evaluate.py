@@ -1,0 +1,111 @@
+"""Judge any weights by one protocol of the paper on photos that lie anywhere, without the workflow.
+
+    python -m cribo.evaluate --weights results/encoders/cribo --protocol dense_nn --dataset voc2012=/data/VOCdevkit
+    python -m cribo.evaluate --weights vit_small_patch16_224.dino --protocol knn --dataset imagenet=/data/imagenet
+    torchrun --nproc-per-node 4 -m cribo.evaluate ...          shares the work between four GPUs
+
+Settings are the paper's where it states them (docs/protocols.md); `--set k=20` changes one. The result goes to stdout as the
+JSON of docs/protocols.md, or to a file with --out; progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from cribo.command import EXPLAINED
+from cribo.evaluation.compute import join
+from cribo.evaluation.protocols import PROTOCOLS, Protocol
+from cribo.evaluation.result import Meter, write_json
+from cribo.model.weights import encoder_of
+from cribo.params import Compute, as_tuples
+from cribo.params_errors import ParamsError, problems_of
+
+
+def main(arguments: list[str]) -> None:
+    given = parser().parse_args(arguments)
+    protocol = PROTOCOLS[given.protocol]
+    name, separator, path = given.dataset.partition("=")
+    if not separator or not name or not path:
+        raise ValueError(f"--dataset {given.dataset}: write NAME=PATH, as voc2012=/where/it/is")
+    changes = dict(assignment(text) for text in given.set)
+    about_data = {key.removeprefix("data."): changes.pop(key) for key in list(changes) if key.startswith("data.")}
+    spec = settings(protocol, changes)
+    compute = Compute(
+        device=given.device,
+        precision=given.precision,
+        workers=given.workers,
+        threads=given.threads,
+        feature_memory_gb=given.feature_memory_gb,
+        checkpoint_steps=200,
+        log_steps=10,
+    )
+    with join(compute.device, compute.threads) as world, tempfile.TemporaryDirectory() as scratch:
+        meter = Meter(world.device)
+        encoder = encoder_of(given.weights, world.device, compute.precision)
+        data = protocol.open(name, Path(path), about_data, Path(scratch))
+        tree = protocol.judge(encoder, data, spec, compute, world, meter)
+        if not world.main:
+            return
+        if given.out:
+            write_json(given.out, tree)
+        else:
+            print(json.dumps(tree, indent=2, ensure_ascii=False))
+        print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+
+
+def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
+    """The protocol's settings with `changes`, checked as params.yaml is. Raises ParamsError."""
+    try:
+        checked = protocol.schema.model_validate(as_tuples({"datasets": [], **protocol.paper, **changes}), strict=True)
+    except ValidationError as error:
+        raise ParamsError(problems_of(error, protocol.schema, ()), Path("--set"), {}) from None
+    return checked.model_dump(mode="json", exclude={"datasets"})
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`k=20` → ("k", 20), the value read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set {text}: write KEY=VALUE, as k=20 or subsample=[1,8]")
+    return key, yaml.safe_load(value)
+
+
+def parser() -> argparse.ArgumentParser:
+    own = argparse.ArgumentParser(
+        "python -m cribo.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    own.add_argument(
+        "--weights",
+        required=True,
+        help="folder of an encoder that timm loads; name of a ViT of timm; or random:vit_small_16",
+    )
+    own.add_argument("--protocol", required=True, choices=PROTOCOLS)
+    layouts = "; ".join(f"{name}: {protocol.layout}" for name, protocol in PROTOCOLS.items())
+    own.add_argument("--dataset", required=True, metavar="NAME=PATH", help=layouts)
+    own.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as in params.yaml's `evaluate`"
+    )
+    own.add_argument("--out", type=Path, help="file for the result instead of stdout")
+    own.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    own.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    own.add_argument("--workers", type=int, default=4, help="threads or processes that read ahead")
+    own.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
+    own.add_argument(
+        "--feature-memory-gb", type=float, default=8.0, help="features beyond this are kept in a file in $TMPDIR"
+    )
+    return own
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except EXPLAINED as error:
+        sys.exit(str(error))

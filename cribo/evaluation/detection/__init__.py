@@ -1,0 +1,1 @@
+"""YOLOS on COCO (Tables 5 and 6): a ViT finetuned with detection tokens appended to its patches, nothing else added."""

@@ -1,0 +1,88 @@
+"""DETR's training augmentation, as YOLOS uses it: flip, then several scales, half of the time of a random crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from cribo.data.images import read_image
+from cribo.evaluation.detection.boxes import BoxedPhoto
+from cribo.evaluation.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """In px. short: shorter sides, [from, to, step]; longest: most of the longer side; crop_from: shorter sides before a
+    random crop; crop: its sides, [least, most]; test: shorter side of val photos."""
+
+    short: tuple[int, int, int]
+    longest: int
+    crop_from: tuple[int, ...]
+    crop: tuple[int, int]
+    test: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo as the network sees it; boxes are centre x, centre y, width and height as shares of it."""
+
+    id: int
+    image: UInt8[np.ndarray, "H W 3"]
+    boxes: Float[np.ndarray, "n 4"]
+    categories: Int[np.ndarray, " n"]
+
+
+def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -> Sample:
+    """One augmented photo: a pure function of the photo and the generator's state.
+
+    Raises DataError where the photo cannot be read.
+    """
+    image, boxes, categories = _photo(photo), photo.boxes.copy(), photo.categories
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
+    if rng.random() < 0.5:
+        image, boxes = _resized(image, boxes, int(rng.choice(sizes.crop_from)), None)
+        width, height = (int(rng.integers(min(sizes.crop[0], side), min(sizes.crop[1], side) + 1)) for side in image.size)
+        left, top = int(rng.integers(image.width - width + 1)), int(rng.integers(image.height - height + 1))
+        image = image.crop((left, top, left + width, top + height))
+        boxes = np.clip(boxes - [left, top, left, top], 0, [width, height, width, height])
+        seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, categories = boxes[seen], categories[seen]
+    short = int(rng.choice(np.arange(sizes.short[0], sizes.short[1] + 1, sizes.short[2])))
+    return _sample(photo.id, *_resized(image, boxes, short, sizes.longest), categories)
+
+
+def test_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
+    """A photo of the val split, scaled and nothing else."""
+    return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest), photo.categories)
+
+
+def _photo(photo: BoxedPhoto) -> Image.Image:
+    image = Image.fromarray(read_image(photo.photo))
+    if image.size != (photo.width, photo.height):
+        raise EvaluationError(
+            f"{photo.photo} has {image.width} × {image.height} px, its annotation says {photo.width} × {photo.height}"
+        )
+    return image
+
+
+def _resized(
+    image: Image.Image, boxes: Float[np.ndarray, "n 4"], short: int, longest: int | None
+) -> tuple[Image.Image, Float[np.ndarray, "n 4"]]:
+    """Bilinear, antialiased; the shorter side becomes `short`, or less where the longer one would exceed `longest`."""
+    low, high = sorted(image.size)
+    if longest is not None and high / low * short > longest:
+        short = round(longest * low / high)
+    size = tuple(short if side == low else int(short * side / low) for side in image.size)
+    scale = np.array([size[0] / image.width, size[1] / image.height] * 2)
+    return image.resize(size, Image.Resampling.BILINEAR), boxes * scale
+
+
+def _sample(identity: int, image: Image.Image, boxes: Float[np.ndarray, "n 4"], categories: np.ndarray) -> Sample:
+    corners = boxes / (image.size * 2)
+    shares = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
+    return Sample(identity, np.asarray(image), shares, categories)

@@ -1,0 +1,74 @@
+"""Photos with boxes, from COCO's instances files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class BoxedPhoto:
+    """`boxes`: left, top, right, bottom in px; `categories`: COCO's ids. Regions marked as crowds are not among them."""
+
+    id: int
+    photo: Path
+    width: int
+    height: int
+    boxes: Float[np.ndarray, "n 4"]
+    categories: Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class DetectionSet:
+    """`instances`: COCO's file of each split, for the official scores; `digest` and `warnings` as of the prepared set."""
+
+    name: str
+    digest: str
+    categories: dict[int, str]
+    splits: dict[str, tuple[BoxedPhoto, ...]]
+    instances: dict[str, Path]
+    warnings: tuple[str, ...] = ()
+
+
+def boxes_of(data: PreparedSet) -> DetectionSet:
+    """The boxes of a prepared set that has COCO's annotations; boxes without an area are left out.
+
+    Raises:
+        EvaluationError: it has none, or its annotations name a photo that it does not have.
+    """
+    if set(data.annotations) != {"train", "val"}:
+        raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
+    splits, categories = {}, {}
+    for split, path in data.annotations.items():
+        tree = json.loads(path.read_bytes())
+        categories = {category["id"]: category["name"] for category in tree["categories"]}
+        splits[split] = tuple(_photos(tree, {record.image.name: record.image for record in data.splits[split]}, path))
+    return DetectionSet(data.name, data.digest, categories, splits, dict(data.annotations), data.warnings)
+
+
+def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:
+    by_image: dict[int, list[dict]] = {image["id"]: [] for image in tree["images"]}
+    for entry in tree["annotations"]:
+        if not entry.get("iscrowd"):
+            by_image[entry["image_id"]].append(entry)
+    photos = []
+    for image in tree["images"]:
+        boxes = np.array([entry["bbox"] for entry in by_image[image["id"]]], dtype=np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes = np.clip(boxes, 0, [image["width"], image["height"]] * 2)
+        solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        ids = np.array([entry["category_id"] for entry in by_image[image["id"]]], dtype=np.int64)
+        photo = files.get(Path(image["file_name"]).name)
+        if photo is None:
+            raise EvaluationError(
+                f"{path} names {image['file_name']}, which is not in the prepared set (left out as broken, or new since)"
+            )
+        photos.append(BoxedPhoto(image["id"], photo, image["width"], image["height"], boxes[solid], ids[solid]))
+    return photos

@@ -1,0 +1,77 @@
+"""One encoder judged by YOLOS: where the finetuning's state lives, and the result."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import yaml
+
+import cribo
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.detection.boxes import DetectionSet, boxes_of
+from cribo.evaluation.detection.score import average_precision, detect
+from cribo.evaluation.detection.train import finetune, sizes_of
+from cribo.evaluation.result import Meter, percent, result
+from cribo.model.encoder import Encoder
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+
+SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py", "model/backbone.py", "data/images.py")
+RUNS = Path(".resume")
+
+
+def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
+    """The JSON tree of `encoder` on `prepared`; the state under RUNS is kept until there is one, and removed then."""
+    data = boxes_of(prepared)
+    settings = {key: value for key, value in spec.items() if key != "dataset"}
+    folder = RUNS / f"yolos-{encoder.name}-{data.name}-{fingerprint(encoder, settings, data.digest)}"
+    with checkpoint.sole_owner(folder) if world.main else nullcontext():
+        world.barrier()
+        model = finetune(encoder, data, settings, folder, compute, world)
+        detections = detect(model, encoder, data, sizes_of(settings), compute.workers, world)
+        tree = yolos_result(encoder.name, data, settings, detections, meter.read())
+        if world.main:
+            shutil.rmtree(folder)
+    world.barrier()
+    return tree
+
+
+def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
+    """Sixteen hex digits for everything that decides the detector: weights, settings, photos and our sources."""
+    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode())
+    for key, value in encoder.vit.state_dict().items():
+        sha.update(key.encode() + value.cpu().numpy().tobytes())
+    package = Path(cribo.__file__).parent
+    for source in SOURCES:
+        path = package / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def yolos_result(model: str, data: DetectionSet, settings: dict, detections: list[dict], cost: dict) -> dict:
+    """The JSON tree; AP in percent. docs/protocols.md explains every field."""
+    found = average_precision(data, detections)
+    scores = {
+        "data_warnings": list(data.warnings),
+        **{name: percent(value) if value == value else None for name, value in found.stats.items()},
+        "per_class": {name: percent(ap) if ap == ap else None for name, ap in found.per_class.items()},
+        "n": {
+            "train_images": len(data.splits["train"]),
+            "val_images": len(data.splits["val"]),
+            "val_boxes": sum(len(photo.boxes) for photo in data.splits["val"]),
+            "categories": len(data.categories),
+            "detections": len(detections),
+        },
+    }
+    card = {
+        "card": "docs/protocols.md, YOLOS",
+        **settings,
+        "metric": "box AP over IoU 0.50 to 0.95 as COCO defines it, by faster-coco-eval",
+        "value": "AP",
+    }
+    return result("yolos", model, data.name, data.digest, scores["AP"], scores, card, cost)

@@ -1,0 +1,90 @@
+"""Detections of the val split, and their average precision by the official definition."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from faster_coco_eval import COCO, COCOeval_faster
+from jaxtyping import Float
+from torch import Tensor
+from transformers import YolosForObjectDetection
+
+from cribo.evaluation.detection.augment import Sizes, test_sample
+from cribo.evaluation.detection.boxes import BoxedPhoto, DetectionSet
+from cribo.evaluation.detection.train import network_input
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.progress import Progress
+from cribo.evaluation.read_ahead import read_ahead
+from cribo.model.encoder import Encoder
+from cribo.training.distributed import World
+
+STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Shares: COCO's summary by name, and AP by category; NaN where the ground truth has no such box."""
+
+    stats: dict[str, float]
+    per_class: dict[str, float]
+
+
+@torch.no_grad()
+def detect(
+    model: YolosForObjectDetection, encoder: Encoder, data: DetectionSet, sizes: Sizes, workers: int, world: World
+) -> list[dict]:
+    """One entry a detection token and photo, as in COCO's result files; the processes share the photos, all get all."""
+    photos, model = data.splits["val"], model.eval()
+    own = range(world.rank, len(photos), world.size)
+    progress, found = Progress(f"detections on {data.name}", max(1, len(own))), []
+    for (index,), (sample,) in read_ahead([[i] for i in own], lambda i: test_sample(photos[i], sizes), workers):
+        out = model(network_input(encoder, [sample]))
+        found += entries(out.logits[0].float(), out.pred_boxes[0].float(), photos[index], data.categories)
+        if world.main:
+            progress.add(1)
+    return sorted((e for part in world.gather_objects(found) for e in part), key=lambda e: (e["image_id"], -e["score"]))
+
+
+def entries(
+    logits: Float[Tensor, "T C"], boxes: Float[Tensor, "T 4"], photo: BoxedPhoto, categories: dict[int, str]
+) -> list[dict]:
+    """A token's best category other than "no object"; ids that the data set does not have are left out."""
+    scores, labels = logits.softmax(-1)[:, :-1].max(-1)
+    centre, size = boxes[:, :2], boxes[:, 2:]
+    scale = boxes.new_tensor([photo.width, photo.height] * 2)
+    corners = torch.cat([centre - size / 2, size], dim=1) * scale
+    rows = zip(labels.tolist(), scores.tolist(), corners.tolist(), strict=True)
+    return [
+        {"image_id": photo.id, "category_id": label, "bbox": box, "score": score}
+        for label, score, box in rows
+        if label in categories
+    ]
+
+
+def average_precision(data: DetectionSet, detections: list[dict]) -> Precision:
+    """COCO's box AP of detections on the val split (crowds ignored, at most 100 a photo).
+
+    Raises EvaluationError where the split has no box at all.
+    """
+    if not any(len(photo.boxes) for photo in data.splits["val"]):
+        raise EvaluationError(f"the val split of {data.name} has no box to be found")
+    if not detections:
+        return Precision(dict.fromkeys(STATS, 0.0), dict.fromkeys(data.categories.values(), 0.0))
+    truth = COCO(str(data.instances["val"]))
+    judged = COCOeval_faster(truth, truth.loadRes(detections), "bbox")
+    judged.evaluate()
+    judged.accumulate()
+    judged.summarize()
+    precision = np.asarray(judged.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, category; all areas, 100 a photo
+    per_class = {
+        data.categories[category]: _known(precision[:, :, n].mean()) for n, category in enumerate(judged.params.catIds)
+    }
+    return Precision({name: _known(value) for name, value in zip(STATS, judged.stats, strict=False)}, per_class)
+
+
+def _known(value: float) -> float:
+    """COCO's -1, where there is no true box of this category or size, as NaN."""
+    return float(value) if value > -1 else math.nan

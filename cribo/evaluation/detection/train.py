@@ -1,0 +1,192 @@
+"""Finetuning YOLOS end to end, from top to bottom; resumes after a kill and under torchrun."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import YolosForObjectDetection
+
+from cribo.evaluation.detection.augment import Sample, Sizes, training_sample
+from cribo.evaluation.detection.boxes import DetectionSet
+from cribo.evaluation.detection.loss import set_loss
+from cribo.evaluation.detection.yolos import build_yolos, parameter_groups
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.read_ahead import read_ahead
+from cribo.model.encoder import Encoder
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.log import Journal, say
+
+
+def finetune(
+    encoder: Encoder, data: DetectionSet, settings: dict, folder: Path, compute: Compute, world: World
+) -> YolosForObjectDetection:
+    """The detector after `settings["epochs"]` on split "train", going on from the newest state in `folder`.
+
+    The result depends neither on the number of processes nor on the batch's split, beyond rounding.
+
+    Raises:
+        Interrupted: stopped by SIGTERM at a step boundary, state saved.
+        FloatingPointError: a loss is not finite.
+        EvaluationError: the photos do not fill a batch, or the encoder does not fit.
+    """
+    photos, batch_size = data.splits["train"], settings["batch_size"]
+    if len(photos) < batch_size or batch_size < world.size:
+        raise EvaluationError(
+            f"{len(photos)} training photos, batches of {batch_size} and {world.size} processes do not fit together: "
+            "change evaluate.yolos.batch_size"
+        )
+    model = build_yolos(encoder, settings["grid"], settings["tokens"], max(data.categories) + 1, settings["seed"])
+    model.to(world.device).train()
+    optimiser = torch.optim.AdamW(parameter_groups(model, settings["weight_decay"]), lr=settings["lr"])
+    order = Order(len(photos), batch_size, settings["epochs"], settings["seed"], world)
+    steps = len(order)
+    if (saved := checkpoint.load_newest(folder, say)) is not None:
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        order.first = saved["step"]
+        say(f"going on after step {order.first} of {steps}, state in {folder}")
+    journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world.main)
+    sizes = sizes_of(settings)
+
+    def read(item: tuple[int, int]) -> Sample:
+        epoch, index = item
+        return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], epoch, index]))
+
+    remaining = order.remaining()
+    with sigterm_flag() as stop:
+        for step, (_, samples) in enumerate(read_ahead(remaining, read, compute.workers), order.first):
+            epoch = step // order.per_epoch
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(epoch, settings["epochs"], settings["lr"], settings["min_lr"])
+            objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
+            totals = torch.zeros(3, device=world.device)
+            for alike in by_size(samples):
+                with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=compute.precision == "bf16"):
+                    out = model(network_input(encoder, alike))
+                targets = [target(sample, world.device) for sample in alike]
+                terms = set_loss(out.logits.float(), out.pred_boxes.float(), targets, batch_size, objects)
+                sum(terms.values()).backward()
+                totals += torch.stack([term.detach() for term in terms.values()])
+            sum_gradients(model, world)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_norm"] or math.inf)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+            done = step + 1
+            last = done == steps
+            log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0
+            if log or keep or (stop and world.size == 1):  # many processes must come here together
+                values = dict(zip(("class", "l1", "giou"), world.sum(totals).tolist(), strict=True))
+                values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
+                if not all(map(math.isfinite, values.values())):
+                    raise FloatingPointError(
+                        f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; the last good state "
+                        f"is in {folder}"
+                    )
+                if log:
+                    journal.record(done, epoch, {**values, "lr": optimiser.param_groups[0]["lr"]})
+                stopping = world.any(bool(stop)) and not last
+                if (stopping or keep) and world.main:
+                    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
+                    checkpoint.save(folder, done, state)
+                if stopping:
+                    world.barrier()
+                    raise Interrupted(
+                        f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there"
+                    )
+    return model
+
+
+def learning_rate(epoch: int, epochs: int, peak: float, least: float) -> float:
+    """Cosine over epochs, one epoch late: the first two share the peak, as in YOLOS's released schedule."""
+    return least + (peak - least) * (1 + math.cos(math.pi * max(0, epoch - 1) / epochs)) / 2
+
+
+@dataclass
+class Order:
+    """Which photos each step takes: a permutation an epoch, a function of the seed; whole batches only."""
+
+    photos: int
+    batch_size: int
+    epochs: int
+    seed: int
+    world: World
+    first: int = 0
+
+    @property
+    def per_epoch(self) -> int:
+        return self.photos // self.batch_size
+
+    def __len__(self) -> int:
+        return self.epochs * self.per_epoch
+
+    def at(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, photo) of this process in a step: every `world.size`-th of the batch."""
+        epoch, place = divmod(step, self.per_epoch)
+        permutation = np.random.default_rng([self.seed, epoch]).permutation(self.photos)
+        batch = permutation[place * self.batch_size : (place + 1) * self.batch_size]
+        return [(epoch, int(i)) for i in batch[self.world.rank :: self.world.size]]
+
+    def remaining(self) -> Remaining:
+        return Remaining(self)
+
+
+class Remaining(Sequence):
+    """The batches from `order.first` on, made when they are asked for: an epoch of COCO has a hundred thousand photos."""
+
+    def __init__(self, order: Order):
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order) - self.order.first
+
+    def __getitem__(self, n: int) -> list[tuple[int, int]]:
+        if not 0 <= n < len(self):
+            raise IndexError(n)
+        return self.order.at(self.order.first + n)
+
+
+def sizes_of(settings: dict) -> Sizes:
+    """The sizes in px among the settings."""
+    s = settings
+    return Sizes(tuple(s["short"]), s["longest"], tuple(s["crop_from"]), tuple(s["crop"]), s["test"])
+
+
+def by_size(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Samples of one size together: nothing is padded, as with one photo a GPU."""
+    groups: dict[tuple[int, ...], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.image.shape, []).append(sample)
+    return list(groups.values())
+
+
+def network_input(encoder: Encoder, samples: Sequence[Sample]) -> Tensor:
+    """Photos of one size as the encoder was trained to see them: `[B, 3, H, W]`, normalised."""
+    pixels = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
+    return (pixels.to(encoder.shift.device).float() / 255 - encoder.shift) / encoder.scale
+
+
+def target(sample: Sample, device: torch.device) -> dict[str, Tensor]:
+    return {
+        "class_labels": torch.from_numpy(sample.categories).to(device),
+        "boxes": torch.from_numpy(sample.boxes).float().to(device),
+    }
+
+
+def sum_gradients(model: torch.nn.Module, world: World) -> None:
+    """Add the gradients of all processes, each of which has those of its own photos."""
+    if world.size == 1:
+        return
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters])
+    for parameter, gradient in zip(parameters, world.sum(flat).split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = gradient.view_as(parameter)

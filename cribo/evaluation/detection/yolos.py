@@ -1,0 +1,110 @@
+"""YOLOS (Fang et al., 2021) by transformers, with the weights of an encoder of ours."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import YolosConfig, YolosForObjectDetection
+
+from cribo.evaluation.errors import EvaluationError
+from cribo.model.encoder import Encoder
+
+STD = 0.02  # of everything that is drawn: detection tokens, their positions, the positions between blocks, the heads
+
+
+def build_yolos(
+    encoder: Encoder, grid_px: tuple[int, int], tokens: int, categories: int, seed: int
+) -> YolosForObjectDetection:
+    """The detector before finetuning: the encoder's blocks, everything else drawn from `seed`.
+
+    Args:
+        grid_px: height and width, px, that the position embeddings are made for (bicubic); resized again for each photo.
+        tokens: detection tokens.
+        categories: largest category id plus one; one more logit says "no object".
+
+    Raises:
+        EvaluationError: the encoder has parts that YOLOS has no place for.
+    """
+    vit = encoder.vit
+    _refuse_others(vit, encoder.name)
+    block = vit.blocks[0]
+    config = YolosConfig(
+        hidden_size=encoder.width,
+        num_hidden_layers=len(vit.blocks),
+        num_attention_heads=block.attn.num_heads,
+        intermediate_size=block.mlp.fc1.out_features,
+        layer_norm_eps=block.norm1.eps,
+        image_size=list(grid_px),
+        patch_size=encoder.patch_size,
+        num_detection_tokens=tokens,
+        num_labels=categories,
+        use_mid_position_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = YolosForObjectDetection(config)
+        embeddings, middle = model.vit.embeddings, model.vit.encoder.interpolation.mid_position_embeddings
+        for drawn in (embeddings.detection_tokens, embeddings.position_embeddings, middle):
+            nn.init.trunc_normal_(drawn, std=STD)
+    model.load_state_dict(model.state_dict() | _renamed(vit), strict=True)
+    with torch.no_grad():
+        embeddings.position_embeddings[:, :-tokens] = _positions(vit, [side // encoder.patch_size for side in grid_px])
+    return model
+
+
+def _refuse_others(vit: nn.Module, name: str) -> None:
+    known = ("cls_token", "pos_embed", "patch_embed.proj.", "norm.")
+    parts = ("norm1.", "norm2.", "attn.qkv.", "attn.proj.", "mlp.fc1.", "mlp.fc2.")
+    for key in vit.state_dict():
+        inside = key.split(".", 2)[2] if key.startswith("blocks.") else None
+        if not (inside.startswith(parts) if inside is not None else key.startswith(known)):
+            raise EvaluationError(f"{name} has the weight {key}, for which YOLOS has no place: a plain ViT is needed")
+    if vit.num_prefix_tokens != 1:
+        raise EvaluationError(f"{name} has {vit.num_prefix_tokens} tokens before its patches, and YOLOS needs CLS alone")
+
+
+def _renamed(vit: nn.Module) -> dict[str, torch.Tensor]:
+    """timm's weights under transformers' names; positions are left to `_positions`."""
+    own = vit.state_dict()
+    out = {
+        "vit.embeddings.cls_token": own["cls_token"],
+        "vit.embeddings.patch_embeddings.projection.weight": own["patch_embed.proj.weight"],
+        "vit.embeddings.patch_embeddings.projection.bias": own["patch_embed.proj.bias"],
+        "vit.layernorm.weight": own["norm.weight"],
+        "vit.layernorm.bias": own["norm.bias"],
+    }
+    places = {
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "attn.proj": "attention.output.dense",
+        "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
+    }
+    for n in range(len(vit.blocks)):
+        old, new = f"blocks.{n}", f"vit.encoder.layer.{n}"
+        for part in ("weight", "bias"):
+            for name, place in places.items():
+                out[f"{new}.{place}.{part}"] = own[f"{old}.{name}.{part}"]
+            joint = own[f"{old}.attn.qkv.{part}"].chunk(3)
+            for name, value in zip(("query", "key", "value"), joint, strict=True):
+                out[f"{new}.attention.attention.{name}.{part}"] = value
+    return out
+
+
+def _positions(vit: nn.Module, grid: list[int]) -> torch.Tensor:
+    """Position embeddings of CLS and of a grid of `grid` patches, bicubic from the encoder's own: `[1, 1 + h·w, d]`."""
+    own = vit.pos_embed.detach()
+    side = vit.patch_embed.grid_size
+    patches = own[:, 1:].unflatten(1, side).permute(0, 3, 1, 2)
+    patches = nn.functional.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
+    return torch.cat([own[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+
+
+def parameter_groups(model: YolosForObjectDetection, weight_decay: float) -> list[dict]:
+    """Decay for matrices of the blocks, the positions between blocks and all of the two heads; for nothing else."""
+    decayed, others = [], []
+    for name, parameter in model.named_parameters():
+        head = name.startswith(("class_labels_classifier.", "bbox_predictor."))
+        kept = name.endswith(("cls_token", "detection_tokens", ".position_embeddings")) or parameter.ndim == 1
+        (decayed if head or not kept else others).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

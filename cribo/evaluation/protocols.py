@@ -1,0 +1,132 @@
+"""The protocols that need an encoder and a folder only, each with the paper's settings: what `cribo.evaluate` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cribo import params
+from cribo.data.location import locate
+from cribo.data.manifest import MANIFEST, DataError
+from cribo.data.prepare import prepare
+from cribo.data.readers import PreparedSet, open_set
+from cribo.evaluation import dense_nn_result, hummingbird, knn
+from cribo.evaluation.detection import run as yolos
+from cribo.evaluation.stage import Judge
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes."""
+
+    schema: type[params.Group]
+    paper: dict[str, Any]
+    layout: str
+    open: Callable[[str, Path, dict, Path], Any]
+    judge: Judge
+
+
+def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
+    """A function that opens a folder of one of these kinds of data (docs/data.md)."""
+
+    def opened(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
+        """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`.
+
+        `settings` are those of `data` in params.yaml; `kind` is found out where it is not given.
+        """
+        if (path / MANIFEST).exists():
+            return open_set(path.name, path.parent)
+        kind = settings.get("kind") or _kind(name, path, kinds)
+        own = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published).model_fields
+        if unknown := sorted(set(settings) - set(own)):
+            raise DataError(f"--set data.{unknown[0]} is no setting of {kind} (there are: {', '.join(own)})")
+        prepare(name, {"kind": kind, "path": str(path), **_lists(name, kind, path), **settings}, scratch)
+        return open_set(name, scratch, path)
+
+    return opened
+
+
+def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
+    """The first kind whose folders are there; the message of the first where none is."""
+    faults = []
+    for kind in kinds:
+        try:
+            locate(name, kind, path)
+            return kind
+        except DataError as error:
+            faults.append(error)
+    raise faults[0]
+
+
+def _lists(name: str, kind: str, path: Path) -> dict[str, str]:
+    """Of VOC, the lists and masks augmented by SBD where they are there, as in the paper, else VOC's own."""
+    if kind != "voc":
+        return {}
+    root = locate(name, kind, path)
+    if (root / "SegmentationClassAug").is_dir():
+        for listing in ("train_aug", "trainaug"):
+            if (root / f"ImageSets/Segmentation/{listing}.txt").is_file():
+                return {"train": listing, "val": "val", "masks": "SegmentationClassAug"}
+    return {"train": "train", "val": "val", "masks": "SegmentationClass"}
+
+
+MASKED = opener("voc", "ade20k", "coco_stuff", "pascal_context")
+PROTOCOLS = {
+    "dense_nn": Protocol(
+        params.DenseNN,
+        {"k": 50, "temperature": 0.07, "subsample": [1, 8, 64, 128], "runs": 5, "seed": 0},
+        "VOC, ADE20K, COCO-Stuff or Pascal Context as published, or a folder that `prepare` made",
+        MASKED,
+        dense_nn_result.judge,
+    ),
+    "hummingbird": Protocol(
+        params.Hummingbird,
+        {
+            "size": 512,
+            "k": 30,
+            "temperature": 0.02,
+            "passes": 2,
+            "crop_area": [0.5, 2.0],
+            "jitter": 0.1,
+            "jitter_probability": 0.5,
+            "patches_per_image": None,
+            "void_is_class_0": True,
+            "match_classes": True,
+            "seed": 0,
+        },
+        "as for dense_nn",
+        MASKED,
+        hummingbird.judge,
+    ),
+    "knn": Protocol(
+        params.KNN,
+        {"k": [10, 20, 100, 200], "temperature": 0.07, "short_side": 256, "crop": 224},
+        "folders {train,val}/CLASS/ of photos",
+        opener("imagenet"),
+        knn.judge,
+    ),
+    "yolos": Protocol(
+        params.Yolos,
+        {
+            "epochs": 150,
+            "batch_size": 32,
+            "lr": 2.5e-5,
+            "min_lr": 1e-7,
+            "weight_decay": 1e-4,
+            "clip_norm": 0.1,
+            "tokens": 100,
+            "grid": [512, 864],
+            "short": [480, 800, 16],
+            "longest": 1333,
+            "crop_from": [400, 500, 600],
+            "crop": [384, 600],
+            "test": 800,
+            "seed": 42,
+        },
+        "COCO's folders: annotations/, {train,val}2017/ or images/{train,val}2017/",
+        opener("coco"),
+        yolos.judge,
+    ),
+}

@@ -1,0 +1,92 @@
+"""What a pretraining says before its first step: batch, learning rate, steps, memory, and where it departs from whom."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+import torch
+
+from cribo.fidelity import in_force
+from cribo.method.losses import BLOCKS
+from cribo.training.schedules import peak_learning_rate
+from cribo.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one process, by what holds them; `total` takes all as alive at once, which backward nearly sees."""
+
+    weights: int
+    gradients: int
+    optimiser: int
+    bank: int
+    activations: int
+    losses: int
+
+    @property
+    def total(self) -> int:
+        return sum(astuple(self))
+
+
+def opening(
+    settings: dict, images: int, state: TrainingState, processes: int, device: str, micro_batch: int = 0
+) -> list[str]:
+    """The lines to show before the first step of training on `images` photos; `micro_batch` as in `compute`."""
+    o = settings["optimisation"]
+    steps = images // o["batch_size"]
+    peak = peak_learning_rate(o["base_lr"], o["batch_size"])
+    share = o["batch_size"] // processes
+    at_once = min(share, micro_batch or share)
+    memory = memory_estimate(settings, state, at_once, device)
+    parts = ", ".join(f"{f.name} {_size(getattr(memory, f.name))}" for f in fields(memory))
+    return [
+        f"batch: {o['batch_size']} images a step, {share} on each of {processes} processes ({device})"
+        + (f", {at_once} at once" if at_once < share else ""),
+        f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
+        f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
+        f"memory: about {_size(memory.total)} a process ({parts})",
+        *(f"not as in paper or released code: {departure}" for departure in in_force(settings)),
+    ]
+
+
+def memory_estimate(settings: dict, state: TrainingState, batch: int, device: str) -> Memory:
+    """Bytes that a process with `batch` images a step needs; a measured run stays within a factor of 1.5.
+
+    weights      4 bytes a parameter, student and teacher
+    gradients    4 bytes a trained parameter
+    optimiser    8 bytes a trained parameter (AdamW's two moments)
+    bank         2 · S · K · (d + 1) · 4, and S · (2 · K + 8) for validity, classes and image ids
+    activations  what the student's backward reads. A block keeps 16 values of width d a token: both norms' inputs (2) and
+                 outputs (2), queries, keys and values (3), attention (1), MLP before and after GELU (8): 64 · d bytes in
+                 fp32, 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck a row,
+                 for 2 · (K + 1) rows an image. The images, four values a token around the blocks, and with bf16 one cast
+                 of each weight come on top.
+    losses       the gradient of each prototype layer, one more in flight, and four blocks of logits
+    """
+    student, shape = state.student, settings["head"]
+    parameters = list(student.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    bank = getattr(state.bank, "shard", state.bank)
+    vit = student.backbone
+    width, tokens = vit.num_features, vit.patch_embed.num_patches + 1
+    rows = 2 * batch * (1 + settings.get("clustering", {}).get("K", 0))
+    block, value = (36, 2) if student.bf16 else (64, 4)
+    pixels = 3 * settings["views"]["size"] ** 2
+    activations = 2 * batch * (tokens * width * (len(vit.blocks) * block + 4 * value) + 4 * pixels)
+    activations += rows * (width + 4 * shape["hidden"] + 2 * shape["bottleneck"]) * value
+    if student.bf16:
+        activations += 2 * sum(p.numel() for p in (*vit.parameters(), *student.head.mlp.parameters()))
+    layers = sum(layer is not None for layer in (student.head.image_prototypes, student.head.object_prototypes))
+    logits = min(BLOCKS[device], max(rows, 1) * shape["prototypes"])
+    return Memory(
+        weights=4 * 2 * sum(p.numel() for p in parameters),
+        gradients=4 * trained,
+        optimiser=8 * trained,
+        bank=0 if bank is None else sum(t.nbytes for t in vars(bank).values() if torch.is_tensor(t)),
+        activations=activations,
+        losses=4 * ((layers + 1) * shape["prototypes"] * shape["bottleneck"] + 4 * logits),
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

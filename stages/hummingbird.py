@@ -1,0 +1,20 @@
+"""python -m stages.hummingbird MODEL DATASET: judge results/encoders/MODEL by the open-hummingbird protocol.
+
+Settings: results/plan/hummingbird/DATASET.yaml. Writes results/scores/hummingbird/MODEL-DATASET.json. One process or one
+of torchrun's, which then share keys and queries.
+"""
+
+from __future__ import annotations
+
+from cribo.command import run
+from cribo.data.readers import open_set
+from cribo.evaluation.hummingbird import judge
+from cribo.evaluation.stage import run_stage
+
+
+def main(model: str, dataset: str) -> None:
+    run_stage("hummingbird", model, dataset, open_set, judge)
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.hummingbird MODEL DATASET", 2)

@@ -1,0 +1,19 @@
+"""python -m stages.knn MODEL DATASET: judge results/encoders/MODEL by k-NN classification of data/DATASET's images.
+
+Settings: results/plan/knn/DATASET.yaml. Writes results/scores/knn/MODEL-DATASET.json. One process or one of torchrun's.
+"""
+
+from __future__ import annotations
+
+from cribo.command import run
+from cribo.data.readers import open_set
+from cribo.evaluation.knn import judge
+from cribo.evaluation.stage import run_stage
+
+
+def main(model: str, dataset: str) -> None:
+    run_stage("knn", model, dataset, open_set, judge)
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.knn MODEL DATASET", 2)

@@ -1,0 +1,22 @@
+"""python -m stages.yolos MODEL DATASET: finetune results/encoders/MODEL as YOLOS on data/DATASET and score its boxes.
+
+Settings: results/plan/yolos/DATASET.yaml. Writes results/scores/yolos/MODEL-DATASET.json. One process or one of torchrun's;
+a stopped run goes on from its last saved step.
+"""
+
+from __future__ import annotations
+
+from cribo.command import run
+from cribo.data.readers import open_set
+from cribo.evaluation.detection.run import judge
+from cribo.evaluation.stage import run_stage
+from cribo.training.interruption import resumable_command
+
+
+def main(model: str, dataset: str) -> None:
+    with resumable_command():
+        run_stage("yolos", model, dataset, open_set, judge)
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.yolos MODEL DATASET", 2)

@@ -1,0 +1,73 @@
+"""Boxes from COCO's files, and that an augmentation moves them with the photo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cribo.evaluation.detection.augment import Sizes, test_sample, training_sample
+from cribo.evaluation.detection.boxes import boxes_of
+from cribo.evaluation.errors import EvaluationError
+
+SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40)
+
+
+def test_crowds_are_no_boxes_and_photos_without_boxes_stay(data):
+    train = {photo.id: photo for photo in data.splits["train"]}
+    assert len(train) == 9 and len(train[4].boxes) == 0 and len(train[2].boxes) == 0
+    assert all(len(train[i].boxes) for i in train if i not in (2, 4))
+    assert data.categories == {1: "red", 3: "green"}
+
+
+def red_or_green(sample):
+    """Mean brightness, in the category's own channel, of the inner half of each box."""
+    height, width = sample.image.shape[:2]
+    found = []
+    for (x, y, w, h), category in zip(sample.boxes, sample.categories, strict=True):
+        columns = slice(int((x - w / 4) * width), int((x + w / 4) * width) + 1)
+        rows = slice(int((y - h / 4) * height), int((y + h / 4) * height) + 1)
+        found.append(sample.image[rows, columns, 0 if category == 1 else 1].mean())
+    return found
+
+
+def test_boxes_follow_their_objects_through_flips_crops_and_scales(data):
+    seen = sizes = 0
+    shapes = set()
+    for photo in data.splits["train"]:
+        for draw in range(20):
+            sample = training_sample(photo, SIZES, np.random.default_rng([photo.id, draw]))
+            assert np.all(sample.boxes[:, 2:] > 0) and np.all(sample.boxes <= 1) and np.all(sample.boxes >= 0)
+            large = [b for b, box in zip(red_or_green(sample), sample.boxes, strict=True) if box[2:].min() > 0.2]
+            seen, sizes = seen + sum(value > 150 for value in large), sizes + len(large)
+            shapes.add(sample.image.shape[:2])
+            assert max(sample.image.shape[:2]) <= 64 and min(sample.image.shape[:2]) <= 48
+    assert sizes > 100 and seen == sizes and len(shapes) > 10
+
+
+def test_a_draw_is_a_function_of_its_generator(data):
+    photo = data.splits["train"][0]
+    a, b, c = (training_sample(photo, SIZES, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(a.image, b.image) and np.array_equal(a.boxes, b.boxes)
+    assert a.image.shape != c.image.shape or not np.array_equal(a.image, c.image)
+
+
+def test_a_val_photo_is_scaled_and_nothing_else(data):
+    sample = test_sample(data.splits["val"][0], SIZES)
+    assert sample.image.shape == (40, 48, 3)
+    photo = data.splits["val"][0]
+    left, top = photo.boxes[0, 0] / 48, photo.boxes[0, 1] / 40
+    assert sample.boxes[0, 0] - sample.boxes[0, 2] / 2 == pytest.approx(left)
+    assert sample.boxes[0, 1] - sample.boxes[0, 3] / 2 == pytest.approx(top)
+
+
+def test_a_set_without_boxes_is_one_sentence(prepared):
+    with pytest.raises(EvaluationError, match="squares has no boxes in both splits"):
+        boxes_of(replace(prepared, annotations={}))
+
+
+def test_a_photo_that_the_set_lacks_is_one_sentence(prepared):
+    fewer = {**prepared.splits, "val": prepared.splits["val"][1:]}
+    with pytest.raises(EvaluationError, match=r"names 1\.png, which is not in the prepared set"):
+        boxes_of(replace(prepared, splits=fewer))

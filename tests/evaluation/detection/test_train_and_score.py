@@ -1,0 +1,160 @@
+"""Finetuning that is stopped and goes on, and AP against pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from cribo.evaluation.detection import run, train
+from cribo.evaluation.detection.run import fingerprint, judge
+from cribo.evaluation.detection.score import average_precision, detect, entries
+from cribo.evaluation.detection.train import Order, finetune, sizes_of
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.result import Meter
+from cribo.training.distributed import World
+from cribo.training.interruption import Interrupted
+from cribo.training.log import Journal
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def official(data, detections):
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(data.instances["val"]))
+        judged = COCOeval(truth, truth.loadRes(detections), "bbox")
+        judged.evaluate(), judged.accumulate(), judged.summarize()
+    return np.where(judged.stats[:6] < 0, np.nan, judged.stats[:6])
+
+
+def test_average_precision_is_that_of_pycocotools(data):
+    rng = np.random.default_rng(0)
+    detections = []
+    for photo in data.splits["val"]:
+        for box, category in zip(photo.boxes, photo.categories, strict=True):
+            for _ in range(3):
+                moved = box + rng.normal(0, 2, 4)
+                size = [max(1.0, moved[2] - moved[0]), max(1.0, moved[3] - moved[1])]
+                guess = int(category if rng.random() < 0.8 else 4 - category)
+                bbox = [float(moved[0]), float(moved[1]), *map(float, size)]
+                score = float(rng.random())
+                detections.append({"image_id": photo.id, "category_id": guess, "bbox": bbox, "score": score})
+    found = average_precision(data, detections)
+    np.testing.assert_allclose(list(found.stats.values()), official(data, detections), atol=1e-6)
+    assert 0.1 < found.stats["AP"] < 0.9
+    assert np.nanmean(list(found.per_class.values())) == pytest.approx(found.stats["AP"], abs=1e-6)
+
+
+def test_no_detection_is_a_precision_of_zero(data):
+    assert average_precision(data, []).stats["AP"] == 0
+
+
+def test_entries_are_boxes_in_px_of_the_photo_and_known_categories(data):
+    photo = data.splits["val"][0]  # 48 × 40 px
+    logits = torch.full((3, 5), -9.0)
+    logits[0, 1], logits[1, 2], logits[2, 4], logits[2, 3] = 9, 9, 9, 5  # the last column is "no object"
+    found = entries(logits, torch.tensor([[0.5, 0.5, 0.5, 0.5]]).expand(3, 4), photo, data.categories)
+    assert [e["category_id"] for e in found] == [1, 3]  # 2 is no category here
+    assert found[0]["bbox"] == pytest.approx([12, 10, 24, 20]) and found[0]["score"] > 0.99 > 0.1 > found[1]["score"]
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_very_weights_of_an_undisturbed_one(
+    encoder, data, settings, compute, tmp_path, monkeypatch
+):
+    whole = weights(finetune(encoder, data, settings, tmp_path / "whole", compute, ALONE))
+    record = Journal.record
+
+    def dies(self, step, *rest):
+        record(self, step, *rest)
+        if step == 4:
+            raise Killed
+
+    monkeypatch.setattr(Journal, "record", dies)
+    with pytest.raises(Killed):
+        finetune(encoder, data, settings, tmp_path / "killed", compute, ALONE)
+    monkeypatch.setattr(Journal, "record", record)
+    resumed = weights(finetune(encoder, data, settings, tmp_path / "killed", compute, ALONE))
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
+    assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 6
+
+
+def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, monkeypatch):
+    record = Journal.record
+
+    def terminated(self, step, *rest):
+        record(self, step, *rest)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Journal, "record", terminated)
+    rarely = compute.model_copy(update={"checkpoint_steps": 1000})
+    with pytest.raises(Interrupted, match="after step 3 of 6"):
+        finetune(encoder, data, settings, tmp_path / "run", rarely, ALONE)
+    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000003.pt"]
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path):
+    for name in ("whole", "killed", "run"):
+        (tmp_path / name).mkdir()
+
+
+def test_the_result_and_what_is_left(encoder, prepared, settings, compute, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "RUNS", tmp_path / "runs")
+    tree = judge(encoder, prepared, {"dataset": "squares", **settings}, compute, ALONE, Meter(torch.device("cpu")))
+    assert tree["protocol_id"] == "yolos" and tree["value"] == tree["AP"] and 0 <= tree["AP"] <= tree["AP50"] <= 100
+    assert tree["n"]["detections"] <= 5 * 6 and set(tree["per_class"]) == {"red", "green"}
+    assert tree["protocol"]["batch_size"] == 4 and not list((tmp_path / "runs").iterdir())
+
+
+def test_detections_of_a_trained_detector_score_as_pycocotools_says(encoder, data, settings, compute, tmp_path):
+    model = finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
+    detections = detect(model, encoder, data, sizes_of(settings), 1, ALONE)
+    found = average_precision(data, detections)
+    np.testing.assert_allclose(list(found.stats.values()), official(data, detections), atol=1e-6)
+
+
+def test_every_setting_changes_the_fingerprint(encoder, data, settings):
+    before = {fingerprint(encoder, settings, data.digest)}
+    for key, value in settings.items():
+        other = [*value, 8] if isinstance(value, list) else value + 1
+        before.add(fingerprint(encoder, {**settings, key: other}, data.digest))
+    assert len(before | {fingerprint(encoder, settings, "other photos")}) == len(settings) + 2
+
+
+def test_processes_share_each_batch_and_each_epoch_has_every_photo_once():
+    orders = [Order(9, 4, 2, 0, World(rank, 2, torch.device("cpu"))) for rank in range(2)]
+    whole = Order(9, 4, 2, 0, ALONE)
+    assert len(whole) == 4
+    for step in range(4):
+        assert sorted(orders[0].at(step) + orders[1].at(step)) == sorted(whole.at(step))
+    assert len(set(whole.at(0) + whole.at(1))) == 8 and whole.at(0) != [(0, i) for _, i in whole.at(2)]
+
+
+def test_too_few_photos_are_one_sentence(encoder, data, settings, compute, tmp_path):
+    with pytest.raises(EvaluationError, match="9 training photos, batches of 10"):
+        finetune(encoder, data, {**settings, "batch_size": 10}, tmp_path / "run", compute, ALONE)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(encoder, data, settings, compute, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "set_loss", lambda logits, *_: {k: logits.sum() * torch.nan for k in ("class", "l1", "giou")})
+    with pytest.raises(FloatingPointError, match=r"not finite at step 1 .*lower evaluate\.yolos\.lr"):
+        finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
+    shutil.rmtree(tmp_path / "run")

@@ -1,0 +1,54 @@
+"""A step never makes the host wait for the device: run on tensors that say they are on a GPU and hold no values.
+
+Whatever would read a value back (a length that depends on data, `.item()`, a mask turned into indices) fails on them. Only
+backward needs a driver; the losses take their gradients in their forward pass.
+"""
+
+import warnings
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from cribo.method.memory_bank import MemoryBank
+from cribo.method.step import Centres, centres_step, student_step, teacher_step
+from tests.method.test_step import GRID, Alone, B, K, setting
+
+FAILS = (DataDependentOutputException, torch._subclasses.fake_tensor.DynamicOutputShapeException)
+
+
+def one_step(bf16):
+    teacher, student, _, _, how = setting()
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no autocast without a driver; what is not autocast runs all the same
+        for network in (teacher, student):
+            network.bf16 = bf16
+            for module in network.modules():
+                for name, parameter in list(module._parameters.items()):
+                    if parameter is not None:
+                        fake = torch.empty(parameter.shape, device="cuda")
+                        module._parameters[name] = torch.nn.Parameter(fake, requires_grad=parameter.requires_grad)
+        bank = MemoryBank.empty(8, K, 16, device="cuda")
+        bank.pushed = 8
+        centres = Centres(torch.zeros(11, device="cuda"), torch.zeros(11, device="cuda"))
+        images = torch.empty(2 * B, 3, 8 * GRID, 8 * GRID, device="cuda")
+        positions = torch.empty(B, 2 * GRID**2, 2, device="cuda")
+        seeds, ids = (torch.zeros(shape, dtype=torch.long, device="cuda") for shape in ((B, K), (B,)))
+        teaching = teacher_step(teacher, images, positions, seeds, ids, bank, True, how, Alone())
+        losses = student_step(student, images, teaching, centres, 0.05, how, Alone())
+        centres_step(teaching, centres, how, Alone())
+        return losses
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_step_on_a_gpu_reads_nothing_back(bf16):
+    losses = one_step(bf16)
+    assert losses.total.device.type == "cuda" and losses.terms["loss_cross_image"].shape == ()
+
+
+def test_the_check_would_notice():
+    with FakeTensorMode():
+        flags = torch.zeros(4, dtype=torch.bool, device="cuda")
+        for read in (lambda: flags.nonzero(), lambda: flags.any().item()):
+            with pytest.raises(FAILS):
+                read()

@@ -1,0 +1,89 @@
+"""The demo through `snakemake --profile slurm all`: two nodes, two processes each, and a time limit in the middle."""
+
+import json
+import math
+import re
+import shutil
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.edits import edited
+from tests.slurm.conftest import commit, job_of
+from workflow.bridge.preflight import minutes
+
+MODEL = "pretrain@cribo"
+
+
+TICK = 30  # seconds between two looks of Slurm at its jobs' limits
+
+
+@pytest.fixture(scope="module")
+def said(project):
+    """What the whole pipeline said. Its training is interrupted by the time limit of its job, however fast the machine is.
+
+    Once it has saved a state, the limit is set to the next full minute but one and the training is held until Slurm's
+    warning, which `save_seconds` asks for sixty seconds before the limit, has arrived.
+    """
+    snakemake = project.start("snakemake", "--profile", "slurm", "all")
+    while not list(project.root.glob(".resume/*/state-*.pt")):
+        assert snakemake.poll() is None, project.said_by(snakemake)
+        time.sleep(0.02)
+    job, held = job_of(project, MODEL), ranks(project)
+    for process in held:
+        process.suspend()
+    ran = minutes(project.do("squeue", "--noheader", "--format=%M", f"--jobs={job}").strip())
+    project.do("scontrol", "update", f"JobId={job}", f"TimeLimit={math.ceil(ran) + 1}")
+    time.sleep(TICK + 1)
+    for process in held:
+        process.resume()  # SIGTERM is waiting for it
+    while any(process.is_running() for process in held):
+        time.sleep(0.05)
+    project.do("scontrol", "update", f"JobId={job}", "TimeLimit=30")  # one interruption is enough
+    said = project.said_by(snakemake)
+    assert snakemake.returncode == 0, said
+    commit(project, "Its results")
+    return said
+
+
+def ranks(project):
+    """The processes that train, on both nodes."""
+    line = ["-u", "-m", "stages.pretrain", "cribo"]
+    found = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == line]
+    return [p for p in found if p.cwd() == str(project.root)]
+
+
+def test_pretraining_uses_two_nodes_and_goes_back_into_the_queue_at_its_time_limit(project, said):
+    job = re.search(rf"SLURM jobid (\d+) \(log: (\S*rule_run_{MODEL}\S*)\)", said)
+    shown = project.do("scontrol", "show", "job", job[1])
+    assert "NodeList=lab[1-2]" in shown and "gres/gpu=4" in shown and "Restarts=1" in shown
+    log = (project.root / job[2]).read_text()
+    assert "stopped by SIGTERM" in log and "back into the queue" in log and "going on after step" in log
+
+
+def test_afterwards_dvc_and_snakemake_find_nothing_to_do(project, said):
+    assert "Data and pipelines are up to date." in project.do("dvc", "status")
+    assert project.planned() == set()
+
+
+def test_the_weights_are_those_of_an_undisturbed_run_bit_for_bit(project, said, tmp_path):
+    shutil.copytree(project.root / "data", tmp_path / "data")
+    shutil.copytree(project.root / "results/plan", tmp_path / "results/plan")
+    shutil.copy(project.root / "params.yaml", tmp_path)
+    launch = [sys.executable, "-m", "cribo.launch", "stages.pretrain", "cribo"]
+    project.do("env", f"--chdir={tmp_path}", *launch, CRIBO_GPUS="4", PYTHONPATH=str(project.root))
+    weights = "results/pretrain/cribo/checkpoint.safetensors"
+    assert (tmp_path / weights).read_bytes() == (project.root / weights).read_bytes()
+
+
+def test_a_parameter_edited_on_a_branch_computes_its_cells_and_metrics_diff_shows_their_change(project, said):
+    project.do("git", "checkout", "--quiet", "-b", "seed1")
+    path = project.root / "params.yaml"
+    path.write_text(edited("models.imported.random.seed", "1", path.read_text()))
+    said = project.slurm("all")
+    assert set(re.findall(r"rule_run_(\S+)/\d+\.log", said)) == {"import@random", "dense_nn@random-scenes", "tables"}
+    changed = json.loads(project.do("dvc", "metrics", "diff", "--json", "main"))
+    assert list(changed) == ["results/dense_nn/random-scenes.json"]
+    assert project.stale() == set()

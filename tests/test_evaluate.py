@@ -1,0 +1,148 @@
+"""`python -m cribo.evaluate`: weights and a folder in, a number out, no workflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+import timm
+import torch
+
+from cribo import evaluate
+from cribo.data.prepare import prepare
+from cribo.evaluation.protocols import PROTOCOLS
+from cribo.model.backbone import seeded_backbone
+from cribo.model.encoder import EncoderError
+from cribo.model.export import write_encoder
+from cribo.model.weights import encoder_of
+
+SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
+SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("work")
+    prepare("scenes", SCENES, root / "data", workers=1)
+    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, root / "encoder")
+    return root
+
+
+def run(root, protocol, dataset, *more):
+    out = root / "out.json"
+    out.unlink(missing_ok=True)
+    encoder = str(root / "encoder")
+    evaluate.main(["--weights", encoder, "--protocol", protocol, "--dataset", dataset, "--out", str(out), *SMALL, *more])
+    return json.loads(out.read_text())
+
+
+def test_a_folder_in_voc_layout_gives_the_result_of_the_prepared_one(root, capsys):
+    voc = run(root, "dense_nn", f"mine={root}/data/scenes/VOCdevkit", "--set", "subsample=[1, 2]", "runs=2", "k=7")
+    assert voc["protocol"]["k"] == 7 and set(voc["patch"]) == {"1/1", "1/2"} and voc["dataset"] == "mine"
+    assert "encoder on mine: " in capsys.readouterr().err
+    prepared = run(root, "dense_nn", f"scenes={root}/data/scenes", "--set", "subsample=[1, 2]", "runs=2", "k=7")
+    # the layout has VOC's 21 classes and the prepared set its own 13; the classes that occur are the same
+    assert voc["patch"] == prepared["patch"] and voc["n"]["keys"] == prepared["n"]["keys"]
+
+
+def test_class_folders_and_hummingbird(root):
+    knn = run(root, "knn", f"crops={root}/data/scenes/objects", "--set", "short_side=32", "crop=32", "k=[1, 5]")
+    assert set(knn["top1"]) == {"1", "5"} and knn["protocol"]["crop"] == 32
+    hummingbird = run(root, "hummingbird", f"scenes={root}/data/scenes", "--set", "size=32", "passes=1")
+    assert hummingbird["value"] == hummingbird["mIoU"] and hummingbird["protocol"]["size"] == 32
+
+
+def test_the_defaults_are_the_papers():
+    assert evaluate.settings(PROTOCOLS["dense_nn"], {})["k"] == 50
+    assert evaluate.settings(PROTOCOLS["knn"], {}) == {
+        "k": [10, 20, 100, 200], "temperature": 0.07, "short_side": 256, "crop": 224,
+    }  # fmt: skip
+    yolos = evaluate.settings(PROTOCOLS["yolos"], {})
+    assert (yolos["batch_size"], yolos["lr"], yolos["epochs"]) == (32, 2.5e-5, 150)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--protocol", "dense_nn", "--dataset", "voc2012"], "write NAME=PATH"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k"], "write KEY=VALUE"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "kk=3"], "--set: kk: is no parameter .*did you mean k"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k=0"], "--set: k: .*greater than or equal to 1"),
+        (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "nowhere .* holds no JPEGImages folder"),
+        (["--protocol", "knn", "--dataset", "a=nowhere"], "nowhere .* holds no train folder"),
+        (
+            ["--protocol", "knn", "--dataset", "a=nowhere", "--set", "data.train=x"],
+            "data.train is no choice",
+        ),
+        (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere .* holds no train2017 or images/train2017 folder"),
+    ],
+)
+def test_mistakes_are_one_sentence(root, more, says):
+    with pytest.raises(ValueError, match=says) as error:
+        evaluate.main(["--weights", str(root / "encoder"), *SMALL, *more])
+    assert len(str(error.value).splitlines()) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+def test_random_weights_are_the_same_each_time():
+    a, b = (encoder_of("random:vit_demo_8") for _ in range(2))
+    assert a.name == "random_vit_demo_8" and torch.equal(a.vit.pos_embed, b.vit.pos_embed)
+
+
+def test_a_name_of_timm_loads_with_its_own_statistics(monkeypatch):
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **more: create(name, pretrained=False, **more))
+    encoder = encoder_of("vit_tiny_patch16_224.augreg_in21k")
+    assert encoder.mean == encoder.std == (0.5, 0.5, 0.5)
+    assert encoder(torch.zeros(1, 3, 32, 48))[1].shape == (1, 2, 3, 192)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ("random:vit_demo", "vit_demo is no backbone"),
+        ("vit_small_patch16_224.dyno", "did you mean|cannot give"),
+        ("nonsense", "neither a folder nor a model that timm knows"),
+        ("resnet18", "no vision transformer"),
+        (sys.executable, "is a file: give the folder"),
+    ],
+)
+def test_weights_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EncoderError, match=says):
+        encoder_of(weights)
+
+
+# --------------------------------------------------------------------------------------------------------- real photos
+@pytest.mark.real
+def test_a_trained_encoder_beats_a_random_one_on_real_photos(real_data, tmp_path):
+    """Image-level k-NN on 20 photos a class and dense retrieval on 24 photos of native resolution."""
+    from tests.foreign import real_encoder
+
+    trained = str(real_encoder(tmp_path / "trained"))
+    for split, count in (("train", 12), ("val", 4)):
+        for folder in sorted((real_data / "imagenette_mini" / split).iterdir()):
+            (tmp_path / "folders" / split / folder.name).mkdir(parents=True)
+            for photo in sorted(folder.iterdir())[:count]:
+                shutil.copy(photo, tmp_path / "folders" / split / folder.name)
+    voc, own = real_data / "voc2012_subset/VOCdevkit/VOC2012", tmp_path / "VOC2012"
+    (own / "ImageSets/Segmentation").mkdir(parents=True)
+    for name in ("JPEGImages", "SegmentationClass"):
+        (own / name).symlink_to(voc / name)
+    for split in ("train", "val"):
+        ids = (voc / f"ImageSets/Segmentation/{split}.txt").read_text().split()[::30][:12]
+        (own / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(ids))
+    found = {}
+    for weights in (trained, "random:vit_small_16"):
+        for protocol, dataset, settings in (
+            ("knn", f"imagenette={tmp_path / 'folders'}", ["short_side=128", "crop=112", "k=[5]"]),
+            ("dense_nn", f"voc2012={tmp_path}", ["subsample=[1]", "runs=1"]),
+        ):
+            out = tmp_path / "out.json"
+            asked = ["--weights", weights, "--protocol", protocol, "--dataset", dataset, "--set", *settings]
+            evaluate.main([*asked, "--out", str(out), *SMALL])
+            found[weights == trained, protocol] = json.loads(out.read_text())["value"]
+    assert found[True, "knn"] > 90 > 50 > found[False, "knn"]
+    assert found[True, "dense_nn"] > 2 * found[False, "dense_nn"]

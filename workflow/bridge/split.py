@@ -1,0 +1,48 @@
+"""A batch that cannot be split over the processes of a training is refused before anything is submitted.
+
+How many processes there are is said in workflow/resources.yaml, how large the batch and its groups are in params.yaml, and
+neither knows of the other. The rule itself is the training's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from workflow.bridge import devices
+from workflow.bridge.errors import BridgeError
+from workflow.bridge.resources import SHOWN, Request, Requests
+
+STAGE = "pretrain"
+SETTINGS = Path("results/plan") / STAGE
+
+
+def check(stages: Iterable[str], requests: Requests, executor: str | None) -> None:
+    """Raise for the first model whose batch does not fit. One process takes any batch."""
+    for stage in stages:
+        group, _, name = stage.partition("@")
+        if group == STAGE and (count := processes(requests.of(stage), executor)) > 1:
+            _check(stage, SETTINGS / f"{name}.yaml", requests.of(stage), count)
+
+
+def processes(request: Request, executor: str | None) -> int:
+    """Of one training, all nodes together, as cribo.launch is going to start them."""
+    if executor == "slurm":
+        return request.nodes * request.gpus_per_node
+    return min(request.gpus_per_node, len(devices.here())) or int(os.environ.get("CRIBO_GPUS") or 1)
+
+
+def _check(stage: str, settings: Path, request: Request, count: int) -> None:
+    from cribo.training.loop import check_shapes  # torch takes seconds to import
+
+    content = yaml.safe_load(settings.read_text())
+    images = content["optimisation"]["batch_size"]  # how many there are is known once the data are prepared: enough
+    try:
+        check_shapes(content, images, count)
+    except ValueError as error:
+        raise BridgeError(
+            f"{stage}: {error} ({SHOWN} asks for {request.nodes} x {request.gpus_per_node} GPUs, one process each)"
+        ) from None
