@@ -10,17 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from cribo.fidelity import WORD, Fidelity, resolved
+from cribo.params_decoders import LinearDecoding, LinearSegmentation, Segmenter, SegmenterDecoding
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+from cribo.params_group import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
 Loss = Literal["global", "cross_view", "cross_image"]
@@ -30,27 +25,6 @@ def _or_fidelity(kind: object) -> object:
     """A value of this kind, or the word `fidelity`: then `pretrain.fidelity` decides."""
     word, value = Annotated[Literal["fidelity"], Tag("word")], Annotated[kind, Tag("value")]
     return Annotated[word | value, Discriminator(lambda given: "word" if given == WORD else "value")]
-
-
-class Group(BaseModel):
-    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the first value must not exceed the second, and {pair[0]} > {pair[1]}")
-    return pair
-
-
-class Span(Group):
-    """Checks shared by every [low, high] pair."""
-
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
-    @classmethod
-    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        return _ascending(pair)
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -251,61 +225,6 @@ class Yolos(Span):
     seed: Whole
 
 
-class Decoding(Group):
-    """Training and testing of a decoder: what a data set may overlay."""
-
-    drop_path: Annotated[float, Field(ge=0, lt=1)]
-    statistics: Literal["encoder", "half"]
-    iterations: Count
-    batch_size: Count
-    weight_decay: NonNegative
-    end_lr: tuple[NonNegative, NonNegative]
-    crop: Annotated[int, Field(ge=16)]
-    max_class_share: Annotated[float, Field(gt=0, le=1)]
-    scale: tuple[Count, Count]
-    ratio: tuple[Positive, Positive]
-    window: Annotated[int, Field(ge=16)]
-    stride: Count
-    seed: Whole
-
-    @field_validator("ratio")
-    @classmethod
-    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        return _ascending(pair)
-
-
-class LinearDecoding(Decoding):
-    layer_norm: Literal["last", "each"]
-
-
-class SegmenterDecoding(Decoding):
-    decoder_layers: Count
-    decoder_drop_path: Annotated[float, Field(ge=0, lt=1)]
-
-
-class LinearSegmentation(LinearDecoding):
-    datasets: dict[Name, dict]
-    layers: Annotated[tuple[Count, ...], Field(min_length=1)]
-    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
-
-    def on(self, dataset: str) -> LinearDecoding:
-        """With the data set's overlay applied. Raises pydantic's ValidationError."""
-        return _overlaid(LinearDecoding, self, self.datasets[dataset])
-
-
-class Segmenter(SegmenterDecoding):
-    datasets: dict[Name, dict]
-    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
-
-    def on(self, dataset: str) -> SegmenterDecoding:
-        """With the data set's overlay applied. Raises pydantic's ValidationError."""
-        return _overlaid(SegmenterDecoding, self, self.datasets[dataset])
-
-
-def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
-    return kind.model_validate(merged(base.model_dump(include=set(kind.model_fields)), overlay), strict=True)
-
-
 class Evaluate(Group):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
@@ -368,15 +287,6 @@ def as_tuples(tree: object) -> object:
     if isinstance(tree, dict):
         return {key: as_tuples(value) for key, value in tree.items()}
     return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
-
-
-def merged(base: dict, overlay: dict) -> dict:
-    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
-    out = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        out[key] = merged(base[key], value) if both else value
-    return out
 
 
 # ------------------------------------------------------------------------------------------------------ reading a file
