@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from cribo.fidelity import WORD, Fidelity, resolved
-from cribo.params_decoders import LinearDecoding, LinearSegmentation, Segmenter, SegmenterDecoding
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
-from cribo.params_group import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
+from cribo.params_evaluate import Evaluate, LinearDecoding, SegmenterDecoding
+from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
 Loss = Literal["global", "cross_view", "cross_image"]
@@ -175,66 +175,6 @@ class Models(Group):
     imported: dict[Name, Imported]
 
 
-class DenseNN(Group):
-    datasets: tuple[Name, ...]
-    k: Count
-    temperature: Positive | None
-    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
-    runs: Count
-    seed: Whole
-
-
-class Hummingbird(Span):
-    datasets: tuple[Name, ...]
-    size: Count
-    k: Count
-    temperature: Positive
-    passes: Count
-    crop_area: tuple[Positive, Positive]
-    jitter: Annotated[float, Field(ge=0, le=0.5)]
-    jitter_probability: Share
-    patches_per_image: Count | None
-    void_is_class_0: bool
-    match_classes: bool
-    seed: Whole
-
-
-class KNN(Group):
-    datasets: tuple[Name, ...]
-    k: Annotated[tuple[Count, ...], Field(min_length=1)]
-    temperature: Positive
-    short_side: Count
-    crop: Count
-
-
-class Yolos(Span):
-    datasets: tuple[Name, ...]
-    epochs: Count
-    batch_size: Count
-    lr: Positive
-    min_lr: NonNegative
-    weight_decay: NonNegative
-    clip_norm: NonNegative
-    tokens: Count
-    grid: tuple[Count, Count]
-    short: tuple[Count, Count, Count]
-    longest: Count
-    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
-    crop: tuple[Count, Count]
-    test: Count
-    seed: Whole
-
-
-class Evaluate(Group):
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    dense_nn: DenseNN
-    hummingbird: Hummingbird
-    knn: KNN
-    yolos: Yolos
-    linear_segmentation: LinearSegmentation
-    segmenter: Segmenter
-
-
 class Report(Group):
     title: str
     reference: Name
@@ -289,7 +229,6 @@ def as_tuples(tree: object) -> object:
     return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
-# ------------------------------------------------------------------------------------------------------ reading a file
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check a parameter file.
 

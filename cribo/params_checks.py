@@ -16,9 +16,9 @@ def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
     yield from _inputs(params)
-    yield from _decoders(params)
     yield from _masks(params)
     yield from _oracles(params)
+    yield from _decoders(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):

@@ -24,10 +24,10 @@ def main() -> None:
     tables = []
     if settings["dense_nn"]["datasets"]:
         tables.append(dense_nn_table(settings, read_results(settings, "results/scores/dense_nn")))
+    tables += segmentation_tables(settings, "results/scores")
     for kind in (KNN, YOLOS):
         if settings[kind.protocol]["datasets"]:
             tables.append(value_table(kind, settings, read_values(kind, settings, "results/scores")))
-    tables += segmentation_tables(settings, "results/scores")
     folder = Path("results/tables")
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:

@@ -41,9 +41,9 @@ HARNESS = {
     "cribo/plan.py",
     "cribo/params.py",
     "cribo/params_checks.py",
-    "cribo/params_decoders.py",
     "cribo/params_errors.py",
-    "cribo/params_group.py",
+    "cribo/params_evaluate.py",
+    "cribo/params_types.py",
     "cribo/model/architectures.py",
 }
 

@@ -1,4 +1,4 @@
-"""The schema of the two protocols that train a decoder: linear segmentation and Segmenter."""
+"""The part of params.yaml that says how models are judged: one group a protocol, in the order of dvc.yaml."""
 
 from __future__ import annotations
 
@@ -6,7 +6,57 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cribo.params_group import Count, Group, Name, NonNegative, Positive, Whole, ascending, merged
+from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
+
+
+class DenseNN(Group):
+    datasets: tuple[Name, ...]
+    k: Count
+    temperature: Positive | None
+    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
+    runs: Count
+    seed: Whole
+
+
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
+    seed: Whole
 
 
 class Decoding(Group):
@@ -62,3 +112,13 @@ class Segmenter(SegmenterDecoding):
 
 def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
     return kind.model_validate(merged(base.model_dump(include=set(kind.model_fields)), overlay), strict=True)
+
+
+class Evaluate(Group):
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    dense_nn: DenseNN
+    hummingbird: Hummingbird
+    linear_segmentation: LinearSegmentation
+    segmenter: Segmenter
+    knn: KNN
+    yolos: Yolos

@@ -1,4 +1,4 @@
-"""What every group of parameters is: bounded values, no unknown key, overlays."""
+"""What every group of params.yaml is made of: names, numbers with bounds, and groups that refuse unknown keys."""
 
 from __future__ import annotations
 
