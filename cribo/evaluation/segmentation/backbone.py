@@ -7,7 +7,7 @@ from jaxtyping import Float
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
 HALF = (0.5, 0.5, 0.5)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 
 ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must not meet
 

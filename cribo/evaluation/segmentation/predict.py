@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader, Dataset
 
 from cribo.data.readers import Record
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.miou import IoU, confusion
 from cribo.evaluation.progress import Progress
 from cribo.evaluation.segmentation.crops import read_photo, start_worker

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.result import DIGITS
+from cribo.evaluation.result import percent, result
 from cribo.evaluation.segmentation.predict import mean_iou
 from cribo.evaluation.segmentation.train import POWER
 from cribo.model.encoder import Encoder
 
-MMLAB = ("onedl-mmsegmentation", "onedl-mmcv", "onedl-mmengine")
+MMLAB = ("onedl-mmsegmentation", "onedl-mmcv", "onedl-mmengine")  # whose code decides the number too
 
 
 def cell(
@@ -29,16 +29,11 @@ def cell(
     """The tree of one model on one data set at one learning rate; `layers` is 1 for Segmenter."""
     found = mean_iou(matrix)
     pairs = zip(data.classes, found.per_class.tolist(), strict=True)
-    return {
-        "value": _percent(found.mean),
-        "protocol_id": protocol,
-        "model": encoder.name,
-        "dataset": data.name,
-        "dataset_digest": data.digest,
+    scores = {
         "learning_rate": lr,
         "layers": layers,
-        "pixel_accuracy": _percent(matrix.trace() / matrix.sum()),
-        "per_class": {name: None if share != share else _percent(share) for name, share in pairs},
+        "pixel_accuracy": percent(float(matrix.trace() / matrix.sum())),
+        "per_class": {name: None if share != share else percent(share) for name, share in pairs},
         "n": {
             "classes": len(data.classes),
             "train_images": len(data.splits["train"]),
@@ -46,14 +41,11 @@ def cell(
             "pixels_scored": int(matrix.sum()),
             "classes_in_mean": found.occurring,
         },
-        "protocol": card(protocol, encoder, settings, lr, layers, data.ignore),
-        "versions": {name: version(name) for name in ("cribo", "timm", "torch", *MMLAB)},
-        "cost": cost,
     }
-
-
-def _percent(share: float) -> float:
-    return round(100 * float(share), DIGITS)
+    resolved = card(protocol, encoder, settings, lr, layers, data.ignore)
+    tree = result(protocol, encoder.name, data.name, data.digest, 100 * found.mean, scores, resolved, cost)
+    tree["versions"] |= {name: version(name) for name in MMLAB}
+    return tree
 
 
 def card(protocol: str, encoder: Encoder, settings: dict, lr: float, layers: int, ignore: int) -> dict:

@@ -11,7 +11,7 @@ import yaml
 
 import cribo
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.result import Meter, write_json
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.crops import Crops
@@ -25,7 +25,15 @@ from cribo.training.distributed import World
 from cribo.training.log import say
 
 # What a change of would give other weights, under cribo/, beside the encoder and the photos.
-SOURCES = ("evaluation/segmentation", "data/images.py", "data/readers.py", "model/backbone.py", "model/encoder.py")
+SOURCES = (
+    "evaluation/segmentation",
+    "data/images.py",
+    "data/labels.py",
+    "data/readers.py",
+    "data/records.py",
+    "model/backbone.py",
+    "model/encoder.py",
+)
 
 
 def learning_rate(text: str) -> float:

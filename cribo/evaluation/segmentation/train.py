@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
 from cribo.params import Compute
 from cribo.training import checkpoint

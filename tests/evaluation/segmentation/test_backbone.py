@@ -5,7 +5,7 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.backbone import HALF, Backbone, statistics
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cribo import params
 from cribo.data.images import read_image, read_mask
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.crops import AUGMENTATION, Crops, load_crops, numpy_stream, read_photo, seed_of
 
 

@@ -8,7 +8,7 @@ from mmseg.evaluation.metrics import IoUMetric
 from torch.nn import functional as F
 
 from cribo.data.images import read_image, read_mask
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.predict import Photos, judge, mean_iou, predict
 from cribo.training.distributed import World

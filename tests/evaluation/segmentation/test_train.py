@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper, PolyLR
 
-from cribo.evaluation.features import EvaluationError
+from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation import train as training
 from cribo.evaluation.segmentation.crops import Crops
