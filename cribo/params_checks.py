@@ -68,8 +68,9 @@ def _inputs(params: Params) -> Iterator[Problem]:
     models, evaluate = params.models, params.evaluate
     specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
     backbones = sorted({spec.backbone for spec in specs if spec is not None})
-    sizes = {("knn", "crop"): evaluate.knn.crop, ("hummingbird", "size"): evaluate.hummingbird.size}
-    for (protocol, key), size in sizes.items():
+    sizes = [("knn", "crop", evaluate.knn.crop), ("hummingbird", "size", evaluate.hummingbird.size)]
+    sizes += [("yolos", "grid", side) for side in sorted(set(evaluate.yolos.grid))]
+    for protocol, key, size in sizes:
         for name in backbones if getattr(evaluate, protocol).datasets else ():
             if size % BACKBONES[name].patch_size:
                 wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"

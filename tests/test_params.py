@@ -88,8 +88,8 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
 
 
 def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
-    for protocol, key in (("knn", "crop"), ("hummingbird", "size")):
-        text = edited(f"evaluate.{protocol}.{key}", "44", edited(f"evaluate.{protocol}.datasets", "[scenes]"))
+    for protocol, key, value in (("knn", "crop", "44"), ("hummingbird", "size", "44"), ("yolos", "grid", "[96, 44]")):
+        text = edited(f"evaluate.{protocol}.{key}", value, edited(f"evaluate.{protocol}.datasets", "[scenes]"))
         assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 
