@@ -9,7 +9,7 @@ from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, ne
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
-MASKS = ("dense_nn", "hummingbird")  # protocols that need a mask for each image
+MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
@@ -121,8 +121,6 @@ def _decoders(params: Params) -> Iterator[Problem]:
         block = getattr(params.evaluate, protocol)
         for name, own in block.datasets.items():
             at = ("evaluate", protocol, "datasets", name)
-            if name not in params.data:
-                yield Problem(at, f"{name} is no data set", sorted(params.data), name)
             p = block.on(name)
             if p.stride > p.window:
                 key = (*at, "stride") if "stride" in own else ("evaluate", protocol, "stride")
