@@ -9,8 +9,8 @@ from cribo import fidelity, params, plan
 from stages import plan as stage
 from tests.edits import DEMO, edited
 
-# The demo with every parameter that a preset decides left to it.
-FOLLOWING = edited("pretrain.matching.first_epoch", "fidelity")
+# The demo in batches of 32, with every parameter that a preset decides left to it.
+FOLLOWING = edited("pretrain.optimisation.batch_size", "32", edited("pretrain.matching.first_epoch", "fidelity"))
 BY_KEY = {choice.key: choice for choice in fidelity.CHOICES}
 
 

@@ -21,7 +21,7 @@ class BackboneSpec:
 
 
 BACKBONES = {
-    "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}),
+    "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),
     "vit_mini_16": BackboneSpec("vit_tiny_patch16_224", 16, {"depth": 6}),
     "vit_tiny_16": BackboneSpec("vit_tiny_patch16_224", 16),
     "vit_small_16": BackboneSpec("vit_small_patch16_224", 16),

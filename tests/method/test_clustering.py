@@ -107,6 +107,17 @@ def test_labels_equal_the_dense_restatement(K, lambda_pos, centroids, exclude_se
     assert (ours == slow_labels(tokens, positions, seeds, s)).float().mean() > 0.995  # fp32 against fp64
 
 
+def test_raw_centroids_are_drawn_to_long_tokens_and_unit_ones_are_not():
+    tokens, positions, seeds = batch(images=4)
+    lengths = torch.linspace(0.5, 8, tokens.shape[1])[:, None]
+    unit, raw = (
+        [joint_space_clustering(t, positions, seeds, how(centroids=c)) for t in (tokens, tokens * lengths)]
+        for c in ("unit", "raw")
+    )
+    assert (unit[0] == unit[1]).float().mean() > 0.999  # up to rounding
+    assert (raw[0] == raw[1]).float().mean() < 0.95
+
+
 def test_every_image_of_a_group_shares_one_normalisation_and_no_other():
     tokens, positions, seeds = batch(images=4)
     grouped = joint_space_clustering(tokens, positions, seeds, how(normalise_images=2))

@@ -62,7 +62,6 @@ def reference(masked, tmp_path_factory):
         {"clustering": {"algorithm": "kmeans", "outer_iterations": 1}},
         {"clustering": {"algorithm": "labels"}},
         {"clustering": {"algorithm": "labels"}, "matching": {"criterion": "labels"}},
-        {"clustering": {"centroids": "raw"}},
         {"memory_bank": {"exclude_same_image": True}},
         {"matching": {"criterion": "labels"}},
         {"matching": {"criterion": "none"}},

@@ -1,6 +1,7 @@
 """Stages on one machine see GPUs that no other stage sees, and what a stage cost is written down, turn by turn."""
 
 import csv
+import os
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from workflow.bridge import devices, split
-from workflow.bridge.account import FOLDER, costs
+from workflow.bridge.account import FOLDER
 from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.resources import Request, Requests
@@ -70,12 +71,18 @@ def test_gpus_are_counted_by_nvidia_smi_unless_a_selection_is_given(tmp_path, mo
     assert devices.here() == ["0", "1"]
 
 
-def test_every_turn_of_a_stage_is_one_line_with_its_time_memory_and_exit_code():
+def test_every_turn_of_a_stage_is_one_line_with_its_time_memory_and_exit_code(request):
     eater = "import time; x = bytearray(300 << 20); end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    for code in (1, 0):
-        with costs("pretrain@a") as codes:
-            subprocess.run([sys.executable, "-c", eater], check=True)
-            codes.append(code)
+    turn = """
+import subprocess, sys
+from workflow.bridge.account import costs
+with costs("pretrain@a") as codes:
+    subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
+    codes.append(int(sys.argv[2]))
+"""
+    for code in (1, 0):  # each turn is a process of its own, as on a cluster
+        paths = {**os.environ, "PYTHONPATH": str(request.config.rootpath)}
+        subprocess.run([sys.executable, "-c", turn, eater, str(code)], check=True, env=paths)
     first, second = csv.DictReader((FOLDER / "pretrain@a.tsv").open(), delimiter="\t")
     assert (first["exit"], second["exit"]) == ("1", "0")
     assert 300 < float(first["max_rss_mb"]) < 600
