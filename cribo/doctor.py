@@ -123,12 +123,11 @@ def _model(
     """Time and memory of one training, from a few steps of it."""
     compute, batch = params.compute, settings["optimisation"]["batch_size"]
     processes = max(1, int(os.environ.get("CRIBO_GPUS") or 1))
-    if data is not None:
-        try:
-            check_shapes(settings, len(data.splits["train"]), processes)
-        except ValueError as error:
-            found.object(f"{name}: {error}")
-            return
+    try:
+        check_shapes(settings, batch if data is None else len(data.splits["train"]), processes)
+    except ValueError as error:
+        found.object(f"{name}: {error}")
+        return
     share = batch // processes
     at_once = min(share, compute.micro_batch or share)
     tried = min(at_once, images or (at_once if device.type == "cuda" else 8))
