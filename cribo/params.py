@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
 
 from cribo.fidelity import WORD, Fidelity, resolved
+from cribo.model.foreign.formats import FORMATS
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
@@ -182,10 +183,14 @@ class Pretrain(Group):
 
 # -------------------------------------------------------------------------------------- models, evaluations and the rest
 class Imported(Group):
-    weights: Literal["random"]
-    backbone: Backbone
-    image_size: Annotated[int, Field(ge=16, multiple_of=8)]
-    seed: Whole
+    """Weights from elsewhere; params_checks.py says which keys go with which `weights`, docs/encoders.md explains them."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    backbone: str | None = None
+    image_size: Annotated[int, Field(ge=14)] | None = None
+    seed: Whole | None = None
+    format: Literal[tuple(FORMATS)] | None = None
+    stride: Literal[8, 16, 32] | None = None
     row: str | None = None
 
 
@@ -194,6 +199,7 @@ class Trained(Pretrain):
 
     dataset: Name
     row: str | None = None
+    method: Literal["CrIBo", "DINO", "MAE"] = "CrIBo"
 
 
 class Models(Group):

@@ -43,6 +43,8 @@ HARNESS = {
     "cribo/params_checks.py",
     "cribo/params_errors.py",
     "cribo/model/architectures.py",
+    "cribo/model/foreign/catalogue.py",
+    "cribo/model/foreign/formats.py",
 }
 
 
