@@ -10,18 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from cribo.fidelity import WORD, Fidelity, resolved
 from cribo.model.foreign.formats import FORMATS
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+from cribo.params_evaluate import Evaluate, LinearDecoding, SegmenterDecoding
+from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
 Loss = Literal["global", "cross_view", "cross_image"]
@@ -31,27 +26,6 @@ def _or_fidelity(kind: object) -> object:
     """A value of this kind, or the word `fidelity`: then `pretrain.fidelity` decides."""
     word, value = Annotated[Literal["fidelity"], Tag("word")], Annotated[kind, Tag("value")]
     return Annotated[word | value, Discriminator(lambda given: "word" if given == WORD else "value")]
-
-
-class Group(BaseModel):
-    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the first value must not exceed the second, and {pair[0]} > {pair[1]}")
-    return pair
-
-
-class Span(Group):
-    """Checks shared by every [low, high] pair."""
-
-    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
-    @classmethod
-    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        return _ascending(pair)
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -161,7 +135,7 @@ class Optimisation(Group):
     warmup_epochs: Whole
     weight_decay: tuple[NonNegative, NonNegative]
     clip_norm: NonNegative
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    ema: tuple[Share, Share]
 
 
 class Pretrain(Group):
@@ -205,64 +179,6 @@ class Trained(Pretrain):
 class Models(Group):
     trained: dict[Name, dict]
     imported: dict[Name, Imported]
-
-
-class DenseNN(Group):
-    datasets: tuple[Name, ...]
-    k: Count
-    temperature: Positive | None
-    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
-    runs: Count
-    seed: Whole
-
-
-class Hummingbird(Span):
-    datasets: tuple[Name, ...]
-    size: Count
-    k: Count
-    temperature: Positive
-    passes: Count
-    crop_area: tuple[Positive, Positive]
-    jitter: Annotated[float, Field(ge=0, le=0.5)]
-    jitter_probability: Share
-    patches_per_image: Count | None
-    void_is_class_0: bool
-    match_classes: bool
-    seed: Whole
-
-
-class KNN(Group):
-    datasets: tuple[Name, ...]
-    k: Annotated[tuple[Count, ...], Field(min_length=1)]
-    temperature: Positive
-    short_side: Count
-    crop: Count
-
-
-class Yolos(Span):
-    datasets: tuple[Name, ...]
-    epochs: Count
-    batch_size: Count
-    lr: Positive
-    min_lr: NonNegative
-    weight_decay: NonNegative
-    clip_norm: NonNegative
-    tokens: Count
-    grid: tuple[Count, Count]
-    short: tuple[Count, Count, Count]
-    longest: Count
-    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
-    crop: tuple[Count, Count]
-    test: Count
-    seed: Whole
-
-
-class Evaluate(Group):
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    dense_nn: DenseNN
-    hummingbird: Hummingbird
-    knn: KNN
-    yolos: Yolos
 
 
 class Report(Group):
@@ -319,16 +235,6 @@ def as_tuples(tree: object) -> object:
     return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
 
 
-def merged(base: dict, overlay: dict) -> dict:
-    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
-    out = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        out[key] = merged(base[key], value) if both else value
-    return out
-
-
-# ------------------------------------------------------------------------------------------------------ reading a file
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check a parameter file.
 
@@ -353,6 +259,14 @@ def parse(text: str, path: Path) -> Params:
             params.model(name)
         except ValidationError as error:
             problems += problems_of(error, Trained, ("models", "trained", name))
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            try:
+                block.on(name)
+            except ValidationError as error:
+                kind = LinearDecoding if protocol == "linear_segmentation" else SegmenterDecoding
+                problems += problems_of(error, kind, ("evaluate", protocol, "datasets", name))
     problems = problems or list(contradictions(params))
     if problems:
         raise ParamsError(problems, path, lines)

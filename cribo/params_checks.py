@@ -10,7 +10,7 @@ from cribo.params import Folder, Imported, Params, Photos, Scenes, Trained, need
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
-MASKS = ("dense_nn", "hummingbird")  # protocols that need a mask for each image
+MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
@@ -20,6 +20,7 @@ def contradictions(params: Params) -> Iterator[Problem]:
     yield from _inputs(params)
     yield from _masks(params)
     yield from _oracles(params)
+    yield from _decoders(params)
     seen = set()
     for name, model in params.trained.items():
         for key, wrong in _shapes(model):
@@ -105,8 +106,9 @@ def _inputs(params: Params) -> Iterator[Problem]:
     models, evaluate = params.models, params.evaluate
     specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
     backbones = sorted({spec.backbone for spec in specs if spec is not None and spec.backbone in BACKBONES})
-    sizes = {("knn", "crop"): evaluate.knn.crop, ("hummingbird", "size"): evaluate.hummingbird.size}
-    for (protocol, key), size in sizes.items():
+    sizes = [("knn", "crop", evaluate.knn.crop), ("hummingbird", "size", evaluate.hummingbird.size)]
+    sizes += [("yolos", "grid", side) for side in sorted(set(evaluate.yolos.grid))]
+    for protocol, key, size in sizes:
         for name in backbones if getattr(evaluate, protocol).datasets else ():
             if size % BACKBONES[name].patch_size:
                 wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"
@@ -147,6 +149,25 @@ def _has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
     if isinstance(spec, Folder):
         return spec.masks is not None and getattr(spec, split) is not None
     return spec.kind not in ("coco", "imagenet")
+
+
+def _decoders(params: Params) -> Iterator[Problem]:
+    """Segmentation settings that do not fit together, or not the encoders that are judged."""
+    models = {**params.trained, **params.models.imported}
+    patches = {name: BACKBONES[m.backbone].patch_size for name, m in models.items() if m.backbone in BACKBONES}
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name, own in block.datasets.items():
+            at = ("evaluate", protocol, "datasets", name)
+            p = block.on(name)
+            if p.stride > p.window:
+                key = (*at, "stride") if "stride" in own else ("evaluate", protocol, "stride")
+                yield Problem(key, f"windows of {p.window} px every {p.stride} px leave pixels out: lower stride")
+            for key in ("crop", "window"):
+                side = getattr(p, key)
+                if wrong := [m for m in params.evaluate.models if m in patches and side % patches[m]]:
+                    place = (*at, key) if key in own else ("evaluate", protocol, key)
+                    yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {patches[wrong[0]]} px patch")
 
 
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:

@@ -31,6 +31,10 @@ def plan(params: Params) -> dict[str, dict]:
         settings = getattr(params.evaluate, protocol).model_dump(mode="json")
         for name in settings.pop("datasets"):
             files[f"{protocol}/{name}"] = {"dataset": name, **settings}
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            files[f"{protocol}/{name}"] = {"dataset": name, **block.on(name).model_dump(mode="json")}
     files["report"] = report_settings(params)
     return files
 
@@ -65,6 +69,7 @@ def report_settings(params: Params) -> dict:
             }
         else:
             rows[name] = imported_row(name, params.models.imported[name])
+    linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
     return {
         **params.report.model_dump(mode="json"),
         "models": rows,
@@ -74,6 +79,12 @@ def report_settings(params: Params) -> dict:
         },
         "knn": {"datasets": list(params.evaluate.knn.datasets)},
         "yolos": {"datasets": list(params.evaluate.yolos.datasets)},
+        "linear_segmentation": {
+            "datasets": list(linear.datasets),
+            "layers": list(linear.layers),
+            "learning_rates": list(linear.learning_rates),
+        },
+        "segmenter": {"datasets": list(segmenter.datasets), "learning_rates": list(segmenter.learning_rates)},
     }
 
 

@@ -6,7 +6,7 @@
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
 `models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
-the many models of an ablation table (recipe_grid.py).
+the many models of an ablation table (recipe_grid.py); `extends: NAME` starts from another recipe in place of the demo.
 """
 
 from __future__ import annotations
@@ -57,12 +57,26 @@ def text_of(name: str) -> str:
     text = path_of(BASE).read_text()
     if name != BASE:
         tree = yaml.load(text)
-        overlay(tree, expand(YAML(typ="safe").load(path_of(name).read_text()) or {}))
+        for changes in chain(name):
+            overlay(tree, expand(changes))
         buffer = StringIO()
         yaml.dump(tree, buffer)
         text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()
     params.parse(text, Path(f"{TARGET} as {name} makes it"))
     return text
+
+
+def chain(name: str) -> list[dict]:
+    """The overlays that make a recipe, from the one next to the demo to its own."""
+    overlays: list[dict] = []
+    seen = [BASE]
+    while name not in seen:
+        seen.append(name)
+        overlays.insert(0, YAML(typ="safe").load(path_of(name).read_text()) or {})
+        name = overlays[0].pop("extends", BASE)
+    if name != BASE:
+        raise ValueError(f"recipes/{name}.yaml extends itself: {' -> '.join([*seen[1:], name])}")
+    return overlays
 
 
 def about(name: str) -> list[str]:

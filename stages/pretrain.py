@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,9 +10,8 @@ from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
 from cribo.params import load
-from cribo.training.checkpoint import RunInUse
 from cribo.training.distributed import join_world
-from cribo.training.loop import Interrupted
+from cribo.training.interruption import resumable_command
 from cribo.training.run import pretrain
 
 
@@ -22,15 +20,8 @@ def main(name: str) -> None:
     if compute.threads:
         torch.set_num_threads(compute.threads)
     data = open_set(settings["dataset"])
-    try:
-        with join_world(compute.device) as world:
-            pretrain(name, settings, data, Path("results/pretrain") / name, Path(".resume"), compute, world)
-    except RunInUse as error:
-        raise SystemExit(str(error)) from None
-    except Interrupted as stop:
-        if marker := os.environ.get("CRIBO_REQUEUE"):  # the scheduler's wrapper puts the job back into the queue
-            Path(marker).touch()
-        raise SystemExit(str(stop)) from None
+    with resumable_command(), join_world(compute.device) as world:
+        pretrain(name, settings, data, Path("results/pretrain") / name, Path(".resume"), compute, world)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from cribo.report.dense_nn_table import dense_nn_table, read_results
 from cribo.report.render_csv import render_csv
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
+from cribo.report.segmentation_table import segmentation_tables
 from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_table
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
@@ -23,6 +24,7 @@ def main() -> None:
     tables = []
     if settings["dense_nn"]["datasets"]:
         tables.append(dense_nn_table(settings, read_results(settings, "results/scores/dense_nn")))
+    tables += segmentation_tables(settings, "results/scores")
     for kind in (KNN, YOLOS):
         if settings[kind.protocol]["datasets"]:
             tables.append(value_table(kind, settings, read_values(kind, settings, "results/scores")))

@@ -42,7 +42,7 @@ def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
 def test_all_mistakes_are_reported_at_once():
     text = edited("pretrain.clustering.K", '"8"')
     text = edited("pretrain.backbone", "vit_dmo_8", text)
-    found = sentences(edited("pretrain.optimisation.ema", "1.5", text))
+    found = sentences(edited("pretrain.optimisation.ema", "[0.9, 1.5]", text))
     assert len(found) == 3
     assert any("K: should be a valid integer, not '8'" in s for s in found)
     assert any("did you mean vit_demo_8?" in s for s in found)
@@ -71,6 +71,13 @@ def test_all_mistakes_are_reported_at_once():
         ("evaluate.hummingbird.crop_area", "[2.0, 0.5]", "must not exceed"),
         ("evaluate.models", "[random, globl]", "did you mean global?"),
         ("data.scenes.objects", "[5, 2]", "must not exceed"),
+        ("evaluate.linear_segmentation.datasets", "{scene: {crop: 96, window: 96, stride: 96}}", "did you mean scenes?"),
+        ("evaluate.segmenter.datasets", "{scenes: {window: 80, stride: 96}}", "leave pixels out"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {crop: 100}}", "100 px is no multiple of random's 8 px patch"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {iteration: 9}}", "did you mean iterations?"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {layers: [4]}}", "is no parameter"),
+        ("evaluate.linear_segmentation.learning_rates", "[-0.1]", "greater than 0"),
+        ("evaluate.segmenter.ratio", "[2.0, 0.5]", "must not exceed"),
         ("compute.device", "gpu", "is not allowed (allowed: auto, cpu, cuda)"),
     ],
 )
@@ -81,8 +88,8 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
 
 
 def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
-    for protocol, key in (("knn", "crop"), ("hummingbird", "size")):
-        text = edited(f"evaluate.{protocol}.{key}", "44", edited(f"evaluate.{protocol}.datasets", "[scenes]"))
+    for protocol, key, value in (("knn", "crop", "44"), ("hummingbird", "size", "44"), ("yolos", "grid", "[96, 44]")):
+        text = edited(f"evaluate.{protocol}.{key}", value, edited(f"evaluate.{protocol}.datasets", "[scenes]"))
         assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 

@@ -42,6 +42,8 @@ HARNESS = {
     "cribo/params.py",
     "cribo/params_checks.py",
     "cribo/params_errors.py",
+    "cribo/params_evaluate.py",
+    "cribo/params_types.py",
     "cribo/model/architectures.py",
     "cribo/model/foreign/catalogue.py",
     "cribo/model/foreign/formats.py",

@@ -37,6 +37,24 @@ def test_an_edit_touches_only_the_stages_that_read_the_key(key, value, files):
     assert changed_files(edited(key, value)) == files
 
 
+SCENES = edited("evaluate.segmenter.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}")
+SCENES = edited("evaluate.linear_segmentation.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}", SCENES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "files"),
+    [
+        ("evaluate.linear_segmentation.iterations", "7", {"linear_segmentation/scenes"}),
+        ("evaluate.segmenter.decoder_layers", "7", {"segmenter/scenes"}),
+        ("evaluate.linear_segmentation.learning_rates", "[0.5]", {"report"}),
+        ("evaluate.segmenter.crop", "64", set()),  # the data set has its own
+    ],
+)
+def test_an_edit_of_a_segmentation_protocol_touches_that_protocol(key, value, files):
+    before, after = (plan.plan(params.parse(t, Path("params.yaml"))) for t in (SCENES, edited(key, value, SCENES)))
+    assert {name for name in before if before[name] != after[name]} == files and before.keys() == after.keys()
+
+
 def test_one_more_model_is_one_more_cell():
     assert changed_files(DEMO.replace("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:")) == {
         "pretrain/more"

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cribo import params, recipe
+from cribo.report import paper
 
 # Released argument files of the paper's models (ViT-S/8: none; Table 2 and A.1) and its §A.1, each value stated once more.
 PAPER = {
@@ -24,7 +25,7 @@ def test_the_papers_models_have_the_released_hyper_parameters(name):
     assert (*stated, head.norm_last_layer, head.freeze_epochs, o.clip_norm, aim.warmup_epochs) == PAPER[name]
     assert p.matching.pool_images == c.normalise_images and p.memory_bank.images == 25_000
     assert (head.hidden, head.bottleneck, head.prototypes) == (2048, 256, 65_536)
-    assert (o.warmup_epochs, o.weight_decay, o.ema, p.drop_path, p.seed) == (10, (0.04, 0.4), 0.996, 0.1, 0)
+    assert (o.warmup_epochs, o.weight_decay, o.ema, p.drop_path, p.seed) == (10, (0.04, 0.4), (0.996, 1.0), 0.1, 0)
     assert (aim.student_temperature, aim.teacher_temperature, aim.centre_momentum) == (0.1, (0.04, 0.07), 0.9)
     assert (c.sharpness, c.outer_iterations, c.sinkhorn_iterations) == (20, 5, 5)
     assert (c.marginals, c.exclude_self) == ("histogram", True)
@@ -33,6 +34,12 @@ def test_the_papers_models_have_the_released_hyper_parameters(name):
     assert (v.size, v.crop_area, v.jitter, v.brightness, v.contrast) == (224, (0.25, 1.0), 0.8, 0.4, 0.4)
     assert (v.saturation, v.hue, v.grayscale, v.blur, v.solarise) == (0.2, 0.1, 0.2, (1.0, 0.1), (0.0, 0.2))
     assert (v.blur_radius, v.flip, v.crop_aspect) == ((0.1, 2.0), 0.5, (0.75, 1.3333))
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_tables_find_the_papers_values_for_the_data_sets_of_its_models(name):
+    p = params.parse(recipe.text_of(name), Path(name))
+    assert set(p.evaluate.dense_nn.datasets) == set(paper.DATASETS) and p.model("cribo").dataset in paper.PRETRAINING
 
 
 def test_what_the_paper_leaves_open_for_vit_s8_is_marked_as_ours():
@@ -69,6 +76,18 @@ def test_named_things_are_replaced_whole_and_groups_are_merged():
         "models": {"trained": {"y": {}}, "imported": {"r": {}}},
         "pretrain": {"seed": 0, "head": {"hidden": 3}},
     }
+
+
+def test_a_recipe_may_start_from_another_one(tmp_path, monkeypatch):
+    (tmp_path / "demo.yaml").write_text((recipe.RECIPES / "demo.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text("pretrain: {clustering: {K: 7, lambda_pos: 1.0}, seed: 3}\n")
+    (tmp_path / "yours.yaml").write_text("extends: mine\npretrain: {clustering: {K: 9}}\n")
+    (tmp_path / "circle.yaml").write_text("extends: circle\n")
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
+    pretrain = yaml.safe_load(recipe.text_of("yours"))["pretrain"]
+    assert (pretrain["clustering"]["K"], pretrain["clustering"]["lambda_pos"], pretrain["seed"]) == (9, 1.0, 3)
+    with pytest.raises(ValueError, match="extends itself: circle -> circle"):
+        recipe.text_of("circle")
 
 
 def test_an_unknown_recipe_says_what_was_meant():

@@ -59,44 +59,39 @@ class _Guard:
     archive: Path
     folder: Path
     bounds: Bounds
-    seen: set[str] = field(default_factory=set)
 
     def refuse(self, name: str, why: str) -> DataError:
         return DataError(f"{self.archive} is refused: its member {name!r} {why}")
 
     def place(self, name: str) -> Path:
         """Where a member belongs. Raises DataError for every name that could lead elsewhere."""
-        if not name or "\0" in name or "\\" in name or len(name) > 1000:
-            raise self.refuse(name[:60], "has no sensible name")
         path = PurePosixPath(name)
-        if path.is_absolute() or ":" in path.parts[0]:
+        if not name or "\0" in name or "\\" in name or any(len(part.encode(errors="replace")) > 255 for part in path.parts):
+            raise self.refuse(name[:60], "has no sensible name")
+        if path.is_absolute() or any(":" in part for part in path.parts[:1]):
             raise self.refuse(name, "has an absolute path")
         if ".." in path.parts:
             raise self.refuse(name, "leaves its folder")
         return self.folder / path
 
-    def make_folder(self, name: str) -> None:
-        path = self.place(name)
-        self.bounds.count(self.archive)
-        if path.exists() and not path.is_dir():
-            raise self.refuse(name, "is a file and a folder at once")
-        self.write_parents(name, path / "x")
-
-    def write_parents(self, name: str, path: Path) -> None:
+    def make_folder(self, name: str, path: Path | None = None) -> None:
+        """The folder of a member that is one, or the folder that a file goes into."""
+        if path is None:
+            path = self.place(name)
+            self.bounds.count(self.archive)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise self.refuse(name, "is a file and a folder at once") from None
 
     def write(self, name: str, size: int, content: IO[bytes]) -> None:
         """Copy a member, no further than its stated size."""
-        path, key = self.place(name), PurePosixPath(name).as_posix()
-        if key in self.seen or path.exists():
+        path = self.place(name)
+        if path.exists():
             raise self.refuse(name, "occurs twice")
-        self.seen.add(key)
         self.bounds.count(self.archive)
         self.bounds.take(self.archive, name, size)
-        self.write_parents(name, path)
+        self.make_folder(name, path.parent)
         left = size
         with path.open("xb") as file:
             while chunk := content.read(CHUNK):

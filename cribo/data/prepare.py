@@ -72,18 +72,21 @@ def list_files(name: str, settings: dict) -> Listing:
 
 
 def unchanged(target: Path, name: str, settings: dict, listing: Listing | None) -> bool:
-    """Whether `target` is what preparing would make again: same settings, and no listed file touched since."""
+    """Whether `target` is what preparing would make again: same settings, and no listed file touched since.
+
+    A set from which broken files were left out is always verified again: somebody may have mended them.
+    """
     try:
         found, rows = manifest.read(target)
         made = (target / manifest.MANIFEST).stat().st_mtime_ns
     except (DataError, OSError):
         return False
-    if found.version != manifest.tool_version() or found.settings != _recorded(settings) or found.name != name:
+    if (found.version, found.name, found.settings) != (manifest.tool_version(), name, _recorded(settings)) or found.excluded:
         return False
-    root = target if listing is None else listing.root
+    root = target
     if listing is not None:
-        kept = [entry for entry in listing.entries if entry.image not in found.excluded]
-        if [(e.split, e.id, e.image, e.mask, e.label) for e in kept] != [
+        root = listing.root
+        if [(e.split, e.id, e.image, e.mask, e.label) for e in listing.entries] != [
             (r.split, r.id, r.image, r.mask, r.label) for r in rows
         ]:
             return False

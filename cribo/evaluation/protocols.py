@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cribo import params
+from cribo import params, params_evaluate
 from cribo.data.location import locate
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.prepare import prepare
@@ -15,13 +15,14 @@ from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.stage import Judge
+from cribo.params_types import Group
 
 
 @dataclass(frozen=True)
 class Protocol:
     """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes."""
 
-    schema: type[params.Group]
+    schema: type[Group]
     paper: dict[str, Any]
     layout: str
     open: Callable[[str, Path, dict, Path], Any]
@@ -75,14 +76,14 @@ def _lists(name: str, kind: str, path: Path) -> dict[str, str]:
 MASKED = opener("voc", "ade20k", "coco_stuff", "pascal_context")
 PROTOCOLS = {
     "dense_nn": Protocol(
-        params.DenseNN,
+        params_evaluate.DenseNN,
         {"k": 50, "temperature": 0.07, "subsample": [1, 8, 64, 128], "runs": 5, "seed": 0},
         "VOC, ADE20K, COCO-Stuff or Pascal Context as published, or a folder that `prepare` made",
         MASKED,
         dense_nn_result.judge,
     ),
     "hummingbird": Protocol(
-        params.Hummingbird,
+        params_evaluate.Hummingbird,
         {
             "size": 512,
             "k": 30,
@@ -101,14 +102,14 @@ PROTOCOLS = {
         hummingbird.judge,
     ),
     "knn": Protocol(
-        params.KNN,
+        params_evaluate.KNN,
         {"k": [10, 20, 100, 200], "temperature": 0.07, "short_side": 256, "crop": 224},
         "folders {train,val}/CLASS/ of photos",
         opener("imagenet"),
         knn.judge,
     ),
     "yolos": Protocol(
-        params.Yolos,
+        params_evaluate.Yolos,
         {
             "epochs": 150,
             "batch_size": 32,

@@ -17,6 +17,7 @@ from importlib.resources import files
 
 SOURCE = "CrIBo, ICLR 2024, arXiv 2310.07855"
 DATASETS = {"voc2012": "Pascal VOC", "ade20k": "ADE20K"}
+SEGMENTATION_DATASETS = {**DATASETS, "pascal_context": "Pascal Context", "coco_stuff": "COCO-Stuff 164K"}
 PRETRAINING = {"coco": "COCO", "imagenet": "IN1K"}
 BACKBONES = {"vit_small_16": "ViT-S/16", "vit_small_8": "ViT-S/8", "vit_base_16": "ViT-B/16"}
 LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}  # names in params.yaml → keys in `factor`
@@ -110,5 +111,25 @@ def single_value(
         table_6 = cell.setting == TASKS[protocol] and (method != "CrIBo" or all(on.values()))
         same_score = cell.eval_dataset == VALUE_DATASETS[protocol].get(dataset) and cell.metric == metric
         if same_model and same_score and (ablation or table_6):
+            return float(cell.value)
+    return None
+
+
+def segmentation(
+    setting: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str
+) -> float | None:
+    """The paper's mIoU (%) with a trained decoder of a model set up like ours, None where it reports none.
+
+    `setting`: "linear" is Table 2, "finetune" Table 3, "linear_concat4" Table 7; all are of the whole method.
+    """
+    for cell in cells():
+        same_model = (
+            cell.method == "CrIBo"
+            and cell.backbone == BACKBONES.get(backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            and cell.epochs == str(epochs)
+            and set(losses) == set(LOSSES)
+        )
+        if same_model and cell.setting == setting and cell.eval_dataset == SEGMENTATION_DATASETS.get(dataset):
             return float(cell.value)
     return None

@@ -100,7 +100,7 @@ def _copied(tree):
     if isinstance(tree, dict):
         return {key: _copied(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_copied(value) for value in tree]
+        return type(tree)(_copied(value) for value in tree)
     return tree.detach().to("cpu", copy=True) if isinstance(tree, torch.Tensor) else tree
 
 

@@ -25,8 +25,8 @@ class PeerLost(ConnectionError):
     """Another process of this run has ended."""
 
 
-class Interrupted(Exception):
-    """SIGTERM came; the state is saved, all processes stop, and the same command goes on from it."""
+class AllStop(Exception):
+    """Raised by all processes after the same step, so that none waits for another."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def join_world(wish: str) -> Iterator[World]:
     me = f"process {world.rank} of {size} on {socket.gethostname()}"
     try:
         yield world
-    except (Interrupted, FloatingPointError):
+    except (AllStop, FloatingPointError):
         dist.destroy_process_group()
         if not world.main:
             raise SystemExit(1) from None

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cribo.data.loader import Batch
 from cribo.training.distributed import World
 
 
 class NonFinite(FloatingPointError):
     """A loss is not finite; raised by all processes at the same step."""
 
-    def __init__(self, step: int, values: dict[str, float], batch: Batch | None):
+    def __init__(self, step: int, values: dict[str, float], batch: tuple | None):
         super().__init__(f"the loss is not finite at step {step} ({_listed(values)})")
         self.step, self.values, self.batch = step, values, batch
 
@@ -26,7 +25,7 @@ class _Pending(NamedTuple):
     names: tuple[str, ...]
     values: Tensor  # on the host, once `ready` has happened
     ready: torch.cuda.Event | None
-    batch: Batch
+    batch: tuple | None
 
 
 class Watch:
@@ -43,7 +42,7 @@ class Watch:
         self.latest: dict[str, float] = {}
         self.stopping = False  # whether any process was asked to stop, as far as the steps looked at
 
-    def add(self, step: int, values: dict[str, Tensor], batch: Batch, stop: bool = False) -> None:
+    def add(self, step: int, values: dict[str, Tensor], batch: tuple | None, stop: bool = False) -> None:
         """Note the values of step `step`, the first being 1, and look at those of `lag` steps before. Raises NonFinite.
 
         `stop` says that this process was asked to stop; it travels with the values, at no cost.

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cribo.training.checkpoint import RunInUse
+from cribo.training.distributed import AllStop
 
 
-class Interrupted(Exception):
+class Interrupted(AllStop):
     """SIGTERM came; the state is saved and the same command goes on from it."""
 
 

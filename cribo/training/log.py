@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -91,6 +92,18 @@ class Journal:
         """All records so far, without what depends on the machine."""
         records = map(json.loads, self._lines())
         return [{key: value for key, value in record.items() if key != PACE} for record in records]
+
+
+def timed(batches: Iterable, journal: Journal) -> Iterator:
+    """The batches, while the journal's clock counts the time spent waiting for them."""
+    iterator = iter(batches)
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        journal.waited += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
 
 
 def peak_memory() -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -17,10 +14,11 @@ from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import bundle, checkpoint
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import Interrupted, World
+from cribo.training.distributed import World
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.log import Journal, say
+from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.log import Journal, say, timed
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance, needs_masks, seeds_an_image
@@ -129,26 +127,3 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
                 f"{share} images a process neither fill groups of {size} nor divide them: change {group}.{key} "
                 "or the number of processes"
             )
-
-
-def timed(batches: Iterable, journal: Journal) -> Iterator:
-    """The batches, while the journal's clock counts the time spent waiting for them."""
-    iterator = iter(batches)
-    while True:
-        start = time.perf_counter()
-        batch = next(iterator, None)
-        journal.waited += time.perf_counter() - start
-        if batch is None:
-            return
-        yield batch
-
-
-@contextmanager
-def sigterm_flag():
-    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end."""
-    flag: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGTERM, before)

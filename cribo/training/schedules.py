@@ -79,7 +79,7 @@ class Schedule:
             epoch,
             learning_rate(step, steps, warmup, self.peak, optimisation["min_lr"]),
             cosine(*optimisation["weight_decay"], step, steps),
-            cosine(optimisation["ema"], 1.0, step, steps),
+            cosine(*optimisation["ema"], step, steps),
             teacher_temperature(epoch, targets["warmup_epochs"], *targets["teacher_temperature"]),
             "matching" in self.settings and epoch >= self.settings["matching"]["first_epoch"],
             epoch < self.settings["head"]["freeze_epochs"],

@@ -108,7 +108,9 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
             losses = student_step(student, images, teaching, state.centres, now.temperature, how, world, part)
             losses.total.backward()
         for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
-            values[name] = values[name] + value if name in values else value
+            # Losses and entropies of targets are sums over images; the centres are the same in every part.
+            summed = name in values and not name.startswith("centre_")
+            values[name] = values[name] + value if summed else value
     centres_step(teaching, state.centres, how, world)
 
     if clip_norm := settings["optimisation"]["clip_norm"]:

@@ -52,6 +52,12 @@ def test_good_archive_comes_out_whole_and_leaves_nothing_behind(tmp_path, name):
     assert content(tmp_path / "out/sub") == GOOD and [p.name for p in (tmp_path / "out").iterdir()] == ["sub"]
 
 
+def test_archive_of_a_folder_itself_comes_out_too(tmp_path):
+    made = tar(tmp_path / "a.tar", {}, extra=[(member(".", type=tarfile.DIRTYPE), None), (member("./a.txt", size=1), b"x")])
+    unpack(made, tmp_path / "out")
+    assert content(tmp_path / "out") == {"a.txt": b"x"}
+
+
 def test_tars_in_a_tar_become_folders_with_their_names(tmp_path):
     inner = {f"{n}.tar": tar(tmp_path / "inner", {f"{n}_1.JPEG": n.encode()}).read_bytes() for n in ("n1", "n2")}
     unpack(tar(tmp_path / "outer.tar", inner), tmp_path / "out", "train", nested=True)
@@ -79,6 +85,10 @@ def _backslash(path):
     made = zipped(path, {"a/owned": b"x"})
     path.write_bytes(made.read_bytes().replace(b"a/owned", b"..\\owne"))
     return path, "no sensible name"
+
+
+def _endless_name(path):
+    return tar(path, {"a" * 300: b"x"}), "no sensible name"
 
 
 def _symlink(path):
@@ -182,7 +192,20 @@ def _web_page(path):
 
 
 HOSTILE = [
-    *(_absolute, _drive, _parent, _parent_in_zip, _backslash, _symlink, _hardlink, _link_in_zip, _device, _pipe, _twice),
+    *(
+        _absolute,
+        _drive,
+        _parent,
+        _parent_in_zip,
+        _backslash,
+        _endless_name,
+        _symlink,
+        _hardlink,
+        _link_in_zip,
+        _device,
+        _pipe,
+        _twice,
+    ),
     *(_file_as_folder, _too_large, _too_many, _lying_zip, _shared_bytes, _encrypted),
     *(_cut_tar, _cut_in_a_member, _cut_gz, _wrong_sum, _cut_zip, _web_page),
 ]

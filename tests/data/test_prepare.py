@@ -268,6 +268,17 @@ def test_preparing_again_sees_what_changed(tmp_path, photos, capsys, change):
     assert _prepared_again(settings, tmp_path / "data", capsys)
 
 
+def test_a_file_that_was_left_out_and_is_mended_comes_back(tmp_path, photos):
+    settings, path = VOC | {"path": str(photos), "exclude_broken": True}, _inside(photos) / "JPEGImages/2.jpg"
+    whole = path.read_bytes()
+    os.truncate(path, 500)
+    prepare("voc", settings, tmp_path / "data", workers=1)
+    assert len(open_set("voc", tmp_path / "data", photos).splits["train"]) == 3
+    path.write_bytes(whole)
+    prepare("voc", settings, tmp_path / "data", workers=1)
+    assert len(open_set("voc", tmp_path / "data", photos).splits["train"]) == 4
+
+
 def test_other_settings_prepare_again_but_not_where_the_photos_are(tmp_path, photos, capsys):
     settings = SCENES | {"train": 3, "val": 1}
     prepare("scenes", settings, tmp_path / "data", workers=1)

@@ -22,6 +22,8 @@ PLAN = {
     "dense_nn": {"datasets": ["scenes"], "subsample": [1, 8]},
     "knn": {"datasets": []},
     "yolos": {"datasets": []},
+    "linear_segmentation": {"datasets": [], "layers": [1], "learning_rates": [1.0]},
+    "segmenter": {"datasets": [], "learning_rates": [1.0]},
 }
 RESULT = {
     "model": "random",

@@ -19,6 +19,7 @@ with join_world("cpu") as world:
     assert world.gather(torch.full((2, 1, 3), r), dim=1)[:, :, 0].tolist() == [[0, 1], [0, 1]]
     flags = world.gather(torch.tensor([r == 0, False]), dim=0)
     assert flags.dtype == torch.bool and flags.tolist() == [True, False, False, False]
+    assert world.any(r == 1) and not world.any(False)
     ids, marks = world.gather_all([torch.tensor([r, 9]), torch.tensor([[r == 0], [True], [False]])], [0, 1])
     assert ids.tolist() == [0, 9, 1, 9] and marks.tolist() == [[True, False], [True, True], [False, False]]
     world.barrier()

@@ -92,7 +92,7 @@ def test_shapes_that_do_not_fit_are_refused_with_the_key_to_change(settings, cha
         {"optimisation": {"warmup_epochs": 2}},
         {"optimisation": {"weight_decay": [0.1, 0.4]}},
         {"optimisation": {"clip_norm": 0.01}},
-        {"optimisation": {"ema": 0.5}},
+        {"optimisation": {"ema": [0.5, 1.0]}},
     ],
     ids=lambda c: yaml.safe_dump(c, default_flow_style=True).strip(),
 )

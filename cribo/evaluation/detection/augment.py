@@ -56,7 +56,7 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
     return _sample(photo.id, *_resized(image, boxes, short, sizes.longest), categories)
 
 
-def test_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
+def val_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
     """A photo of the val split, scaled and nothing else."""
     return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest), photo.categories)
 

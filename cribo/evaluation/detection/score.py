@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import YolosForObjectDetection
 
-from cribo.evaluation.detection.augment import Sizes, test_sample
+from cribo.evaluation.detection.augment import Sizes, val_sample
 from cribo.evaluation.detection.boxes import BoxedPhoto, DetectionSet
 from cribo.evaluation.detection.train import network_input
 from cribo.evaluation.errors import EvaluationError
@@ -40,7 +40,7 @@ def detect(
     photos, model = data.splits["val"], model.eval()
     own = range(world.rank, len(photos), world.size)
     progress, found = Progress(f"detections on {data.name}", max(1, len(own))), []
-    for (index,), (sample,) in read_ahead([[i] for i in own], lambda i: test_sample(photos[i], sizes), workers):
+    for (index,), (sample,) in read_ahead([[i] for i in own], lambda i: val_sample(photos[i], sizes), workers):
         out = model(network_input(encoder, [sample]))
         found += entries(out.logits[0].float(), out.pred_boxes[0].float(), photos[index], data.categories)
         if world.main:

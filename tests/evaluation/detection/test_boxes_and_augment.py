@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cribo.evaluation.detection.augment import Sizes, test_sample, training_sample
+from cribo.evaluation.detection.augment import Sizes, training_sample, val_sample
 from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.errors import EvaluationError
 
@@ -54,7 +54,7 @@ def test_a_draw_is_a_function_of_its_generator(data):
 
 
 def test_a_val_photo_is_scaled_and_nothing_else(data):
-    sample = test_sample(data.splits["val"][0], SIZES)
+    sample = val_sample(data.splits["val"][0], SIZES)
     assert sample.image.shape == (40, 48, 3)
     photo = data.splits["val"][0]
     left, top = photo.boxes[0, 0] / 48, photo.boxes[0, 1] / 40

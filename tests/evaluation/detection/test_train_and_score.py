@@ -105,9 +105,9 @@ def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, m
 
     monkeypatch.setattr(Journal, "record", terminated)
     rarely = compute.model_copy(update={"checkpoint_steps": 1000})
-    with pytest.raises(Interrupted, match="after step 3 of 6"):
+    with pytest.raises(Interrupted, match="after step 2 of 6"):
         finetune(encoder, data, settings, tmp_path / "run", rarely, ALONE)
-    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000003.pt"]
+    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000002.pt"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,78 @@
+"""An encoder as a backbone of mmsegmentation."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from cribo.evaluation.errors import EvaluationError
+from cribo.model.encoder import Encoder
+
+HALF = (0.5, 0.5, 0.5)
+
+
+class Backbone(nn.Module):
+    """A ViT: normalised images → maps of its last blocks, the last one after the final norm.
+
+    Attributes:
+        frozen: its parameters get no gradient, and nothing that is drawn or averaged while training acts in it, except
+            `drop_path` where that is asked for.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        side: int,
+        layers: int = 1,
+        norm_each: bool = False,
+        frozen: bool = True,
+        drop_path: float = 0.0,
+    ):
+        """`side`: px of the training crop, for which the position embedding is resampled once, as mmsegmentation does.
+
+        `drop_path`: stochastic depth of the MLP branches alone, growing linearly from 0 to this at the last block.
+        """
+        super().__init__()
+        vit, depth = encoder.vit, len(getattr(encoder.vit, "blocks", ()))
+        if not depth:
+            raise EvaluationError(f"{encoder.name} is no ViT: segmentation by a trained decoder reads a ViT's patch tokens")
+        if layers > depth:
+            raise EvaluationError(f"{encoder.name} has {depth} blocks, and the last {layers} are asked for: lower `layers`")
+        if side % encoder.patch_size:
+            raise EvaluationError(f"a crop of {side} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
+        vit.set_input_size((side, side))
+        for block, rate in zip(vit.blocks, torch.linspace(0, drop_path, depth).tolist(), strict=True):
+            block.drop_path1, block.drop_path2 = nn.Identity(), DropPath(rate) if rate else nn.Identity()
+        self.vit, self.layers, self.norm_each, self.frozen = vit, layers, norm_each, frozen
+        self.patch_size, self.bf16 = encoder.patch_size, encoder.autocast
+        vit.requires_grad_(not frozen)
+        self.train()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """A frozen backbone stays in evaluation mode but for its drop path."""
+        super().train(mode and not self.frozen)
+        for module in self.vit.modules():
+            if isinstance(module, DropPath):
+                module.train(mode)
+        self.training = mode
+        return self
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d h w"], ...]:
+        """Maps of the last blocks in their order. Sides that are no multiple of the patch are padded with zeros on the
+        right and below, which are the colour that normalisation makes zero."""
+        below, right = (-side % self.patch_size for side in images.shape[2:])
+        images = nn.functional.pad(images, (0, right, 0, below))
+        with (
+            torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen),
+            torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.bf16),
+        ):
+            final, maps = self.vit.forward_intermediates(images, indices=self.layers, norm=self.norm_each)
+        last = final[:, self.vit.num_prefix_tokens :].transpose(1, 2).unflatten(2, maps[-1].shape[2:])
+        return tuple(x.float() for x in (*maps[:-1], last))
+
+
+def statistics(encoder: Encoder, which: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the input in [0, 1]: the encoder's own, or mmsegmentation's half for Segmenter."""
+    return (encoder.mean, encoder.std) if which == "encoder" else (HALF, HALF)

@@ -1,0 +1,111 @@
+"""One cell from an encoder and a data set to its result: where its state lives, and what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import yaml
+
+import cribo
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.result import Meter, write_json
+from cribo.evaluation.segmentation import decoders
+from cribo.evaluation.segmentation.crops import Crops
+from cribo.evaluation.segmentation.predict import Photos, judge
+from cribo.evaluation.segmentation.result import cell
+from cribo.evaluation.segmentation.train import initial_state, train
+from cribo.model.encoder import load_encoder
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.log import say
+
+# What a change of would give other weights, under cribo/, beside the encoder and the photos.
+SOURCES = (
+    "evaluation/segmentation",
+    "data/images.py",
+    "data/labels.py",
+    "data/readers.py",
+    "data/records.py",
+    "model/backbone.py",
+    "model/encoder.py",
+)
+
+
+def learning_rate(text: str) -> float:
+    """A learning rate from the command line. Raises EvaluationError unless it is a positive number."""
+    try:
+        lr = float(text)
+    except ValueError:
+        lr = -1.0
+    if not 0 < lr < float("inf"):
+        raise EvaluationError(f"{text} is no learning rate: give a positive number")
+    return lr
+
+
+def evaluate(
+    protocol: str,
+    weights: Path,
+    data: PreparedSet,
+    settings: dict,
+    lr: float,
+    out: Path,
+    runs: Path,
+    compute: Compute,
+    world: World,
+    layers: int = 1,
+) -> None:
+    """Train the decoder of `protocol` ("linear_segmentation" or "segmenter") on the encoder in folder `weights`, and write
+    its mIoU on the val split to `out`.
+
+    The resumable state is kept under `runs`, named after `out`, and removed in the end.
+
+    Raises:
+        EvaluationError: the data cannot be evaluated, or the settings do not fit the encoder.
+        EncoderError, DataError: a file is missing or unfit.
+        Interrupted, FloatingPointError: see `train`.
+    """
+    meter = Meter(world.device)
+    train_split, val = (data.splits.get(split, ()) for split in ("train", "val"))
+    if not train_split or not val:
+        raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train_split)} train and {len(val)} val")
+    encoder = load_encoder(weights, world.device, compute.precision)
+    classes, ignore = len(data.classes), data.ignore
+    if protocol == "segmenter":
+        model = decoders.segmenter(encoder, settings, classes, ignore)
+    else:
+        model = decoders.linear(encoder, settings, layers, classes, ignore)
+    state = initial_state(model, settings["weight_decay"])
+    if world.main:
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        say(f"{protocol} of {encoder.name} on {data.name}: {trained:,} parameters to train, on {world.device}")
+    folder = runs / f"{protocol}-{out.stem}-{fingerprint(settings, lr, layers, data.digest, weights)}"
+    with checkpoint.sole_owner(folder) if world.main else nullcontext():
+        world.barrier()
+        train(state, Crops(train_split, settings, classes, ignore), settings, lr, folder, compute, world)
+        photos = Photos(val, settings["scale"], classes, ignore)
+        matrix = judge(model, photos, compute.workers, world, data.name)
+        if world.main:
+            tree = cell(protocol, encoder, data, settings, lr, layers, matrix, meter.read())
+            write_json(out, tree)
+            say(f"{out}: mIoU {tree['value']:.2f} %")
+            shutil.rmtree(folder)
+    world.barrier()
+
+
+def fingerprint(settings: dict, lr: float, layers: int, digest: str, weights: Path) -> str:
+    """Sixteen hex digits that stand for everything that decides the result: settings, photos, encoder and our sources."""
+    sha = hashlib.sha256(yaml.safe_dump([settings, lr, layers, digest], sort_keys=True).encode())
+    package = Path(cribo.__file__).parent
+    for source in SOURCES:
+        path = package / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    for file in ("config.json", "model.safetensors"):
+        with (weights / file).open("rb") as stream:
+            sha.update(hashlib.file_digest(stream, "sha256").digest())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,138 @@
+"""The training loop of both decoders, from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
+from cribo.params import Compute
+from cribo.training import checkpoint
+from cribo.training.distributed import World
+from cribo.training.finite import NonFinite, Watch
+from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.log import Journal, say, timed
+
+POWER = 0.9  # of the polynomial schedule, mmsegmentation's
+
+
+@dataclass
+class State:
+    """What a stopped run needs to go on: trained weights, Adam's moments, iterations done. No random state: none is kept."""
+
+    model: EncoderDecoder
+    optimiser: torch.optim.Adam
+    step: int = 0
+
+    def trained(self) -> dict[str, Tensor]:
+        """All tensors that training may change."""
+        frozen = self.model.backbone.frozen
+        return {k: v for k, v in self.model.state_dict().items() if not (frozen and k.startswith("backbone."))}
+
+    def to_dict(self) -> dict:
+        return {"trained": self.trained(), "optimiser": self.optimiser.state_dict(), "step": self.step}
+
+    def restore(self, saved: dict) -> None:
+        """Take over a saved state, in place."""
+        if saved["trained"].keys() != self.trained().keys():
+            raise EvaluationError("the saved state is of another decoder: delete its folder in .resume and start again")
+        self.model.load_state_dict(saved["trained"], strict=False)
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.step = saved["step"]
+
+
+def initial_state(model: EncoderDecoder, weight_decay: float) -> State:
+    """Adam (β 0.9, 0.999; ε 1e-8; `weight_decay` is its L2 term) on all parameters that are not frozen."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return State(model, torch.optim.Adam(parameters, lr=0.0, weight_decay=weight_decay))
+
+
+def polynomial(lr: float, end: float, step: int, steps: int) -> float:
+    """Learning rate of iteration `step`, from 0 to steps − 1, where it is `end`: mmengine's PolyLR in closed form."""
+    return (lr - end) * (1 - step / max(1, steps - 1)) ** POWER + end
+
+
+def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, compute: Compute, world: World) -> State:
+    """Train for settings["iterations"] iterations, going on from the newest state in `folder`.
+
+    The loss is mmsegmentation's: cross-entropy summed over labelled pixels and divided by all, void and padding included.
+    So the mean over processes is the loss of the whole batch.
+
+    Raises:
+        Interrupted: stopped by SIGTERM at an iteration's end, state saved.
+        FloatingPointError: the loss is not finite.
+        EvaluationError: batch and processes do not fit together.
+        DataError: a file is missing or corrupt.
+    """
+    model, steps, batch_size = state.model, settings["iterations"], settings["batch_size"]
+    if batch_size % world.size:
+        raise EvaluationError(f"a batch of {batch_size} cannot be split over {world.size} processes: change batch_size")
+    slope, offset = settings["end_lr"]
+    end = slope * lr + offset
+    if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
+        state.restore(saved)
+        if world.main:
+            say(f"going on after iteration {state.step} of {steps}, state in {folder}")
+    parallel = DistributedDataParallel(model, broadcast_buffers=False) if world.size > 1 else model
+    loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
+    watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
+    journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
+    model.train()
+
+    with sigterm_flag() as stop, journal:
+        try:
+            for batch in timed(loader, journal):
+                torch.manual_seed(seed_of(settings["seed"], DROP_PATH, state.step, world.rank))
+                rate = polynomial(lr, end, state.step, steps)
+                for group in state.optimiser.param_groups:
+                    group["lr"] = rate
+                images, truth = prepare(model, batch)
+                losses = parallel(images, truth, mode="loss")
+                losses["decode.loss_ce"].backward()
+                state.optimiser.step()
+                state.optimiser.zero_grad(set_to_none=True)
+                state.step += 1
+
+                scores = {"loss": losses["decode.loss_ce"].detach(), "accuracy": losses["decode.acc_seg"].squeeze()}
+                watch.add(state.step, scores, None, bool(stop))
+                journal.tick(state.step)
+                last = state.step == steps
+                log = last or state.step % compute.log_steps == 0
+                keep = last or state.step % compute.checkpoint_steps == 0
+                if not (log or keep or watch.stopping):  # the same on all processes
+                    continue
+                means = watch.means()
+                if log:
+                    journal.record(state.step, (state.step * batch_size - 1) // len(crops), {**means, "lr": rate})
+                stopping = watch.stopping and not last
+                if (stopping or keep) and world.main:
+                    saver.save(state.step, state.to_dict())
+                if stopping or last:
+                    saver.wait()
+                    world.barrier()
+                if stopping:
+                    raise Interrupted(
+                        f"stopped by SIGTERM after iteration {state.step} of {steps}; the same command goes on from there"
+                    )
+        except NonFinite as fault:
+            raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
+        finally:
+            saver.close()
+    return state
+
+
+def prepare(model: EncoderDecoder, batch: Sequence[Crop]) -> tuple[Float[Tensor, "B 3 S S"], list[SegDataSample]]:
+    """Crops on the model's device: RGB, normalised, padded to one size with zeros and void."""
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=crop.mask.long())) for crop in batch]
+    data = model.data_preprocessor({"inputs": [crop.image for crop in batch], "data_samples": samples}, training=True)
+    return data["inputs"], data["data_samples"]

@@ -1,0 +1,124 @@
+"""The part of params.yaml that says how models are judged: one group a protocol, in the order of dvc.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
+
+
+class DenseNN(Group):
+    datasets: tuple[Name, ...]
+    k: Count
+    temperature: Positive | None
+    subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
+    runs: Count
+    seed: Whole
+
+
+class Hummingbird(Span):
+    datasets: tuple[Name, ...]
+    size: Count
+    k: Count
+    temperature: Positive
+    passes: Count
+    crop_area: tuple[Positive, Positive]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Share
+    patches_per_image: Count | None
+    void_is_class_0: bool
+    match_classes: bool
+    seed: Whole
+
+
+class KNN(Group):
+    datasets: tuple[Name, ...]
+    k: Annotated[tuple[Count, ...], Field(min_length=1)]
+    temperature: Positive
+    short_side: Count
+    crop: Count
+
+
+class Yolos(Span):
+    datasets: tuple[Name, ...]
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    weight_decay: NonNegative
+    clip_norm: NonNegative
+    tokens: Count
+    grid: tuple[Count, Count]
+    short: tuple[Count, Count, Count]
+    longest: Count
+    crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
+    crop: tuple[Count, Count]
+    test: Count
+    seed: Whole
+
+
+class Decoding(Group):
+    """Training and testing of a decoder: what a data set may overlay."""
+
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    statistics: Literal["encoder", "half"]
+    iterations: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    end_lr: tuple[NonNegative, NonNegative]
+    crop: Annotated[int, Field(ge=16)]
+    max_class_share: Annotated[float, Field(gt=0, le=1)]
+    scale: tuple[Count, Count]
+    ratio: tuple[Positive, Positive]
+    window: Annotated[int, Field(ge=16)]
+    stride: Count
+    seed: Whole
+
+    @field_validator("ratio")
+    @classmethod
+    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        return ascending(pair)
+
+
+class LinearDecoding(Decoding):
+    layer_norm: Literal["last", "each"]
+
+
+class SegmenterDecoding(Decoding):
+    decoder_layers: Count
+    decoder_drop_path: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LinearSegmentation(LinearDecoding):
+    datasets: dict[Name, dict]
+    layers: Annotated[tuple[Count, ...], Field(min_length=1)]
+    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+    def on(self, dataset: str) -> LinearDecoding:
+        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        return _overlaid(LinearDecoding, self, self.datasets[dataset])
+
+
+class Segmenter(SegmenterDecoding):
+    datasets: dict[Name, dict]
+    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+    def on(self, dataset: str) -> SegmenterDecoding:
+        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        return _overlaid(SegmenterDecoding, self, self.datasets[dataset])
+
+
+def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
+    return kind.model_validate(merged(base.model_dump(include=set(kind.model_fields)), overlay), strict=True)
+
+
+class Evaluate(Group):
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    dense_nn: DenseNN
+    hummingbird: Hummingbird
+    linear_segmentation: LinearSegmentation
+    segmenter: Segmenter
+    knn: KNN
+    yolos: Yolos

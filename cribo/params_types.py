@@ -1,0 +1,44 @@
+"""What every group of params.yaml is made of: names, numbers with bounds, and groups that refuse unknown keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Group(BaseModel):
+    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the first value must not exceed the second, and {pair[0]} > {pair[1]}")
+    return pair
+
+
+class Span(Group):
+    """Checks shared by every [low, high] pair."""
+
+    @field_validator("crop_area", "crop_aspect", "blur_radius", "objects", "crop", mode="after", check_fields=False)
+    @classmethod
+    def _low_then_high(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        return ascending(pair)
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
+    out = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        out[key] = merged(base[key], value) if both else value
+    return out

@@ -1,0 +1,38 @@
+"""python -m stages.linear_segmentation MODEL DATASET LAYERS LR: a linear decoder on results/encoders/MODEL, frozen.
+
+Settings: results/plan/linear_segmentation/DATASET.yaml.
+Writes results/scores/linear_segmentation/MODEL-DATASET-lastLAYERS-LR.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cribo import plan
+from cribo.command import run
+from cribo.data.readers import open_set
+from cribo.evaluation.segmentation.run import evaluate, learning_rate
+from cribo.params import load
+from cribo.training.distributed import join_world
+from cribo.training.interruption import resumable_command
+
+PROTOCOL = "linear_segmentation"
+
+
+def main(model: str, dataset: str, layers: str, lr: str) -> None:
+    settings, compute = plan.read(f"{PROTOCOL}/{dataset}"), load("params.yaml").compute
+    if not layers.isdecimal() or int(layers) < 1:
+        raise ValueError(f"{layers} is no number of blocks: give a whole number from 1")
+    rate = learning_rate(lr)
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    data, weights = open_set(settings["dataset"]), Path("results/encoders") / model
+    out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-last{layers}-{lr}.json"
+    with resumable_command(), join_world(compute.device) as world:
+        evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world, int(layers))
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.linear_segmentation MODEL DATASET LAYERS LR", 4)

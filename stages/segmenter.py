@@ -1,0 +1,35 @@
+"""python -m stages.segmenter MODEL DATASET LR: results/encoders/MODEL finetuned with Segmenter's mask transformer.
+
+Settings: results/plan/segmenter/DATASET.yaml. Writes results/scores/segmenter/MODEL-DATASET-LR.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cribo import plan
+from cribo.command import run
+from cribo.data.readers import open_set
+from cribo.evaluation.segmentation.run import evaluate, learning_rate
+from cribo.params import load
+from cribo.training.distributed import join_world
+from cribo.training.interruption import resumable_command
+
+PROTOCOL = "segmenter"
+
+
+def main(model: str, dataset: str, lr: str) -> None:
+    settings, compute = plan.read(f"{PROTOCOL}/{dataset}"), load("params.yaml").compute
+    rate = learning_rate(lr)
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    data, weights = open_set(settings["dataset"]), Path("results/encoders") / model
+    out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-{lr}.json"
+    with resumable_command(), join_world(compute.device) as world:
+        evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world)
+
+
+if __name__ == "__main__":
+    run(main, "python -m stages.segmenter MODEL DATASET LR", 3)

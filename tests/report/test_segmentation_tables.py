@@ -1,0 +1,112 @@
+"""Tables 2, 3 and 7: the best learning rate with the paper beside it, and the grid."""
+
+import json
+
+import pytest
+
+from cribo.report import paper
+from cribo.report.render_csv import render_csv
+from cribo.report.render_latex import render_latex
+from cribo.report.render_markdown import render_markdown
+from cribo.report.results import ReportError
+from cribo.report.segmentation_table import segmentation_tables
+
+ALL = ["global", "cross_view", "cross_image"]
+CRIBO = {"row": "CrIBo", "backbone": "vit_small_16", "dataset": "coco", "epochs": 300, "losses": ALL}
+PLAN = {
+    "title": "A test",
+    "reference": "random",
+    "models": {"random": {**CRIBO, "row": "untrained", "dataset": None, "epochs": 0, "losses": []}, "ours": CRIBO},
+    "linear_segmentation": {"datasets": ["voc2012", "scenes"], "layers": [1, 4], "learning_rates": [8e-4, 8e-5]},
+    "segmenter": {"datasets": ["ade20k"], "learning_rates": [8e-6]},
+}
+CELLS = {
+    "linear_segmentation": {
+        "ours-voc2012-last1-0.0008": 60.0,
+        "ours-voc2012-last1-8e-05": 61.5,
+        "ours-scenes-last1-0.0008": 20.0,
+        "random-voc2012-last1-8e-05": 10.0,
+        "ours-voc2012-last4-0.0008": 62.0,
+    },
+    "segmenter": {"ours-ade20k-8e-06": 40.0},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for protocol, cells in CELLS.items():
+        (tmp_path / protocol).mkdir()
+        for name, value in cells.items():
+            model, dataset = name.split("-")[:2]
+            lr = float(name.split("-", 3 if protocol == "linear_segmentation" else 2)[-1])
+            tree = {"model": model, "dataset": dataset, "learning_rate": lr, "value": value}
+            (tmp_path / protocol / f"{name}.json").write_text(json.dumps(tree))
+    return tmp_path
+
+
+def lines(table):
+    return {line[0]: line[1:] for line in (row.split(",") for row in render_csv(table).splitlines())}
+
+
+def test_the_best_learning_rate_stands_beside_the_paper_s_value(folder):
+    tables = {table.name: table for table in segmentation_tables(PLAN, folder)}
+    assert list(tables) == [
+        "linear_segmentation",
+        "linear_segmentation_grid",
+        "linear_segmentation_last4",
+        "linear_segmentation_last4_grid",
+        "segmenter",
+        "segmenter_grid",
+    ]
+    found = render_markdown(tables["linear_segmentation"])
+    row = [cell.strip() for cell in next(x for x in found.splitlines() if "CrIBo" in x and "|" in x).strip("|").split("|")]
+    assert row == ["CrIBo", "61.0", "61.5", "+0.5", "8e-05", "20.0", "0.0008"]
+    assert "Table 2" in found and "Table 7" in render_markdown(tables["linear_segmentation_last4"])
+    assert "62.4 | 62.0 | -0.4" in " ".join(render_markdown(tables["linear_segmentation_last4"]).split())
+    assert "39.3 | 40.0 | +0.7" in " ".join(render_markdown(tables["segmenter"]).split())
+    row = next(x for x in found.splitlines() if "untrained" in x)
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:] == ["–", "10.0", "–", "8e-05", "not run", "–"]
+
+
+def test_the_grid_keeps_every_learning_rate(folder):
+    grid = lines(segmentation_tables(PLAN, folder)[1])
+    assert [x for x in grid["row"] if not x.endswith((" std", " n"))] == [
+        f"{dataset} lr {lr}" for dataset in ("voc2012", "scenes") for lr in ("0.0008", "8e-05")
+    ]
+    assert grid["CrIBo"][::3] == ["60.0", "61.5", "20.0", "not run"]
+
+
+def test_models_of_one_row_give_the_mean_of_their_best(folder):
+    plan = {**PLAN, "models": {name: {**CRIBO, "row": "both"} for name in ("random", "ours")}}
+    best, grid = segmentation_tables(plan, folder)[:2]
+    assert "35.8 ± 36.4" in render_markdown(best)
+    assert [row.label for row in grid.rows] == ["both (random)", "both (ours)"]
+
+
+def test_no_data_set_is_no_table(folder):
+    nothing = {"linear_segmentation": {**PLAN["linear_segmentation"], "datasets": []}, "segmenter": {"datasets": []}}
+    assert segmentation_tables({**PLAN, **nothing}, folder) == []
+
+
+def test_latex_is_written(folder):
+    assert all("\\bottomrule" in render_latex(table) for table in segmentation_tables(PLAN, folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{", "is no segmentation result"), ('{"model": "x", "dataset": "y", "learning_rate": 1, "value": 2}', "is about")],
+)
+def test_a_corrupt_or_foreign_result_is_one_sentence(folder, content, says):
+    (folder / "segmenter" / "ours-ade20k-8e-06.json").write_text(content)
+    with pytest.raises(ReportError, match=says) as error:
+        segmentation_tables(PLAN, folder)
+    assert "ours-ade20k-8e-06.json" in str(error.value)
+
+
+def test_the_paper_s_tables_2_3_and_7_are_read_for_the_whole_method_only():
+    about = ("vit_small_16", "coco", 300)
+    assert paper.segmentation("linear", *about, ALL, "voc2012") == 61.0
+    assert paper.segmentation("linear_concat4", "vit_base_16", "imagenet", 400, ALL, "coco_stuff") == 36.5
+    assert paper.segmentation("finetune", "vit_small_16", "imagenet", 800, ALL, "pascal_context") == 49.3
+    assert paper.segmentation("linear", *about, ["global"], "voc2012") is None
+    assert paper.segmentation("linear", *about, ALL, "scenes") is None
