@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE
-from cribo.params import Folder, Imported, Params, Photos, Scenes, Trained, needs_bank, needs_masks, needs_objects
+from cribo.params import Folder, Imported, Params, Photos, Scenes, Trained, is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
@@ -179,6 +179,13 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
+    if is_mae(p):
+        if len(p.losses) > 1:
+            yield ("losses",), "pixels is MAE's and stands alone: its network has neither teacher nor head"
+        if int(tokens // 2 * (1 - p.mae.mask)) < 1:
+            yield ("mae", "mask"), f"of {tokens // 2} patches none is seen when {p.mae.mask:g} are masked: lower it"
+        if p.mae.decoder.width % p.mae.decoder.heads:
+            yield ("mae", "decoder"), f"a width of {p.mae.decoder.width} cannot be split over {p.mae.decoder.heads} heads"
     if needs_objects(p):
         if tokens < p.clustering.K and p.clustering.algorithm != "labels":
             yield (

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
-from cribo.params import Imported, Params, Trained, needs_bank, needs_objects
+from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
 
 # What each way of clustering reads; sinkhorn reads the whole group.
 CLUSTERING_READS = {"kmeans": {"algorithm", "K", "outer_iterations"}, "labels": {"algorithm", "K"}}
@@ -42,6 +42,12 @@ def plan(params: Params) -> dict[str, dict]:
 def pretrain_settings(model: Trained) -> dict:
     """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
     settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
+    if is_mae(model):
+        for group in ("drop_path", "head", "clustering", "memory_bank", "matching", "targets"):
+            del settings[group]
+        del settings["optimisation"]["ema"]
+        return settings
+    del settings["mae"]
     if not needs_objects(model):
         del settings["clustering"], settings["targets"]["mean_images"]
     elif (algorithm := model.clustering.algorithm) in CLUSTERING_READS:

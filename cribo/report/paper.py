@@ -116,7 +116,13 @@ def single_value(
 
 
 def segmentation(
-    setting: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str
+    setting: str,
+    backbone: str | None,
+    pretraining: str | None,
+    epochs: int | str | None,
+    losses: Sequence[str],
+    dataset: str,
+    method: str | None = "CrIBo",
 ) -> float | None:
     """The paper's mIoU (%) with a trained decoder of a model set up like ours, None where it reports none.
 
@@ -124,11 +130,11 @@ def segmentation(
     """
     for cell in cells():
         same_model = (
-            cell.method == "CrIBo"
-            and cell.backbone == BACKBONES.get(backbone)
-            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            cell.method == method
+            and cell.backbone == BACKBONES.get(backbone or "", backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "", pretraining)
             and cell.epochs == str(epochs)
-            and set(losses) == set(LOSSES)
+            and (method != "CrIBo" or set(losses) == set(LOSSES))
         )
         if same_model and cell.setting == setting and cell.eval_dataset == SEGMENTATION_DATASETS.get(dataset):
             return float(cell.value)
