@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -46,7 +47,9 @@ class MaskedAutoencoder(nn.Module):
         patches = vit.patch_embed(images).flatten(1, 2) + vit.pos_embed[:, 1:]
         seen = patches.gather(1, masking.seen[..., None].expand(-1, -1, patches.shape[2]))
         cls = (vit.cls_token + vit.pos_embed[:, :1]).expand(len(images), -1, -1)
-        return vit.norm(vit.blocks(torch.cat([cls, seen], dim=1)))
+        x = torch.cat([cls, seen], dim=1)
+        x = checkpoint_seq(vit.blocks, x) if vit.grad_checkpointing and x.requires_grad else vit.blocks(x)
+        return vit.norm(x)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], masking: Masking) -> Float[Tensor, "B N q"]:
         """The pixels of all patches as the decoder predicts them."""
