@@ -229,12 +229,9 @@ def test_names_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):
 
 
 def test_a_network_without_a_map_of_features_is_refused(tmp_path):
-    net = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, embed_dim=24, depths=(1, 1), num_heads=(1, 2))
-    torch.save(net.state_dict(), tmp_path / "swin.pth")
-    with pytest.raises(EncoderError):
-        load(
-            {**NOTHING, "weights": str(tmp_path / "swin.pth"), "backbone": "swin_tiny_patch4_window7_224", "format": "timm"}
-        )
+    torch.save(timm.create_model("test_mambaout", num_classes=0).state_dict(), tmp_path / "m.pth")  # channels last
+    with pytest.raises(EncoderError, match="gives no map of features"):
+        load({**NOTHING, "weights": str(tmp_path / "m.pth"), "backbone": "test_mambaout", "format": "timm"})
 
 
 # ------------------------------------------------------------------------------------------------------- the catalogue
