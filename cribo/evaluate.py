@@ -41,10 +41,17 @@ def main(arguments: list[str]) -> None:
     compute = Compute(
         device=given.device,
         precision=given.precision,
+        tf32=False,
+        compile=False,
+        recompute=False,
+        micro_batch=0,
+        shard_bank=False,
         workers=given.workers,
         threads=given.threads,
         feature_memory_gb=given.feature_memory_gb,
         checkpoint_steps=200,
+        keep_states=2,
+        save_in_background=False,
         log_steps=10,
     )
     with join(compute.device, compute.threads) as world, tempfile.TemporaryDirectory() as scratch:

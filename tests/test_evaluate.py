@@ -17,6 +17,7 @@ from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import EncoderError
 from cribo.model.export import write_encoder
 from cribo.model.weights import encoder_of
+from tests.evaluation.test_knn import write_photos
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
 SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
@@ -48,7 +49,8 @@ def test_a_folder_in_voc_layout_gives_the_result_of_the_prepared_one(root, capsy
 
 
 def test_class_folders_and_hummingbird(root):
-    knn = run(root, "knn", f"crops={root}/data/scenes/objects", "--set", "short_side=32", "crop=32", "k=[1, 5]")
+    folders = write_photos(root / "folders")
+    knn = run(root, "knn", f"tints={folders}", "--set", "short_side=40", "crop=32", "k=[1, 5]")
     assert set(knn["top1"]) == {"1", "5"} and knn["protocol"]["crop"] == 32
     hummingbird = run(root, "hummingbird", f"scenes={root}/data/scenes", "--set", "size=32", "passes=1")
     assert hummingbird["value"] == hummingbird["mIoU"] and hummingbird["protocol"]["size"] == 32
@@ -73,8 +75,8 @@ def test_the_defaults_are_the_papers():
         (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "nowhere .* holds no JPEGImages folder"),
         (["--protocol", "knn", "--dataset", "a=nowhere"], "nowhere .* holds no train folder"),
         (
-            ["--protocol", "knn", "--dataset", "a=nowhere", "--set", "data.train=x"],
-            "data.train is no choice",
+            ["--protocol", "knn", "--dataset", "a=.", "--set", "data.kind=imagenet", "data.train=x"],
+            "data.train is no setting",
         ),
         (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere .* holds no train2017 or images/train2017 folder"),
     ],

@@ -16,7 +16,8 @@ from cribo.evaluation.segmentation import train as training
 from cribo.evaluation.segmentation.crops import Crops
 from cribo.evaluation.segmentation.train import initial_state, polynomial, train
 from cribo.training import checkpoint
-from cribo.training.distributed import Interrupted, World
+from cribo.training.distributed import World
+from cribo.training.interruption import Interrupted
 
 ALONE = World(0, 1, torch.device("cpu"))
 LR = 1e-2
