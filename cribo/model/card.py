@@ -56,7 +56,11 @@ def results(name: str, scores: Path) -> list[tuple[str, str, float, str]]:
     for path in sorted(scores.glob("*/*.json")):
         tree = json.loads(path.read_text())
         if tree.get("model") == name:
-            found.append((tree["protocol_id"], tree["dataset"], tree["value"], tree["protocol"]["value"]))
+            what = (
+                tree["protocol"].get("value")
+                or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
+            )
+            found.append((tree["protocol_id"], tree["dataset"], tree["value"], what))
     return sorted(found)
 
 

@@ -39,6 +39,10 @@ def made(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         tree = {"protocol_id": "dense_nn", "model": model, "dataset": "scenes", "value": value}
         path.write_text(json.dumps({**tree, "protocol": {"value": "patch mIoU at 1/1"}}))
+    trained = tmp_path / "scores" / "linear_segmentation" / "mine-scenes-last1-0.001.json"
+    trained.parent.mkdir()
+    cell = {"protocol_id": "linear_segmentation", "model": "mine", "dataset": "scenes", "value": 6.5}
+    trained.write_text(json.dumps({**cell, "layers": 1, "learning_rate": 1e-3, "protocol": {}}))
     write_release("mine", tmp_path / "encoder", tmp_path / "c", DATA, tmp_path / "scores", tmp_path / "release")
     return tmp_path / "release", vit
 
@@ -65,6 +69,7 @@ def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
         f"settings: sha256 {settings_hash(TOLD['settings'])}",
         "commit: ",
         "| dense_nn | scenes | 12.35 | patch mIoU at 1/1 |",
+        "| linear_segmentation | scenes | 6.50 | mIoU with 1 layers at learning rate 0.001 |",
         "those trained: 0\n",
         "## Limits",
     ):
