@@ -103,7 +103,9 @@ def _data(found: Findings, name: str) -> PreparedSet | None:
     counts = ", ".join(f"{len(records):,} {split}" for split, records in data.splits.items())
     gone = [r.image for r in [*data.splits["train"][:100], *data.splits["train"][-100:]] if not Path(r.image).exists()]
     if gone:
+        found.say("data", f"{name}: photos are gone")
         found.object(f"data set {name} lists {gone[0]}, which is gone: bring it back or run `dvc repro prepare@{name}`")
+        return None
     found.say("data", f"{name}: {counts} images")
     return data
 

@@ -60,14 +60,14 @@ class World:
         order = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # so that each stays aligned
         wire = torch.cat([tensors[i].contiguous().flatten().view(torch.uint8) for i in order])
         wire = F.pad(wire, (0, -len(wire) % 8))  # so that the next process's part begins aligned
-        every = wire.new_empty(self.size, len(wire))
+        every = wire.new_empty(self.size * len(wire))
         dist.all_gather_into_tensor(every, wire)
         out: dict[int, Tensor] = {}
         start = 0
         for i in order:
             x, dim = tensors[i], dims[i]
             end = start + x.numel() * x.element_size()
-            parts = [row[start:end].view(x.dtype).view(x.shape) for row in every]
+            parts = [row[start:end].view(x.dtype).view(x.shape) for row in every.view(self.size, -1)]
             out[i], start = torch.cat(parts, dim=dim), end
         return [out[i] for i in range(len(tensors))]
 

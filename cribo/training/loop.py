@@ -125,6 +125,5 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
         wide = size == batch if group == "targets" else size % share == 0  # held by several processes
         if share % size and not wide:
             raise ValueError(
-                f"{share} images a process neither fill groups of {size} nor divide them: change {group}.{key} "
-                "or the number of processes"
+                f"{share} images a process do not fit groups of {size}: change {group}.{key} or the number of processes"
             )

@@ -87,14 +87,14 @@ def model(tmp_path):
     """A model of 32 images a batch, in groups of eight."""
     path = tmp_path / "results/plan/pretrain/a.yaml"
     path.parent.mkdir(parents=True)
-    path.write_text("optimisation: {batch_size: 32}\nmatching: {pool_images: 8}\n")
+    path.write_text("optimisation: {batch_size: 32}\ntargets: {mean_images: 8}\n")
 
 
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
         ({"nodes": 3, "gpus_per_node": 1}, "a batch of 32 images cannot be split over 3 processes: change optimisation"),
-        ({"nodes": 2, "gpus_per_node": 4}, "4 images a process cannot be split into groups of 8: change matching"),
+        ({"nodes": 2, "gpus_per_node": 4}, "4 images a process do not fit groups of 8: change targets.mean_images"),
     ],
 )
 def test_a_batch_that_does_not_fit_the_nodes_and_gpus_is_one_sentence(model, asked, sentence):
