@@ -31,7 +31,7 @@ from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.loop import check_shapes
 from cribo.training.schedules import Schedule
-from cribo.training.update import needs_masks, seeds_an_image
+from cribo.training.update import needs_masks, seeds_an_image, views_an_image
 
 GB = 1e9
 
@@ -157,17 +157,18 @@ def _model(
         found.object(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
 
 
-def _loading(settings: dict, data: PreparedSet, count: int = 12) -> float:
+def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:
     """Images a second that one worker loads and augments."""
     records = data.splits["train"]
     grid = settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
-    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
-    places = [i * len(records) // count for i in range(count)]
+    seeds, count = seeds_an_image(settings), views_an_image(settings)
+    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], needs_masks(settings), count)
+    places = [i * len(records) // tries for i in range(tries)]
     _ = pairs[0, places[0]]
     start = time.perf_counter()
     for place in places:
         _ = pairs[0, place]
-    return count / (time.perf_counter() - start)
+    return tries / (time.perf_counter() - start)
 
 
 def _state_bytes(settings: dict) -> float:

@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--weights",
         required=True,
-        help="folder of an encoder that timm loads; name of a ViT of timm; or random:vit_small_16",
+        help="folder of an encoder that timm loads; name in docs/encoders.md or of timm; or random:vit_small_16",
     )
     own.add_argument("--protocol", required=True, choices=PROTOCOLS)
     layouts = "; ".join(f"{name}: {protocol.layout}" for name, protocol in PROTOCOLS.items())

@@ -25,7 +25,7 @@ from cribo.training.acceleration import accelerate
 from cribo.training.distributed import World
 from cribo.training.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, needs_masks, seeds_an_image
+from cribo.training.update import Course, advance, needs_masks, seeds_an_image, views_an_image
 
 # The rows of the paper's Table 9. What is in none of them is `other`.
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
@@ -58,7 +58,7 @@ def noise(settings: dict, images: int, grid: int) -> Batch:
     """A batch of random views, as the loader would give it."""
     side, generator = settings["views"]["size"], torch.Generator().manual_seed(0)
     tokens = 2 * grid**2
-    views = torch.randint(0, 256, (images, 2, 3, side, side), dtype=torch.uint8, generator=generator)
+    views = torch.randint(0, 256, (images, views_an_image(settings), 3, side, side), dtype=torch.uint8, generator=generator)
     boxes = torch.rand(images, 2, 5, generator=generator) * torch.tensor([50, 50, 200, 200, 1])
     boxes[..., 2:4] += 50
     boxes[..., 4] = boxes[..., 4].round()

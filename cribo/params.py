@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from cribo.fidelity import WORD, Fidelity, resolved
+from cribo.model.foreign.formats import FORMATS
 from cribo.params_errors import ParamsError, Problem, lines_of_text, problems_of, read
 from cribo.params_evaluate import Evaluate, LinearDecoding, SegmenterDecoding
 from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, merged
 
 Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
-Loss = Literal["global", "cross_view", "cross_image"]
+Loss = Literal["global", "cross_view", "cross_image", "pixels"]
 
 
 def _or_fidelity(kind: object) -> object:
@@ -126,6 +127,18 @@ class Targets(Group):
     mean_images: _or_fidelity(Count)
 
 
+class Decoder(Group):
+    width: Annotated[int, Field(ge=4, multiple_of=4)]
+    depth: Count
+    heads: Count
+
+
+class MAE(Group):
+    mask: Annotated[float, Field(gt=0, lt=1)]
+    normalise: bool
+    decoder: Decoder
+
+
 class Optimisation(Group):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
@@ -134,6 +147,7 @@ class Optimisation(Group):
     warmup_epochs: Whole
     weight_decay: tuple[NonNegative, NonNegative]
     clip_norm: NonNegative
+    beta2: Annotated[float, Field(ge=0, lt=1)]
     ema: tuple[Share, Share]
 
 
@@ -151,15 +165,20 @@ class Pretrain(Group):
     memory_bank: MemoryBank
     matching: Matching
     targets: Targets
+    mae: MAE
     optimisation: Optimisation
 
 
 # -------------------------------------------------------------------------------------- models, evaluations and the rest
 class Imported(Group):
-    weights: Literal["random"]
-    backbone: Backbone
-    image_size: Annotated[int, Field(ge=16, multiple_of=8)]
-    seed: Whole
+    """Weights from elsewhere; params_checks.py says which keys go with which `weights`, docs/encoders.md explains them."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    backbone: str | None = None
+    image_size: Annotated[int, Field(ge=14)] | None = None
+    seed: Whole | None = None
+    format: Literal[tuple(FORMATS)] | None = None
+    stride: Literal[8, 16, 32] | None = None
     row: str | None = None
 
 
@@ -168,6 +187,7 @@ class Trained(Pretrain):
 
     dataset: Name
     row: str | None = None
+    method: Literal["CrIBo", "DINO", "MAE"] = "CrIBo"
 
 
 class Models(Group):
@@ -270,6 +290,11 @@ def parse(text: str, path: Path) -> Params:
 def complete_data(settings: dict) -> dict:
     """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
     return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")
+
+
+def is_mae(p: Pretrain) -> bool:
+    """Whether this model is a masked autoencoder: no teacher, no head, no objects."""
+    return "pixels" in p.losses
 
 
 def needs_objects(p: Pretrain) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
-from cribo.params import Folder, Params, Photos, Scenes, Trained, needs_bank, needs_masks, needs_objects
+from cribo.model.foreign.catalogue import CATALOGUE
+from cribo.params import Folder, Imported, Params, Photos, Scenes, Trained, is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params_errors import Key, Problem
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
@@ -15,6 +16,7 @@ MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # proto
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _imports(params)
     yield from _inputs(params)
     yield from _masks(params)
     yield from _oracles(params)
@@ -63,11 +65,47 @@ def _names(params: Params) -> Iterator[Problem]:
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
 
 
+# Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
+FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
+
+
+def _imports(params: Params) -> Iterator[Problem]:
+    """Keys of imported weights that are missing, or that mean nothing for weights of this kind."""
+    for name, spec in params.models.imported.items():
+        kind, needed, also = _kind(spec)
+        for key in ("backbone", "image_size", "seed", "format", "stride"):
+            given = getattr(spec, key) is not None
+            if given and key not in needed + also:
+                yield Problem(("models", "imported", name, key), f"says nothing where weights are {kind}: leave it out")
+            elif not given and key in needed:
+                yield Problem(("models", "imported", name), f"needs {key}, as weights are {kind}")
+        if spec.weights == "random" and spec.backbone is not None and spec.backbone not in BACKBONES:
+            key = ("models", "imported", name, "backbone")
+            yield Problem(key, f"{spec.backbone!r} is not allowed", list(BACKBONES), spec.backbone)
+        patch = BACKBONES[spec.backbone].patch_size if spec.backbone in BACKBONES else 1
+        if spec.weights == "random" and spec.image_size is not None and spec.image_size % patch:
+            key = ("models", "imported", name, "image_size")
+            yield Problem(key, f"{spec.image_size} px is no multiple of {spec.backbone}'s {patch} px patch")
+
+
+def _kind(spec: Imported) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """What `weights` stands for, the keys that it needs, and those that it may have."""
+    if spec.weights == "random":
+        return "random", ("backbone", "image_size", "seed"), ()
+    if spec.weights in CATALOGUE:
+        return "in the catalogue", (), ("stride",)
+    if spec.format is not None or spec.weights.endswith(FILES):
+        return "a file", ("backbone", "format"), ("image_size", "stride")
+    if "/" in spec.weights:
+        return "a folder", (), ()
+    return "a name of timm", (), ("stride",)
+
+
 def _inputs(params: Params) -> Iterator[Problem]:
     """Sizes of images that a protocol or an evaluated model cannot take."""
     models, evaluate = params.models, params.evaluate
     specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
-    backbones = sorted({spec.backbone for spec in specs if spec is not None})
+    backbones = sorted({spec.backbone for spec in specs if spec is not None and spec.backbone in BACKBONES})
     sizes = [("knn", "crop", evaluate.knn.crop), ("hummingbird", "size", evaluate.hummingbird.size)]
     sizes += [("yolos", "grid", side) for side in sorted(set(evaluate.yolos.grid))]
     for protocol, key, size in sizes:
@@ -141,6 +179,13 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
+    if is_mae(p):
+        if len(p.losses) > 1:
+            yield ("losses",), "pixels is MAE's and stands alone: its network has neither teacher nor head"
+        if int(tokens // 2 * (1 - p.mae.mask)) < 1:
+            yield ("mae", "mask"), f"of {tokens // 2} patches none is seen when {p.mae.mask:g} are masked: lower it"
+        if p.mae.decoder.width % p.mae.decoder.heads:
+            yield ("mae", "decoder"), f"a width of {p.mae.decoder.width} cannot be split over {p.mae.decoder.heads} heads"
     if needs_objects(p):
         if tokens < p.clustering.K and p.clustering.algorithm != "labels":
             yield (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from cribo.params import Params, Trained, needs_bank, needs_objects
+from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
+from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
 
 # What each way of clustering reads; sinkhorn reads the whole group.
 CLUSTERING_READS = {"kmeans": {"algorithm", "K", "outer_iterations"}, "labels": {"algorithm", "K"}}
@@ -40,7 +41,13 @@ def plan(params: Params) -> dict[str, dict]:
 
 def pretrain_settings(model: Trained) -> dict:
     """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
-    settings = model.model_dump(mode="json", exclude={"row", "fidelity"})
+    settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
+    if is_mae(model):
+        for group in ("drop_path", "head", "clustering", "memory_bank", "matching", "targets"):
+            del settings[group]
+        del settings["optimisation"]["ema"]
+        return settings
+    del settings["mae"]
     if not needs_objects(model):
         del settings["clustering"], settings["targets"]["mean_images"]
     elif (algorithm := model.clustering.algorithm) in CLUSTERING_READS:
@@ -64,16 +71,10 @@ def report_settings(params: Params) -> dict:
                 "dataset": model.dataset,
                 "epochs": model.optimisation.epochs,
                 "losses": list(model.losses),
+                "method": model.method,
             }
         else:
-            spec = params.models.imported[name]
-            rows[name] = {
-                "row": spec.row or name,
-                "backbone": spec.backbone,
-                "dataset": None,
-                "epochs": 0,
-                "losses": [],
-            }
+            rows[name] = imported_row(name, params.models.imported[name])
     linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
     return {
         **params.report.model_dump(mode="json"),
@@ -90,6 +91,24 @@ def report_settings(params: Params) -> dict:
             "learning_rates": list(linear.learning_rates),
         },
         "segmenter": {"datasets": list(segmenter.datasets), "learning_rates": list(segmenter.learning_rates)},
+    }
+
+
+def imported_row(name: str, spec: Imported) -> dict:
+    """A row for weights from elsewhere; the paper has values for those of the catalogue."""
+    about = CATALOGUE.get(spec.weights)
+    if about is None:
+        own = {"backbone": spec.backbone, "dataset": None, "epochs": 0, "losses": [], "method": None}
+        return {"row": spec.row or name, **own}
+    backbone = PRINTED.get(about.architecture, about.architecture)
+    label = ", ".join(filter(None, (about.method or name, backbone, about.data)))
+    return {
+        "row": spec.row or label,
+        "backbone": backbone,
+        "dataset": about.data,
+        "epochs": about.epochs,
+        "losses": ["global", "cross_view", "cross_image"] if about.method == "CrIBo" else [],
+        "method": about.method,
     }
 
 

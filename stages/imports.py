@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from cribo import plan
 from cribo.command import run
-from cribo.model.backbone import seeded_backbone
-from cribo.model.export import write_encoder
+from cribo.model.export import write_network
+from cribo.model.foreign.load import load
 
 
 def main(name: str) -> None:
-    settings = plan.read(f"import/{name}")
-    vit = seeded_backbone(settings["backbone"], settings["image_size"], settings["seed"]).eval()
-    write_encoder(vit, settings["backbone"], settings["image_size"], Path("results/encoders") / name)
+    found = load(plan.read(f"import/{name}"))
+    folder = Path("results/encoders") / name
+    write_network(found.net, found.architecture, found.args, found.mean, found.std, found.image_size, folder)
+    print(f"{folder}: {found.source}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -190,3 +190,37 @@ def test_a_data_set_with_masks_is_judged_on(entry):
 def test_errors_know_every_kind_of_data_set():
     kinds = {k for group in get_args(get_args(params.Data)[0]) for k in get_args(group.model_fields["kind"].annotation)}
     assert kinds == DATA_KINDS
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{weights: random, backbone: vit_demo_8, seed: 0}", "models.imported.x: needs image_size, as weights are random"),
+        ("{weights: random, backbone: vit_dema_8, image_size: 48, seed: 0}", "did you mean vit_demo_8?"),
+        (
+            "{weights: random, backbone: vit_demo_8, image_size: 50, seed: 0}",
+            "50 px is no multiple of vit_demo_8's 8 px patch",
+        ),
+        ("{weights: dino_vits16_in1k, seed: 0}", "x.seed: says nothing where weights are in the catalogue: leave it out"),
+        ("{weights: a/b.pth, backbone: vit_small_16}", "models.imported.x: needs format, as weights are a file"),
+        ("{weights: a/b.pth, backbone: vit_small_16, format: teecher}", "did you mean teacher?"),
+        ("{weights: results/encoders/a, stride: 16}", "x.stride: says nothing where weights are a folder: leave it out"),
+        ("{weights: resnet50.a1_in1k, stride: 4}", "models.imported.x.stride"),
+    ],
+)
+def test_keys_that_do_not_go_with_imported_weights_are_named(line, says):
+    assert any(says in sentence for sentence in sentences(DEMO.replace("  imported:", f"  imported:\n    x: {line}")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{weights: cribo_vits16_coco}",
+        "{weights: orl_r50_coco, stride: 16}",
+        "{weights: vit_small_patch16_dinov3.lvd1689m}",
+        "{weights: ../other/results/encoders/cribo}",
+        "{weights: a.pth, backbone: vit_small_patch14_dinov2, format: timm, image_size: 518}",
+    ],
+)
+def test_every_kind_of_weights_is_one_line(line):
+    parse(DEMO.replace("  imported:", f"  imported:\n    x: {line}"))

@@ -45,6 +45,8 @@ HARNESS = {
     "cribo/params_evaluate.py",
     "cribo/params_types.py",
     "cribo/model/architectures.py",
+    "cribo/model/foreign/catalogue.py",
+    "cribo/model/foreign/formats.py",
 }
 
 

@@ -28,6 +28,8 @@ def changed_files(text):
         ("evaluate.knn.crop", "40", set()),
         ("evaluate.yolos.datasets", "[scenes]", {"yolos/scenes", "report"}),
         ("compute.feature_memory_gb", "1.5", set()),
+        ("pretrain.mae.mask", "0.5", set()),
+        ("pretrain.optimisation.beta2", "0.95", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
         ("data.scenes.val", "61", {"data/scenes"}),
         ("compute.workers", "3", set()),
         ("report.reference", "global", {"report"}),
@@ -59,6 +61,14 @@ def test_one_more_model_is_one_more_cell():
     assert changed_files(DEMO.replace("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:")) == {
         "pretrain/more"
     }
+
+
+def test_a_name_of_the_catalogue_is_one_line_and_knows_its_row():
+    text = DEMO.replace("  imported:", "  imported:\n    theirs: {weights: slotcon_r50_coco, stride: 16}")
+    text = text.replace("models: [random,", "models: [random, theirs,")
+    assert changed_files(text) == {"import/theirs", "report"}
+    row = plan.plan(params.parse(text, Path("params.yaml")))["report"]["models"]["theirs"]
+    assert (row["row"], row["method"], row["backbone"]) == ("SlotCon, ResNet-50, COCO", "SlotCon", "ResNet-50")
 
 
 def test_the_plan_is_written_and_read_back(tmp_path):

@@ -102,3 +102,27 @@ def test_use_writes_params_and_shows_the_difference(tmp_path, monkeypatch, capsy
     shown = capsys.readouterr().out
     assert "+  voc:" in shown and "-  scenes:" in shown
     assert (tmp_path / "params.yaml").read_text() == recipe.text_of("voc-mini")
+
+
+def test_table_1_has_the_papers_rows_with_its_values_and_what_has_not_run_is_said(tmp_path):
+    from cribo import plan
+    from cribo.report.dense_nn_table import dense_nn_table, read_results
+    from cribo.report.table import NONE, NOT_RUN, Number
+
+    settings = plan.plan(params.parse(recipe.text_of("table1"), Path("table1")))["report"]
+    table = dense_nn_table(settings, read_results(settings, tmp_path))
+    printed = [n for n, column in enumerate(table.columns) if column.kind == "printed"]
+    ours = [n for n, column in enumerate(table.columns) if column.kind == "measured"]
+    rows = {row.label: row.cells for row in table.rows}
+    assert all(rows[label][n] == NOT_RUN for label in rows for n in ours)
+    assert all(rows["untrained, ViT-S/16"][n] == NONE for n in printed)
+    systems = [label for label in rows if not label.startswith("untrained")]
+    own = {tuple(getattr(rows[label][n], "value", None) for n in printed) for label in systems}
+    by_system = {}
+    for cell in paper.cells():
+        if cell.setting == "dense_nn" and cell.method != "Hummingbird":  # whose weights were not published
+            system = cell.method, cell.backbone, cell.pretrain_dataset
+            by_system.setdefault(system, {})[cell.eval_dataset, cell.factor["subsample"]] = float(cell.value)
+    places = [(data, f"1/{factor}") for data in ("Pascal VOC", "ADE20K") for factor in (128, 64, 8, 1)]
+    assert own == {tuple(map(values.get, places)) for values in by_system.values()}
+    assert all(isinstance(rows[label][n], Number) for label in rows if "trained here" in label for n in printed)

@@ -29,10 +29,13 @@ class Batch(NamedTuple):
 
 
 class ViewPairs(Dataset):
-    """Item (epoch, index) → two views of image `index` as drawn in that epoch, of `grid`² patches each."""
+    """Item (epoch, index) → two views (or `count`) of image `index` as drawn in that epoch, of `grid`² patches each."""
 
-    def __init__(self, records: Sequence[Record], views: dict, grid: int, K: int, seed: int, masks: bool = False):
+    def __init__(
+        self, records: Sequence[Record], views: dict, grid: int, K: int, seed: int, masks: bool = False, count: int = 2
+    ):
         self.records, self.views, self.grid, self.K, self.seed, self.masks = records, views, grid, K, seed, masks
+        self.count = count
 
     def __len__(self) -> int:
         return len(self.records)
@@ -41,7 +44,7 @@ class ViewPairs(Dataset):
         epoch, index = key
         rng = np.random.default_rng([self.seed, 1, epoch, index])
         image = read_image(self.records[index].image)
-        draws = [draw_view(rng, image.shape[1], image.shape[0], view, self.views) for view in range(2)]
+        draws = [draw_view(rng, image.shape[1], image.shape[0], view, self.views) for view in range(self.count)]
         seeds = rng.choice(2 * self.grid**2, self.K, replace=False)
         boxes = torch.tensor([draw.box for draw in draws], dtype=torch.float32)
         return Batch(

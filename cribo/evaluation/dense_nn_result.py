@@ -14,7 +14,15 @@ from cribo.params import Compute
 from cribo.training.distributed import World
 
 
-def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_size: int, found: DenseNN, cost: dict) -> dict:
+def dense_nn_result(
+    model: str,
+    data: PreparedSet,
+    settings: Settings,
+    patch_size: int,
+    found: DenseNN,
+    cost: dict,
+    features: str = "patch tokens",
+) -> dict:
     """The JSON tree of one model on one data set; IoUs in percent. docs/protocols.md explains every field."""
     finest = min(found.runs)
     scores = {
@@ -33,7 +41,7 @@ def dense_nn_result(model: str, data: PreparedSet, settings: Settings, patch_siz
         "memory": {_share(f): _memory(runs) for f, runs in found.runs.items()},
     }
     value = scores["patch"][_share(finest)]["mean"]
-    card = protocol(settings, patch_size, data.ignore, found)
+    card = protocol(settings, patch_size, data.ignore, found, features)
     return result("dense_nn", model, data.name, data.digest, value, scores, card, cost)
 
 
@@ -41,10 +49,10 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     """The JSON tree of `encoder` on `data`, with settings as in params.yaml."""
     settings = Settings(spec["k"], spec["temperature"], tuple(spec["subsample"]), spec["runs"], spec["seed"])
     found = evaluate(encoder, data, settings, world, compute.workers, compute.feature_memory_gb)
-    return dense_nn_result(encoder.name, data, settings, encoder.patch_size, found, meter.read())
+    return dense_nn_result(encoder.name, data, settings, encoder.patch_size, found, meter.read(), encoder.features)
 
 
-def protocol(settings: Settings, patch_size: int, ignore: int, found: DenseNN) -> dict:
+def protocol(settings: Settings, patch_size: int, ignore: int, found: DenseNN, features: str) -> dict:
     """The card: every choice as it was resolved, in words and values."""
     fewer = [_share(f) for f, runs in found.runs.items() if any(run.neighbours < settings.k for run in runs)]
     weight = (
@@ -54,7 +62,7 @@ def protocol(settings: Settings, patch_size: int, ignore: int, found: DenseNN) -
     )
     return {
         "card": "docs/protocols.md, dense nearest neighbours",
-        "features": "patch tokens of the last block after the final norm, L2-normalised",
+        "features": f"{features}, L2-normalised",
         "resolution": f"each photo's own, scaled down to a multiple of {patch_size} px (bicubic, antialiased)",
         "patch_label": "majority of the patch's labelled pixels, lowest class id among equals; masks scaled by nearest",
         "void": f"pixels of value {ignore} have no vote and no score; wholly void patches are neither keys nor scored",

@@ -149,7 +149,7 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     }
     card = {
         "card": "docs/protocols.md, open-hummingbird",
-        "features": "patch tokens of the last block after the final norm, L2-normalised",
+        "features": f"{encoder.features}, L2-normalised",
         **choices,
         "metric": "pixel IoU at the square size from one confusion matrix, mean over the classes in its ground truth",
         "value": "pixel mIoU" + (" after Hungarian matching of classes" if settings.match_classes else ""),

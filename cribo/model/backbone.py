@@ -27,15 +27,28 @@ def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Mod
     return vit
 
 
-def tokens(vit: nn.Module, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B N d"]]:
-    """CLS token and patch tokens (row by row) of the last block after the final LayerNorm."""
-    out = vit.forward_features(images)
-    return out[:, 0], out[:, vit.num_prefix_tokens :]
+def tokens(net: nn.Module, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B N d"]]:
+    """One vector for the image and one for each patch (row by row), of the last block after the final norm.
+
+    The image's is the CLS token; in a ViT without one, and in a convolutional network, whose places of the last stage's map
+    stand for patches, it is the mean of the others. Registers are left out.
+    """
+    out = net.forward_features(images)
+    if out.ndim == 4:
+        patches = out.flatten(2).transpose(1, 2)
+        return patches.mean(dim=1), patches
+    patches = out[:, net.num_prefix_tokens :]
+    return out[:, 0] if has_cls(net) else patches.mean(dim=1), patches
 
 
-def patch_size(vit: nn.Module) -> int:
-    """Side of a patch in pixels."""
-    return vit.patch_embed.patch_size[0]
+def has_cls(net: nn.Module) -> bool:
+    """Whether the first token stands for the whole image."""
+    return getattr(net, "cls_token", None) is not None
+
+
+def patch_size(net: nn.Module) -> int:
+    """Side of a patch in pixels; of a convolutional network, the stride of its last stage."""
+    return net.patch_embed.patch_size[0] if hasattr(net, "patch_embed") else net.feature_info[-1]["reduction"]
 
 
 def seeded_backbone(name: str, image_size: int, seed: int, drop_path: float = 0.0) -> nn.Module:

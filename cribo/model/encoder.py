@@ -1,4 +1,4 @@
-"""The encoder contract: what every evaluation knows of a model, read strictly from an exported folder.
+"""The encoder contract: what every evaluation knows of a model, ours or foreign, read strictly from an exported folder.
 
 The folder holds `config.json` and `model.safetensors` in timm's `local-dir:` layout. timm's own loader forgives keys
 that do not fit, which turns a wrong export into a random backbone without a word; here each such key is an error.
@@ -24,11 +24,14 @@ class EncoderError(ValueError):
 
 
 class Encoder(nn.Module):
-    """A frozen ViT: images → global `[B, d]` and patch map `[B, h, w, d]` of the last block after the final norm.
+    """A frozen network: images → global `[B, d]` and patch map `[B, h, w, d]`: of a ViT's last block after the final norm,
+    or of a convolutional network's last stage.
 
     Attributes:
+        vit: the network of timm.
         name: the folder's name.
-        patch_size: side of a patch, px.
+        patch_size: side of a patch, px; the stride of a convolutional network.
+        features: what a patch's feature is, in words, for the card of a result.
         width: d, the size of a feature.
         mean, std: of the three RGB channels in [0, 1], applied inside.
     """
@@ -39,6 +42,11 @@ class Encoder(nn.Module):
         self.name = name
         self.patch_size = patch_size(vit)
         self.width = vit.num_features
+        self.features = (
+            "patch tokens of the last block after the final norm"
+            if hasattr(vit, "patch_embed")
+            else f"map of the last convolutional stage, one vector every {self.patch_size} px"
+        )
         self.mean, self.std = tuple(mean), tuple(std)
         self.autocast = precision == "bf16"
         self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -77,20 +85,21 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
             of another shape than `config.json` says; the sentence names it.
     """
     folder = Path(folder)
-    config = _config(folder)
+    config = read_config(folder)
     try:
         vit = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
     except (RuntimeError, TypeError) as error:
         raise EncoderError(
             f"timm cannot build {config['architecture']} as {folder / 'config.json'} asks: {error}"
         ) from error
-    _fill(vit, _weights(folder), folder)
+    fill(vit, _weights(folder), folder / "model.safetensors", "its config.json")
     statistics = config["pretrained_cfg"]
     encoder = Encoder(vit, statistics["mean"], statistics["std"], folder.name, precision)
     return encoder.to(device)
 
 
-def _config(folder: Path) -> dict:
+def read_config(folder: Path) -> dict:
+    """What timm builds the network of a folder from. Raises EncoderError where that is missing or incomplete."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text())
@@ -114,9 +123,13 @@ def _weights(folder: Path) -> dict[str, Tensor]:
         raise EncoderError(f"{path} is no safetensors file: {error}") from error
 
 
-def _fill(vit: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
-    """Load `weights` into `vit`, every key once and none left over."""
-    wanted = vit.state_dict()
+def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -> None:
+    """Load `weights` into `net`, every key once and none left over; `file` and `awaited` are for the message.
+
+    Raises:
+        EncoderError: a weight is missing, surplus or of another shape; the sentence names it.
+    """
+    wanted = net.state_dict()
     wrong = {
         "lacks": sorted(wanted.keys() - weights.keys()),
         "has the surplus": sorted(weights.keys() - wanted.keys()),
@@ -128,8 +141,8 @@ def _fill(vit: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
     }
     found = [f"{verb} {_few(keys)}" for verb, keys in wrong.items() if keys]
     if found:
-        raise EncoderError(f"{folder / 'model.safetensors'} does not fit its config.json: it {', and '.join(found)}")
-    vit.load_state_dict(weights, strict=True)
+        raise EncoderError(f"{file} does not fit {awaited}: it {', and '.join(found)}")
+    net.load_state_dict(weights, strict=True)
 
 
 def _few(keys: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""The teacher's backbone as a folder that timm loads: `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
+"""A network as a folder that timm loads: `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
-from cribo.model.backbone import model_args, seeded_backbone, tokens
+from cribo.model.backbone import has_cls, model_args, patch_size, seeded_backbone, tokens
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -48,40 +49,61 @@ def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
 
 
 def write_encoder(vit: nn.Module, name: str, image_size: int, folder: Path) -> None:
-    """`model.safetensors` and timm's `config.json` for a backbone of ours, then a check of what timm makes of them."""
+    """`write_network` for a backbone of ours."""
+    args = model_args(name, image_size)
+    write_network(vit, BACKBONES[name].architecture, args, MEAN, STD, image_size, folder)
+
+
+def write_network(
+    net: nn.Module, architecture: str, args: dict, mean: Sequence[float], std: Sequence[float], image_size: int, folder: Path
+) -> None:
+    """`model.safetensors` and timm's `config.json` for a network without classifier; checks what timm makes of them.
+
+    Args:
+        architecture, args: what `timm.create_model` builds this network from.
+        image_size: side of the images that it was trained on, px.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in vit.state_dict().items()}, folder / "model.safetensors")
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, folder / "model.safetensors")
+    convolutional = not hasattr(net, "patch_embed")
     config = {
-        "architecture": BACKBONES[name].architecture,
+        "architecture": architecture,
         "num_classes": 0,
-        "num_features": vit.num_features,
-        "global_pool": "token",
-        "model_args": model_args(name, image_size),
+        "num_features": net.num_features,
+        "global_pool": "token" if has_cls(net) else "avg",
+        "model_args": args,
         "pretrained_cfg": {
             "input_size": [3, image_size, image_size],
             "fixed_input_size": False,
             "interpolation": "bicubic",
             "crop_pct": 1.0,
-            "mean": MEAN,
-            "std": STD,
+            "mean": mean,
+            "std": std,
             "num_classes": 0,
             "pool_size": None,
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
+            "first_conv": "conv1" if convolutional else "patch_embed.proj",
+            "classifier": "fc" if convolutional else "head",
         },
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    verify(vit, folder, image_size)
+    verify(net, folder, image_size)
 
 
 @torch.inference_mode()
-def verify(vit: nn.Module, folder: Path, image_size: int) -> None:
-    """Raise ValueError unless timm's model from `folder` gives the very features of `vit`, at two sizes."""
+def verify(net: nn.Module, folder: Path, image_size: int) -> float:
+    """The largest difference between the features of `net` and of timm's model from `folder`, at two sizes: 0.
+
+    Raises ValueError where it is not.
+    """
     exported = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     generator = torch.Generator().manual_seed(0)
-    patch = vit.patch_embed.patch_size[0]
-    for height, width in ((image_size, image_size), (image_size + patch, 2 * image_size)):
-        images = torch.randn(2, 3, height, width, generator=generator)
-        worst = max(float((a - b).abs().max()) for a, b in zip(tokens(vit, images), tokens(exported, images), strict=True))
-        if worst > 0:
+    patch = patch_size(net)
+    side = max(image_size // patch, 1) * patch
+    worst = 0.0
+    for height, width in ((side, side), (side + patch, 2 * side)):
+        images = torch.randn(1, 3, height, width, generator=generator)
+        pairs = zip(tokens(net, images), tokens(exported, images), strict=True)
+        worst = max([worst, *(float((a - b).abs().max()) for a, b in pairs)])
+        if not worst == 0:
             raise ValueError(f"{folder}: timm's model differs from the trained one by {worst:.3g} at {height}×{width} px")
+    return worst

@@ -13,6 +13,7 @@ from cribo.method.objects import pool_objects
 from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
 from cribo.model.head import Head
+from cribo.model.masked_autoencoder import MaskedAutoencoder
 
 
 class Projections(NamedTuple):
@@ -69,12 +70,15 @@ class Network(nn.Module):
         )
 
 
-def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Network:
+def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Network | MaskedAutoencoder:
     """A network as `results/plan/pretrain/MODEL.yaml` describes it, from torch's current random state.
 
     Prototype layers that no loss reads are not built: they would be weights without a gradient.
     """
     backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
+    if "mae" in settings:
+        decoder = settings["mae"]["decoder"]
+        return MaskedAutoencoder(backbone, decoder["width"], decoder["depth"], decoder["heads"], bf16)
     replace_drop_paths(backbone)
     shape = settings["head"]
     losses = set(settings["losses"])

@@ -1,42 +1,44 @@
-"""An encoder from whatever a person has: an exported folder, a model of timm by name, or random weights to compare with."""
+"""An encoder from whatever a person has: a folder, a published file, a model of timm by name, or random weights."""
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-import timm
 import torch
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import Encoder, EncoderError, load_encoder
+from cribo.model.foreign.load import load
 
 RANDOM = "random:"
 RANDOM_SIZE = 224  # px, of the position embedding of random weights
+UNSAID = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride"))
 
 
 def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:
     """The encoder that `weights` names.
 
     Args:
-        weights: a folder with config.json and model.safetensors; or a vision transformer of timm with pretrained
-            weights (`vit_small_patch16_224.dino`: downloaded once); or `random:vit_small_16`, drawn with seed 0.
+        weights: a folder with config.json and model.safetensors; a name of the catalogue (`dino_vits16_in1k`: its file must
+            lie in the folder of published weights); a model of timm with pretrained weights (`vit_small_patch16_224.dino`:
+            downloaded once); or `random:vit_small_16`, drawn with seed 0.
 
     Raises:
-        EncoderError: there is no such folder or model, it is no ViT, or its weights do not fit or cannot be had.
+        EncoderError: there is no such folder, file or model, it has no map of features, or its weights do not fit or cannot
+            be had.
     """
     if weights.startswith(RANDOM):
         return _random(weights, precision).to(device)
     if Path(weights).is_dir():
         return load_encoder(weights, device, precision)
     if Path(weights).exists():
-        raise EncoderError(f"{weights} is a file: give the folder of an encoder that timm loads, or a name that timm knows")
-    if not timm.is_model(weights.partition(".")[0]):
-        meant = difflib.get_close_matches(weights, timm.list_models("vit*", pretrained=True), n=1)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
-        raise EncoderError(f"{weights} is neither a folder nor a model that timm knows{hint}")
-    return _timm(weights, precision).to(device)
+        raise EncoderError(
+            f"{weights} is a file: give the folder of an encoder, or import the file by a line under models.imported "
+            "that says its format (docs/encoders.md)"
+        )
+    found = load({"weights": weights, **UNSAID})
+    return Encoder(found.net, found.mean, found.std, weights, precision).to(device)
 
 
 def _random(weights: str, precision: str) -> Encoder:
@@ -44,13 +46,3 @@ def _random(weights: str, precision: str) -> Encoder:
     if name not in BACKBONES:
         raise EncoderError(f"{weights}: {name} is no backbone (there are {', '.join(BACKBONES)})")
     return Encoder(seeded_backbone(name, RANDOM_SIZE, seed=0), MEAN, STD, f"random_{name}", precision)
-
-
-def _timm(name: str, precision: str) -> Encoder:
-    try:
-        vit = timm.create_model(name, pretrained=True, num_classes=0, dynamic_img_size=True)
-    except TypeError as error:
-        raise EncoderError(f"{name} is no vision transformer that takes images of any size ({error})") from None
-    except (RuntimeError, ValueError, OSError) as error:
-        raise EncoderError(f"timm cannot give {name} with pretrained weights: {str(error).splitlines()[0]}") from error
-    return Encoder(vit, vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"], name, precision)

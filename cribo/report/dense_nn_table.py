@@ -105,7 +105,15 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
 def _printed(plan: dict, models: list[str], dataset: str, factor: int) -> Cell:
     """The paper's cell, where it has one and all models of the row are counterparts of it."""
     values = {
-        paper.dense_nn(about["backbone"], about["dataset"], about["epochs"], about["losses"], dataset, factor)
+        paper.dense_nn(
+            about["backbone"],
+            about["dataset"],
+            about["epochs"],
+            about["losses"],
+            dataset,
+            factor,
+            about.get("method", "CrIBo"),
+        )
         for about in (plan["models"][model] for model in models)
     }
     value = values.pop() if len(values) == 1 else None

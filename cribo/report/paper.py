@@ -51,22 +51,28 @@ def cells() -> tuple[Cell, ...]:
 
 
 def dense_nn(
-    backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str, factor: int
+    backbone: str | None,
+    pretraining: str | None,
+    epochs: int | str | None,
+    losses: Sequence[str],
+    dataset: str,
+    factor: int,
+    method: str | None = "CrIBo",
 ) -> float | None:
     """The paper's dense nearest-neighbour mIoU (%) of a model set up like ours, None where it reports none.
 
-    All three losses are the method of Table 1; the others are rows of Table 5 (share 1/1). Names are those of
-    params.yaml. Our patch mIoU is the counterpart: the paper scores patch predictions.
+    For CrIBo all three losses are the method of Table 1; the others are rows of Table 5 (share 1/1). Names are those of
+    params.yaml, or the paper's. Our patch mIoU is the counterpart: the paper scores patch predictions.
     """
     share = f"1/{factor}"
     on = {key: name in losses for name, key in LOSSES.items()}
-    full = {"subsample": share} if all(on.values()) else None
+    full = {"subsample": share} if method != "CrIBo" or all(on.values()) else None
     ablation = {**on, "task": "dense_nn", "subsample": share}
     for cell in cells():
         same_model = (
-            cell.method == "CrIBo"
-            and cell.backbone == BACKBONES.get(backbone)
-            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            cell.method == method
+            and cell.backbone == BACKBONES.get(backbone or "", backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "", pretraining)
             and cell.epochs == str(epochs)
         )
         wanted = {"dense_nn": full, "ablation_loss": ablation}.get(cell.setting)
@@ -80,22 +86,29 @@ TASKS = {"knn": "image_knn", "yolos": "detection"}  # names in the factor of Tab
 
 
 def single_value(
-    protocol: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str, metric: str
+    protocol: str,
+    backbone: str | None,
+    pretraining: str | None,
+    epochs: int | str | None,
+    losses: Sequence[str],
+    dataset: str,
+    metric: str,
+    method: str | None = "CrIBo",
 ) -> float | None:
     """The paper's value (%) of a protocol with one number, for a model set up like ours; None where it reports none.
 
-    Rows of Table 5 for any set of losses; Table 6 (detection) for all three.
+    For CrIBo rows of Table 5 with any set of losses, and Table 6 (detection) for all three; for others Table 6.
     """
     on = {key: name in losses for name, key in LOSSES.items()}
     for cell in cells():
         same_model = (
-            cell.method == "CrIBo"
-            and cell.backbone == BACKBONES.get(backbone)
-            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            cell.method == method
+            and cell.backbone == BACKBONES.get(backbone or "", backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "", pretraining)
             and cell.epochs == str(epochs)
         )
         ablation = cell.setting == "ablation_loss" and cell.factor == {**on, "task": TASKS[protocol]}
-        table_6 = cell.setting == TASKS[protocol] and all(on.values())
+        table_6 = cell.setting == TASKS[protocol] and (method != "CrIBo" or all(on.values()))
         same_score = cell.eval_dataset == VALUE_DATASETS[protocol].get(dataset) and cell.metric == metric
         if same_model and same_score and (ablation or table_6):
             return float(cell.value)
@@ -103,7 +116,13 @@ def single_value(
 
 
 def segmentation(
-    setting: str, backbone: str, pretraining: str | None, epochs: int, losses: Sequence[str], dataset: str
+    setting: str,
+    backbone: str | None,
+    pretraining: str | None,
+    epochs: int | str | None,
+    losses: Sequence[str],
+    dataset: str,
+    method: str | None = "CrIBo",
 ) -> float | None:
     """The paper's mIoU (%) with a trained decoder of a model set up like ours, None where it reports none.
 
@@ -111,11 +130,11 @@ def segmentation(
     """
     for cell in cells():
         same_model = (
-            cell.method == "CrIBo"
-            and cell.backbone == BACKBONES.get(backbone)
-            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "")
+            cell.method == method
+            and cell.backbone == BACKBONES.get(backbone or "", backbone)
+            and cell.pretrain_dataset == PRETRAINING.get(pretraining or "", pretraining)
             and cell.epochs == str(epochs)
-            and set(losses) == set(LOSSES)
+            and (method != "CrIBo" or set(losses) == set(LOSSES))
         )
         if same_model and cell.setting == setting and cell.eval_dataset == SEGMENTATION_DATASETS.get(dataset):
             return float(cell.value)

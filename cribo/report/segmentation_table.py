@@ -114,7 +114,9 @@ def _best_cells(models: list[str], dataset: str, rates: list[float], scores: Sco
 def _printed(plan: dict, models: list[str], setting: str, dataset: str) -> Cell:
     """The paper's cell, where it has one and all models of the row are counterparts of it."""
     values = {
-        paper.segmentation(setting, own["backbone"], own["dataset"], own["epochs"], own["losses"], dataset)
+        paper.segmentation(
+            setting, own["backbone"], own["dataset"], own["epochs"], own["losses"], dataset, own.get("method", "CrIBo")
+        )
         for own in (plan["models"][model] for model in models)
     }
     value = values.pop() if len(values) == 1 else None

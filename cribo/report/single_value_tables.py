@@ -98,7 +98,9 @@ def _compared(kind: Kind, plan: dict, models: list[str], dataset: str, metric: s
     """The paper's value where all models of the row are counterparts of one cell, ours, and the difference."""
     abouts = [plan["models"][model] for model in models]
     found = {
-        paper.single_value(kind.protocol, a["backbone"], a["dataset"], a["epochs"], a["losses"], dataset, metric)
+        paper.single_value(
+            kind.protocol, a["backbone"], a["dataset"], a["epochs"], a["losses"], dataset, metric, a.get("method", "CrIBo")
+        )
         for a in abouts
     }
     value = found.pop() if len(found) == 1 else None

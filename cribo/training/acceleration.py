@@ -16,7 +16,8 @@ def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
     student.backbone.set_grad_checkpointing(compute.recompute)
     if compute.compile:
         student.compile()
-        teacher.tokens = torch.compile(teacher.tokens)
+        if teacher is not student:  # MAE has no teacher
+            teacher.tokens = torch.compile(teacher.tokens)
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from cribo.method.mae import random_masking
 from cribo.model.backbone import build_backbone
+from cribo.model.network import build_network
 
 # Peak dense matrix throughput, TFLOP/s, in bf16, TF32 and fp32: the makers' data sheets. MI250X: one of its two dies.
 PEAKS = {
@@ -25,7 +27,10 @@ PEAKS = {
 
 def flops_per_image(settings: dict) -> float:
     """FLOPs (a multiply-add is two) of one step of this model, divided by the images of the batch."""
-    side, head = settings["views"]["size"], settings["head"]
+    side = settings["views"]["size"]
+    if "mae" in settings:
+        return _mae(settings, side)
+    head = settings["head"]
     with torch.device("meta"):
         vit = build_backbone(settings["backbone"], side)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -38,6 +43,16 @@ def flops_per_image(settings: dict) -> float:
     taught = ("global" in losses) + objects * len(losses & {"cross_view", "cross_image"})
     learnt = ("global" in losses) + objects
     return 2 * (4 * counter.get_total_flops() + 3 * learnt * vector + taught * vector)
+
+
+def _mae(settings: dict, side: int) -> float:
+    """Forward and backward of one view: the encoder on visible patches, the decoder on all."""
+    with torch.device("meta"):
+        network = build_network(settings, 0.0)
+        masking = random_masking(torch.empty(1, network.backbone.patch_embed.num_patches), settings["mae"]["mask"])
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.empty(1, 3, side, side), masking)
+    return 3 * counter.get_total_flops()
 
 
 def peak_flops(device: torch.device, precision: str, tf32: bool) -> float:

@@ -21,7 +21,7 @@ from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, needs_masks, seeds_an_image
+from cribo.training.update import Course, advance, needs_masks, seeds_an_image, views_an_image
 
 
 def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
@@ -105,7 +105,8 @@ def step_batches(
 ) -> Iterable:
     """This process's shares of the batches of steps first … end − 1."""
     grid = settings["views"]["size"] // patch_size(state.teacher.backbone)
-    pairs = ViewPairs(records, settings["views"], grid, seeds_an_image(settings), settings["seed"], needs_masks(settings))
+    seeds, count = seeds_an_image(settings), views_an_image(settings)
+    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], needs_masks(settings), count)
     return load_batches(pairs, settings["optimisation"]["batch_size"], first, end, world.rank, world.size, workers)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-def build_optimiser(network: nn.Module) -> torch.optim.AdamW:
-    """AdamW (β 0.9, 0.999; ε 1e-8) with two groups: decayed matrices, and undecayed biases and gains of norms.
+def build_optimiser(network: nn.Module, beta2: float = 0.999) -> torch.optim.AdamW:
+    """AdamW (β 0.9 and `beta2`; ε 1e-8) with two groups: decayed matrices, and undecayed biases and gains of norms.
 
     Position embedding, CLS token and the prototypes' gain have more than one dimension and are decayed, as in the released
     code. Learning rate and decay are set before every step.
@@ -18,7 +18,11 @@ def build_optimiser(network: nn.Module) -> torch.optim.AdamW:
     plain = [p for n, p in named if n.endswith(".bias") or p.ndim <= 1]
     decayed = [p for n, p in named if not (n.endswith(".bias") or p.ndim <= 1)]
     return torch.optim.AdamW(
-        [{"params": decayed, "decay": True}, {"params": plain, "decay": False}], lr=0.0, weight_decay=0.0, fused=True
+        [{"params": decayed, "decay": True}, {"params": plain, "decay": False}],
+        lr=0.0,
+        betas=(0.9, beta2),
+        weight_decay=0.0,
+        fused=True,
     )
 
 

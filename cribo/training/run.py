@@ -31,6 +31,7 @@ SOURCES = (
     "model/backbone.py",
     "model/drop_path.py",
     "model/head.py",
+    "model/masked_autoencoder.py",
     "model/network.py",
     "training",
     "data/images.py",
@@ -96,7 +97,7 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
     out.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{key}": value.detach().cpu().contiguous()
-        for role in ("teacher", "student")
+        for role in (("teacher",) if state.teacher is state.student else ("teacher", "student"))
         for key, value in getattr(state, role).state_dict().items()
     }
     # One metadata key: safetensors writes several in an order that changes from run to run.

@@ -72,15 +72,15 @@ class Schedule:
 
     def at(self, step: int) -> Moment:
         """The moment of the step after `step` others."""
-        optimisation, targets = self.settings["optimisation"], self.settings["targets"]
+        optimisation, targets = self.settings["optimisation"], self.settings.get("targets")
         epoch, steps = step // self.steps_per_epoch, self.steps
         warmup = optimisation["warmup_epochs"] * self.steps_per_epoch
         return Moment(
             epoch,
             learning_rate(step, steps, warmup, self.peak, optimisation["min_lr"]),
             cosine(*optimisation["weight_decay"], step, steps),
-            cosine(*optimisation["ema"], step, steps),
-            teacher_temperature(epoch, targets["warmup_epochs"], *targets["teacher_temperature"]),
+            cosine(*optimisation.get("ema", (1.0, 1.0)), step, steps),
+            teacher_temperature(epoch, targets["warmup_epochs"], *targets["teacher_temperature"]) if targets else 0.0,
             "matching" in self.settings and epoch >= self.settings["matching"]["first_epoch"],
-            epoch < self.settings["head"]["freeze_epochs"],
+            epoch < self.settings.get("head", {}).get("freeze_epochs", 0),
         )

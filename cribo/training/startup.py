@@ -63,6 +63,8 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
                  of each weight come on top.
     losses       the gradient of each prototype layer, one more in flight, and four blocks of logits
     """
+    if "mae" in settings:
+        return _mae(settings, state, batch)
     student, shape = state.student, settings["head"]
     parameters = list(student.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
@@ -85,6 +87,25 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
         bank=0 if bank is None else sum(t.nbytes for t in vars(bank).values() if torch.is_tensor(t)),
         activations=activations,
         losses=4 * ((layers + 1) * shape["prototypes"] * shape["bottleneck"] + 4 * logits),
+    )
+
+
+def _mae(settings: dict, state: TrainingState, batch: int) -> Memory:
+    """As above for one network and one view an image: an encoder on visible patches, a decoder on all."""
+    net = state.student
+    parameters = [p.numel() for p in net.parameters() if p.requires_grad]
+    vit, patches = net.backbone, net.backbone.patch_embed.num_patches
+    seen, block = 1 + int(patches * (1 - settings["mae"]["mask"])), 36 if net.bf16 else 64
+    encoder = (seen * len(vit.blocks) * block + 8 * patches) * vit.num_features
+    decoder = (patches + 1) * (len(net.blocks) * block + 16) * net.embed.out_features
+    pixels = 3 * settings["views"]["size"] ** 2
+    return Memory(
+        weights=4 * sum(p.numel() for p in net.parameters()),
+        gradients=4 * sum(parameters),
+        optimiser=8 * sum(parameters),
+        bank=0,
+        activations=batch * (encoder + decoder + 4 * pixels),
+        losses=4 * batch * 4 * pixels,
     )
 
 

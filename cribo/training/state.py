@@ -72,15 +72,19 @@ def initial_state(settings: dict, device: torch.device, bf16: bool = False, shar
     With `shards` the memory bank is spread over those processes.
     """
     torch.manual_seed(settings["seed"])
-    student = build_network(settings, settings["drop_path"], bf16)
-    teacher = build_network(settings, 0.0, bf16)
-    teacher.load_state_dict(student.state_dict())
-    teacher.requires_grad_(False).to(device)
+    student = build_network(settings, settings.get("drop_path", 0.0), bf16)
+    if "mae" in settings:
+        teacher = student  # MAE has none
+    else:
+        teacher = build_network(settings, 0.0, bf16)
+        teacher.load_state_dict(student.state_dict())
+        teacher.requires_grad_(False)
+    teacher.to(device)
     student.to(device)
-    count = settings["head"]["prototypes"]
+    count = settings.get("head", {}).get("prototypes", 0)
     centres = Centres(torch.zeros(count, device=device), torch.zeros(count, device=device))
     bank = None
     if "memory_bank" in settings:
         shape = settings["memory_bank"]["images"], settings["clustering"]["K"], student.backbone.num_features
         bank = ShardedBank.empty(*shape, shards, device) if shards else MemoryBank.empty(*shape, device)
-    return TrainingState(student, teacher, build_optimiser(student), centres, bank)
+    return TrainingState(student, teacher, build_optimiser(student, settings["optimisation"]["beta2"]), centres, bank)

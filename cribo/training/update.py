@@ -21,6 +21,7 @@ from cribo.model.drop_path import draw, drop_paths, hand_in
 from cribo.params import Compute
 from cribo.training.acceleration import tensor_cores
 from cribo.training.distributed import World
+from cribo.training.mae_update import advance_mae
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import Schedule
 from cribo.training.state import TrainingState
@@ -31,14 +32,15 @@ class Course:
     """What stays the same from step to step."""
 
     schedule: Schedule
-    how: StepSettings
+    how: StepSettings | None  # None: MAE
     micro_batch: int  # images of a process that go through the networks at once, 0: all
     tf32: bool
 
     @classmethod
     def of(cls, settings: dict, images: int, compute: Compute) -> Course:
         """The course of a model over so many training images."""
-        return cls(Schedule(settings, images), step_settings(settings), compute.micro_batch, compute.tf32)
+        how = None if "mae" in settings else step_settings(settings)
+        return cls(Schedule(settings, images), how, compute.micro_batch, compute.tf32)
 
 
 def step_settings(settings: dict) -> StepSettings:
@@ -75,6 +77,11 @@ def seeds_an_image(settings: dict) -> int:
     return 0 if clustering["algorithm"] == "labels" else clustering["K"]
 
 
+def views_an_image(settings: dict) -> int:
+    """MAE sees one view of an image, all others two."""
+    return 1 if "mae" in settings else 2
+
+
 def step_seed(seed: int, step: int) -> int:
     """Seed of the numbers that drop path draws in one step."""
     return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
@@ -86,6 +93,8 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The host
     waits for nothing.
     """
+    if course.how is None:
+        return advance_mae(state, student, batch, course, world)
     settings, how, device = course.schedule.settings, course.how, world.device
     now = course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)

@@ -17,7 +17,8 @@ def network(norm_last_layer=False):
 
 def test_biases_and_vectors_are_not_decayed_and_all_else_is():
     net = network()
-    optimiser = build_optimiser(net)
+    optimiser = build_optimiser(net, beta2=0.95)
+    assert all(group["betas"] == (0.9, 0.95) for group in optimiser.param_groups)
     set_hyperparameters(optimiser, 0.1, 0.4)
     decay = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     named = dict(net.named_parameters())

@@ -1,0 +1,189 @@
+"""python -m cribo.inspect: what is in a file of weights, ours or anyone's, without running anything in it.
+
+python -m cribo.inspect FILE                    what it is, its parts, parameters, steps, digests
+python -m cribo.inspect FILE --keys             every tensor with shape and type
+python -m cribo.inspect FILE OTHER              what differs between two files
+python -m cribo.inspect FILE... --average OUT   the mean of our checkpoints, as one of our checkpoints
+python -m cribo.inspect FILE --export FOLDER    the encoder of one of our checkpoints, for timm
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cribo.command import EXPLAINED
+from cribo.model.export import read_checkpoint, teacher_backbone, write_encoder
+from cribo.model.foreign.load import sha256
+from cribo.model.foreign.read import read
+
+
+def summary(path: Path, keys: bool = False) -> list[str]:
+    """The lines that describe a file. Raises EncoderError for one that cannot be read safely."""
+    tensors, plain = split(read(path))
+    lines = [f"file        {path}, {path.stat().st_size:,} bytes, sha256 {sha256(path)}", f"what        {kind(path, plain)}"]
+    if (told := header(path)) is not None:
+        lines += about(told)
+    elif "step" in plain:
+        lines.append(f"steps       {plain['step']}")
+    for part, held in parts(tensors).items():
+        count = sum(value.numel() for value in held.values())
+        kinds = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in held.values()}))
+        lines.append(f"part        {part}: {len(held)} tensors, {count:,} values, {kinds}")
+    if wrong := [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
+        lines.append(f"not finite  {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+    values = {key: value for key, value in plain.items() if isinstance(value, (int, float, str)) and len(str(value)) < 60}
+    lines += [f"value       {key}: {value}" for key, value in list(values.items())[:20]]
+    if keys:
+        lines += [f"{key}  {list(value.shape)}  {str(value.dtype).removeprefix('torch.')}" for key, value in tensors.items()]
+    return lines
+
+
+def kind(path: Path, plain: dict[str, Any]) -> str:
+    """What a file is, by what it holds."""
+    if header(path) is not None:
+        return "a checkpoint of cribo: what `export` reads"
+    if "step" in plain and any(key.startswith("optimiser.") for key in plain):
+        return "the resumable state of a training of cribo"
+    if any(key.startswith("args") for key in plain):
+        return "a checkpoint with its arguments, as DINO, iBOT, CrOC and CrIBo save them"
+    return "a file of weights"
+
+
+def header(path: Path) -> dict | None:
+    """What one of our checkpoints says was trained; None for any other file."""
+    try:
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("cribo")
+    except SafetensorError:
+        return None
+    return None if told is None else json.loads(told)
+
+
+def about(told: dict) -> list[str]:
+    """The header in lines."""
+    settings = told["settings"]
+    lines = [
+        f"trained     {settings['backbone']} with losses {', '.join(settings['losses'])} on {told['dataset']}, "
+        f"{told['steps']} steps of {settings['optimisation']['batch_size']} images",
+        f"data        {told['dataset']}, digest {told['digest']}",
+        f"settings    sha256 {settings_hash(settings)}",
+    ]
+    return [*lines, f"average     of {', '.join(told['averaged'])}"] if "averaged" in told else lines
+
+
+def settings_hash(settings: dict) -> str:
+    """Hex digits that stand for a model's settings, whatever their order."""
+    return hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode()).hexdigest()
+
+
+def split(tree: Any, at: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and other values by their path in the tree."""
+    if isinstance(tree, argparse.Namespace):
+        tree = vars(tree)
+    if isinstance(tree, Tensor):
+        return {at: tree}, {}
+    if not isinstance(tree, (dict, list, tuple)):
+        return {}, {at: tree}
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        more = split(value, f"{at}.{key}" if at else str(key))
+        tensors, plain = tensors | more[0], plain | more[1]
+    return tensors, plain
+
+
+def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors by the first two names of their keys where there are many parts, else by the first."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        names = key.split(".")
+        deep = names[0] in ("teacher", "student", "model", "module", "state_dict") and len(names) > 2
+        found.setdefault(".".join(names[: 2 if deep else 1]), {})[key] = value
+    return found
+
+
+def comparison(first: Path, second: Path) -> list[str]:
+    """What differs between two files, part by part; one line if nothing does."""
+    a, b = (split(read(path))[0] for path in (first, second))
+    lines = [
+        f"only in {path}: {key}" for path, own, other in ((first, a, b), (second, b, a)) for key in own if key not in other
+    ]
+    shared = {key: (a[key], b[key]) for key in a if key in b}
+    lines += [f"{key}: {list(x.shape)} and {list(y.shape)}" for key, (x, y) in shared.items() if x.shape != y.shape]
+    for part, held in parts({key: x for key, (x, y) in shared.items() if x.shape == y.shape and x.numel()}).items():
+        differences = {key: (shared[key][0].double() - shared[key][1].double()).abs() for key in held}
+        worst = max(differences, key=lambda key: float(differences[key].max()))
+        square = sum(float(d.square().sum()) for d in differences.values())
+        size = sum(float(shared[key][0].double().square().sum()) for key in held)
+        if (most := float(differences[worst].max())) != 0:
+            lines.append(f"{part}: most {most:.3g} ({worst}), ‖a − b‖ / ‖a‖ = {(square / max(size, 1e-300)) ** 0.5:.3g}")
+    return lines or ["the same tensors in both"]
+
+
+def average(paths: list[Path], out: Path) -> None:
+    """Write the mean of checkpoints of ours with one architecture and one set of keys.
+
+    Raises ValueError when one is no checkpoint of ours, or does not match the first.
+    """
+    (tensors, told), *others = (read_checkpoint(path) for path in paths)
+    total = {key: value.double() for key, value in tensors.items()}
+    for path, (more, more_told) in zip(paths[1:], others, strict=True):
+        if more_told["settings"]["backbone"] != told["settings"]["backbone"]:
+            raise ValueError(
+                f"{path} holds a {more_told['settings']['backbone']}, {paths[0]} a {told['settings']['backbone']}"
+            )
+        if odd := [key for key in total.keys() | more.keys() if key not in total or key not in more]:
+            raise ValueError(f"{odd[0]} is not in both {paths[0]} and {path}")
+        if odd := [key for key in total if total[key].shape != more[key].shape]:
+            raise ValueError(f"{odd[0]} has another shape in {path} than in {paths[0]}")
+        for key in total:
+            total[key] += more[key].double()
+    mean = {key: (value / len(paths)).to(tensors[key].dtype) for key, value in total.items()}
+    told = {**told, "averaged": [f"{path} (sha256 {sha256(path)[:16]})" for path in paths]}
+    partial = out.with_name(f".{out.name}.partial")
+    save_file(mean, partial, metadata={"cribo": json.dumps(told, sort_keys=True)})
+    os.replace(partial, out)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m cribo.inspect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--keys", action="store_true", help="list every tensor")
+    parser.add_argument("--average", type=Path, metavar="OUT", help="write the mean of the files")
+    parser.add_argument("--export", type=Path, metavar="FOLDER", help="write the encoder of the file")
+    given = parser.parse_args(arguments)
+    if given.average:
+        average(given.files, given.average)
+        print(f"wrote {given.average}, the mean of {len(given.files)}")
+    elif given.export:
+        if len(given.files) > 1:
+            raise ValueError("--export takes one file")
+        write_encoder(*teacher_backbone(given.files[0]), given.export)
+        print(f"wrote {given.export}, which timm loads to the same features")
+    elif len(given.files) == 2:
+        print("\n".join(comparison(*given.files)))
+    else:
+        for path in given.files:
+            print("\n".join(summary(path, given.keys)))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    try:
+        main(sys.argv[1:])
+    except EXPLAINED as error:
+        sys.exit(str(error))

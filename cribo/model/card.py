@@ -1,0 +1,128 @@
+"""A model's card and the files around it: a folder that goes on the Hugging Face hub, or behind torch.hub, as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from cribo.data.readers import PreparedSet
+from cribo.inspect import settings_hash
+from cribo.model.architectures import BACKBONES
+from cribo.model.encoder import load_encoder
+from cribo.model.export import read_checkpoint, verify
+
+HUBCONF = '''"""torch.hub.load(FOLDER, "encoder", source="local"): the encoder that lies beside this file."""
+
+from pathlib import Path
+
+import timm
+
+dependencies = ["torch", "timm", "safetensors"]
+
+
+def encoder(pretrained: bool = True, **more):
+    """The network without classifier; `forward_features` gives CLS token and patch tokens after the final norm."""
+    return timm.create_model(f"local-dir:{Path(__file__).parent}", pretrained=pretrained, **more)
+'''
+
+LIMITS = (
+    "It was trained without labels, on the photos named above and nothing else: what they leave out or overrepresent, so "
+    "does it. Its features have not been examined for fairness, and are no basis for decisions about people. Scores of "
+    "protocols that are not listed were not measured."
+)
+
+
+def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, scores: Path, folder: Path) -> None:
+    """Weights, config.json, hubconf.py and README.md of a model that was trained here.
+
+    Raises ValueError when the copy's features are not those of the encoder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("model.safetensors", "config.json"):
+        shutil.copyfile(encoder / file, folder / file)
+    told = read_checkpoint(checkpoint)[1]
+    side = told["settings"]["views"]["size"]
+    worst = verify(load_encoder(encoder).vit, folder, side)
+    (folder / "hubconf.py").write_text(HUBCONF)
+    (folder / "README.md").write_text(card(name, told, data, results(name, scores), worst, commit()))
+
+
+def results(name: str, scores: Path) -> list[tuple[str, str, float, str]]:
+    """Every result of a model: protocol, data set, value in percent, what it is. Sorted by protocol and data set."""
+    found = []
+    for path in sorted(scores.glob("*/*.json")):
+        tree = json.loads(path.read_text())
+        if tree.get("model") == name:
+            what = (
+                tree["protocol"].get("value")
+                or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
+            )
+            found.append((tree["protocol_id"], tree["dataset"], tree["value"], what))
+    return sorted(found)
+
+
+def commit() -> str:
+    """The commit of the working tree, and whether files differ from it."""
+    try:
+        asked = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
+        head, changes = (subprocess.run(a, capture_output=True, text=True, check=True).stdout.strip() for a in asked)
+    except (OSError, subprocess.CalledProcessError):
+        return "none: not in a git repository"
+    return head + (", and files that differ from it" if changes else "")
+
+
+def card(
+    name: str, told: dict, data: PreparedSet, scores: Sequence[tuple[str, str, float, str]], worst: float, at: str
+) -> str:
+    """The model card in Markdown, with the header that the hub reads."""
+    settings, spec = told["settings"], BACKBONES[told["settings"]["backbone"]]
+    optimisation, side = settings["optimisation"], settings["views"]["size"]
+    rows = [f"| {protocol} | {dataset} | {value:.2f} | {what} |" for protocol, dataset, value, what in scores]
+    table = ["| protocol | data set | % | what |", "|:--|:--|--:|:--|", *rows] if rows else ["None has been measured yet."]
+    return "\n".join(
+        [
+            "---",
+            "library_name: timm",
+            "license: apache-2.0",
+            "pipeline_tag: image-feature-extraction",
+            "tags: [timm, self-supervised, dense-features]",
+            "---",
+            "",
+            f"# {name}",
+            "",
+            f"`{spec.architecture}` with {spec.patch_size} px patches, pretrained without labels.",
+            "",
+            "```python",
+            'timm.create_model("local-dir:FOLDER", pretrained=True)      # or hf-hub:OWNER/NAME, once it is there',
+            'torch.hub.load("FOLDER", "encoder", source="local")',
+            "```",
+            "",
+            f"Images are RGB in 0–1, normalised with the mean and deviation in `config.json`; sides are multiples of "
+            f"{spec.patch_size} px.",
+            "",
+            "## What was trained",
+            "",
+            f"- losses: {', '.join(settings['losses'])}",
+            f"- photos: {data.name}, {len(data.splits['train']):,} of them; source: {data.source or 'not stated'}; "
+            f"licence: {data.licence or 'not stated'}",
+            f"- {told['steps']:,} steps of {optimisation['batch_size']} views of {side} px, {optimisation['epochs']} epochs",
+            f"- manifest of the photos: sha256 {told['digest']}",
+            f"- settings: sha256 {settings_hash(settings)}",
+            f"- commit: {at}",
+            f"- largest difference between these features and those trained: {worst:g}",
+            "",
+            "## Results",
+            "",
+            *table,
+            "",
+            "Each protocol is described in docs/protocols.md of the pipeline.",
+            "",
+            "## Limits",
+            "",
+            LIMITS,
+            "",
+        ]
+    )

@@ -1,0 +1,197 @@
+"""Weights from elsewhere → a network of timm, strictly: a hub name, a published file, a file or a folder of your own."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from cribo.model.architectures import BACKBONES, MEAN, STD
+from cribo.model.backbone import model_args, patch_size, seeded_backbone, tokens
+from cribo.model.encoder import EncoderError, fill, load_encoder, read_config
+from cribo.model.foreign.catalogue import CATALOGUE, Published
+from cribo.model.foreign.flax_vit import timm_names
+from cribo.model.foreign.formats import FORMATS
+from cribo.model.foreign.read import read
+
+FOLDER = "CRIBO_WEIGHTS"  # environment variable: where published files lie, `weights` if not set
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network with its weights, what makes timm build it again, and where the weights are from, in words."""
+
+    net: nn.Module
+    architecture: str
+    args: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images for which its positions were made, px; 224 where it has none."""
+        embed = getattr(self.net, "patch_embed", None)
+        return embed.img_size[0] if embed is not None and embed.img_size else 224
+
+
+def load(settings: dict) -> Foreign:
+    """What `results/plan/import/NAME.yaml` describes.
+
+    Raises:
+        EncoderError: the file is missing, unsafe or damaged; a weight is missing, surplus or of another shape; or the
+            network has no map of features.
+    """
+    weights = settings["weights"]
+    if weights == "random":
+        name, side = settings["backbone"], settings["image_size"]
+        net = seeded_backbone(name, side, settings["seed"])
+        source = f"not trained: drawn with seed {settings['seed']}"
+        return Foreign(net.eval(), BACKBONES[name].architecture, model_args(name, side), MEAN, STD, source)
+    if weights in CATALOGUE:
+        return _published(weights, CATALOGUE[weights], settings)
+    if Path(weights).is_dir():
+        config = read_config(Path(weights))
+        encoder = load_encoder(weights)
+        return Foreign(encoder.vit, config["architecture"], config.get("model_args", {}), encoder.mean, encoder.std, weights)
+    if settings["format"] is not None:
+        return _own_file(Path(weights), settings)
+    return _hub(weights, settings)
+
+
+def _published(name: str, about: Published, settings: dict) -> Foreign:
+    path = Path(os.environ.get(FOLDER, "weights")) / about.file
+    if not path.is_file():
+        raise EncoderError(
+            f"{path} is missing: put the file from {about.url} there (licence: {about.licence}), for models.imported "
+            f"`weights: {name}`; the environment variable {FOLDER} names another folder"
+        )
+    if about.sha256 is not None and (found := sha256(path)) != about.sha256:
+        raise EncoderError(f"{path} has the sha256 {found}, and {about.url} publishes {about.sha256}: fetch it again")
+    net, args = _build(about.architecture, about.args, settings)
+    fill(net, weights_of(read(path), about.format, path), path, about.architecture)
+    return Foreign(_checked(net, name), about.architecture, args, MEAN, STD, f"{name} from {about.url}, {_digest(path)}")
+
+
+def _own_file(path: Path, settings: dict) -> Foreign:
+    name = settings["backbone"]
+    ours = BACKBONES.get(name)
+    architecture, more = (ours.architecture, ours.args) if ours else (name, {})
+    if settings["image_size"] is not None:
+        more = {**more, "img_size": settings["image_size"]}
+    net, args = _build(architecture, more, settings)
+    fill(net, weights_of(read(path), settings["format"], path), path, name)
+    return Foreign(_checked(net, str(path)), architecture, args, MEAN, STD, f"{path}, {_digest(path)}")
+
+
+def _hub(name: str, settings: dict) -> Foreign:
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        known = [*CATALOGUE, *timm.list_models(pretrained=True)]
+        hint = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, known, n=1))
+        raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
+    _, args = _build(architecture, {}, settings)
+    try:
+        net = timm.create_model(name, pretrained=True, num_classes=0, **args)
+    except Exception as error:  # hub, network, disk: huggingface_hub has an exception for each; the sentence keeps its words
+        raise EncoderError(
+            f"timm cannot get {name} ({str(error).splitlines()[0]}): without a network, fetch model.safetensors from "
+            f"https://huggingface.co/timm/{name} elsewhere and give its path, with `format: timm` and "
+            f"`backbone: {architecture}`"
+        ) from error
+    statistics = net.pretrained_cfg
+    source = f"{name}, timm's hub; licence: {statistics.get('license') or 'not stated'}"
+    return Foreign(_checked(net, name), architecture, args, statistics["mean"], statistics["std"], source)
+
+
+def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, dict]:
+    """An untrained network that takes images of any size, and the arguments that make it so."""
+    stride = {} if settings["stride"] is None else {"output_stride": settings["stride"]}
+    for args in ({**more, "dynamic_img_size": True, **stride}, {**more, **stride}):
+        try:
+            return timm.create_model(architecture, pretrained=False, num_classes=0, **args), args
+        except TypeError as error:
+            fault = error
+        except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+            raise EncoderError(f"timm cannot build {architecture} with {args}: {error}") from error
+    raise EncoderError(f"timm cannot build {architecture} with {more | stride}: {fault}") from fault
+
+
+def _checked(net: nn.Module, name: str) -> nn.Module:
+    """Raise EncoderError unless the network turns images of any size into one vector a patch."""
+    net.eval()
+    try:
+        p = patch_size(net)
+        with torch.inference_mode():
+            shape = tokens(net, torch.zeros(1, 3, 4 * p, 6 * p))[1].shape
+    except (AttributeError, AssertionError, RuntimeError, IndexError, KeyError, TypeError) as error:
+        raise EncoderError(f"{name} gives no map of features for images of any size ({error})") from error
+    if tuple(shape) != (1, 24, net.num_features):
+        raise EncoderError(f"{name} gives no map of features: {list(shape)} for 4 × 6 patches of {p} px")
+    return net
+
+
+def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
+    """The encoder's weights in a file's tree, by timm's names. Raises EncoderError for an entry or key that does not fit."""
+    rule = FORMATS[form]
+    if rule.entry:
+        if not isinstance(tree.get(rule.entry), dict):
+            held = ", ".join(list(map(str, tree))[:5])
+            raise EncoderError(f"{path} has no entry {rule.entry}, which the format {form} has (it holds {held})")
+        tree = tree[rule.entry]
+    if rule.convert == "flax":
+        return timm_names(_flattened(tree, path))
+    kept, strange = {}, []
+    for key, value in tree.items():
+        dropped = max((len(start) for start in rule.dropped if key.startswith(start)), default=-1)
+        ours = len(rule.prefix) if key.startswith(rule.prefix) else -1
+        if ours > dropped:
+            kept[key.removeprefix(rule.prefix)] = value
+        elif dropped < 0:
+            strange.append(key)
+    if strange:
+        raise EncoderError(f"{path} has the surplus {strange[0]}, which belongs to no part that the format {form} knows")
+    for key, value in kept.items():
+        if not torch.is_tensor(value):
+            raise EncoderError(f"{path} holds a {type(value).__name__} as {key}, where the format {form} has a tensor")
+    return _dinov2(kept) if rule.convert == "dinov2" else kept
+
+
+def _dinov2(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """timm adds the position of the CLS token to the token itself where there are registers."""
+    if "register_tokens" not in weights or not {"cls_token", "pos_embed"} <= weights.keys():
+        return weights
+    out = {key: value for key, value in weights.items() if key != "register_tokens"}
+    out["reg_token"] = weights["register_tokens"]
+    out["cls_token"] = weights["cls_token"] + weights["pos_embed"][:, :1]
+    out["pos_embed"] = weights["pos_embed"][:, 1:]
+    return out
+
+
+def _flattened(tree: dict, path: Path, at: str = "") -> dict[str, Tensor]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flattened(value, path, f"{at}{key}/")
+        elif torch.is_tensor(value):
+            flat[f"{at}{key}"] = value
+        else:
+            raise EncoderError(f"{path} holds a {type(value).__name__} as {at}{key}, where a tensor should be")
+    return flat
+
+
+def sha256(path: Path) -> str:
+    """Hex digits of a file's digest."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(path: Path) -> str:
+    return f"sha256 {sha256(path)}"

@@ -1,0 +1,90 @@
+"""Reads a file of weights without running anything in it.
+
+A .pth file is a pickle, and a pickle can call any function of Python. torch's `weights_only` reader builds tensors, numbers,
+strings and containers only; of all other things, argparse's namespace alone is let through, since old checkpoints keep their
+arguments in one. safetensors and flax's msgpack hold no code to begin with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from cribo.model.encoder import EncoderError
+
+ALLOWED = [argparse.Namespace]
+ARRAYS = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool"}
+FLAX_ARRAY, FLAX_SCALAR = 1, 3  # msgpack extension types of flax.serialization
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The tree of dictionaries, tensors and plain values in a file: safetensors, torch (zip or legacy), or flax's msgpack.
+
+    Raises:
+        EncoderError: the file is missing, damaged, of another kind, or asks for a function to be called.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+        kind = _kind(start)
+        tree = {"torch": _torch, "safetensors": load_file, "flax": _flax}[kind](path)
+    except OSError as error:
+        raise EncoderError(f"{path} cannot be read: {error.strerror or error}") from None
+    except pickle.UnpicklingError as error:
+        raise EncoderError(_refusal(path, str(error))) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, msgpack.exceptions.UnpackException) as error:
+        if isinstance(error, EncoderError):
+            raise
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EncoderError(f"{path} is damaged or no file of weights ({first}): fetch it again") from None
+    if not isinstance(tree, dict):
+        raise EncoderError(f"{path} holds a {type(tree).__name__}, not a dictionary of weights")
+    return tree
+
+
+def _kind(start: bytes) -> str:
+    """By the first bytes, as names lie: zip or pickle, safetensors' JSON header, else msgpack."""
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5")):
+        return "torch"
+    return "safetensors" if start[8:9] == b"{" else "flax"
+
+
+def _torch(path: Path) -> Any:
+    with torch.serialization.safe_globals(ALLOWED):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _refusal(path: Path, said: str) -> str:
+    """torch's page of advice as one sentence that names the function."""
+    found = re.search(r"GLOBAL (\S+)", said) or re.search(
+        r"(?:function|global|class)[ :]+(?:<[^>]*?)?([\w.]+\.[\w.]+)", said
+    )
+    if found:
+        return f"{path} asks for {found[1]} to be called while it is read, and weights need nothing of the kind: not read"
+    return f"{path} is damaged or holds more than tensors and plain values ({said.splitlines()[0]}): not read"
+
+
+def _flax(path: Path) -> Any:
+    return msgpack.unpackb(path.read_bytes(), ext_hook=_extension, strict_map_key=False)
+
+
+def _extension(code: int, data: bytes) -> torch.Tensor:
+    """An array as (shape, type, bytes); a type that numpy would build objects of is refused."""
+    if code not in (FLAX_ARRAY, FLAX_SCALAR):
+        raise ValueError(f"msgpack extension {code} is not flax's")
+    shape, kind, content = msgpack.unpackb(data, raw=True)
+    kind = kind.decode()
+    if kind not in ARRAYS:
+        raise ValueError(f"an array of {kind}")
+    array = np.frombuffer(content, dtype=kind).reshape(shape)
+    return torch.from_numpy(array.copy())

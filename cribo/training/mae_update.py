@@ -1,0 +1,59 @@
+"""One optimisation step of the MAE baseline: the engine's loader, schedules, optimiser and checkpoints with MAE's loss."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cribo.data.loader import Batch, to_device
+from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
+from cribo.model.architectures import MEAN, STD
+from cribo.model.backbone import patch_size
+from cribo.training.acceleration import tensor_cores
+from cribo.training.distributed import World
+from cribo.training.optimiser import clip_each, set_hyperparameters
+
+if TYPE_CHECKING:
+    from cribo.training.state import TrainingState
+    from cribo.training.update import Course
+
+
+def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
+    """`cribo.training.update.advance` for losses: [pixels]. There is no teacher: the network itself is exported."""
+    settings, device = course.schedule.settings, world.device
+    mae, now = settings["mae"], course.schedule.at(state.step)
+    set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
+    images, _, _, ids, _ = to_device(batch, device, MEAN, STD)
+    share, patch = len(ids), patch_size(state.student.backbone)
+    at_once = course.micro_batch or share
+    noise = masking_noise(settings["seed"], state.step, share * world.size, (images.shape[-1] // patch) ** 2)
+    masking = random_masking(noise[world.rank * share : (world.rank + 1) * share].to(device), mae["mask"])
+    value = torch.zeros((), device=device)
+    for start in range(0, share, at_once):
+        part = slice(start, min(start + at_once, share))
+        alone = isinstance(student, DistributedDataParallel) and part.stop < share
+        with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
+            own = Masking(masking.seen[part], masking.masked[part])
+            pixels = patch_pixels(images[part], patch)
+            loss = reconstruction_loss(student(images[part], own), pixels, own.masked, mae["normalise"])
+            loss = loss * ((part.stop - part.start) / share)  # every image has as many masked patches
+            loss.backward()
+        value += loss.detach()
+    if clip_norm := settings["optimisation"]["clip_norm"]:
+        clip_each(state.student.parameters(), clip_norm)
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.step += 1
+    return {"loss": value, "loss_pixels": value}
+
+
+def masking_noise(seed: int, step: int, images: int, patches: int) -> Float[Tensor, "B N"]:
+    """Of the whole batch, on the CPU: a function of (seed, step), however the batch is split."""
+    number = int(np.random.SeedSequence([seed, 3, step]).generate_state(1)[0])
+    return torch.rand(images, patches, generator=torch.Generator().manual_seed(number))

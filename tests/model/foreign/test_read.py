@@ -1,0 +1,99 @@
+"""No file runs anything: what a malicious one asks for is named and not done."""
+
+import argparse
+import os
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cribo.model.encoder import EncoderError
+from cribo.model.foreign.read import read
+from tests.model.foreign.published import write_flax
+
+
+class Malicious:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_pickle_itself_would_run_it(tmp_path):
+    pickle.loads(pickle.dumps(Malicious(tmp_path / "run")))
+    assert (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("where", ["weights", "args"])
+def test_a_malicious_pickle_never_runs_and_is_named(zipped, where, tmp_path):
+    evil = Malicious(tmp_path / "run")
+    tree = {"teacher": {"w": evil if where == "weights" else torch.zeros(1)}}
+    tree["args"] = argparse.Namespace(hidden=evil) if where == "args" else None
+    torch.save(tree, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(EncoderError, match=r"evil\.pth asks for (posix|os)\.mkdir to be called") as error:
+        read(tmp_path / "evil.pth")
+    assert not (tmp_path / "run").exists() and len(str(error.value).splitlines()) == 1
+
+
+def test_a_plain_malicious_pickle_never_runs(tmp_path):
+    (tmp_path / "evil.bin").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
+    with pytest.raises(EncoderError):
+        read(tmp_path / "evil.bin")
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_argparses_namespace_is_let_through(tmp_path):
+    torch.save({"args": argparse.Namespace(lr=1.0), "w": torch.ones(2)}, tmp_path / "old.pth")
+    before = torch.serialization.get_safe_globals()
+    assert read(tmp_path / "old.pth")["args"].lr == 1.0
+    assert torch.serialization.get_safe_globals() == before  # let through for this file alone
+    torch.save({"args": re.compile("x")}, tmp_path / "other.pth")
+    with pytest.raises(EncoderError, match=r"asks for re\._compile"):
+        read(tmp_path / "other.pth")
+
+
+def test_kinds_are_told_apart_by_content_not_by_name(tmp_path):
+    w = {"w": torch.arange(6.0).view(2, 3)}
+    torch.save(w, tmp_path / "a.safetensors")
+    torch.save(w, tmp_path / "b.npz", _use_new_zipfile_serialization=False)
+    save_file(w, tmp_path / "c.pth")
+    write_flax({"w": w["w"].numpy()}, tmp_path / "d.pt")
+    for name in ("a.safetensors", "b.npz", "c.pth", "d.pt"):
+        assert torch.equal(read(tmp_path / name)["w"], w["w"]), name
+
+
+@pytest.mark.parametrize("write", ["zip", "legacy", "safetensors", "flax"])
+def test_a_truncated_file_is_one_sentence(write, tmp_path):
+    path, w = tmp_path / "short", {"w": torch.zeros(1000)}
+    if write == "safetensors":
+        save_file(w, path)
+    elif write == "flax":
+        write_flax({"w": w["w"].numpy()}, path)
+    else:
+        torch.save(w, path, _use_new_zipfile_serialization=write == "zip")
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(EncoderError, match="short is damaged") as error:
+        read(path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_arrays_that_numpy_would_build_objects_of_are_refused(tmp_path):
+    write_flax({"w": np.zeros(3, "datetime64[s]")}, tmp_path / "w")
+    with pytest.raises(EncoderError, match="an array of datetime64"):
+        read(tmp_path / "w")
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read: No such file"), (b"", "damaged"), (b"GIF89a...", "")])
+def test_what_is_no_file_of_weights_is_one_sentence(content, says, tmp_path):
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    with pytest.raises(EncoderError, match=says) as error:
+        read(tmp_path / "x")
+    assert len(str(error.value).splitlines()) == 1

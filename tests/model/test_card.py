@@ -1,0 +1,88 @@
+"""A release holds the very features of the encoder, loads by both hubs' ways, and its card says what is known."""
+
+import json
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from cribo.data.readers import PreparedSet
+from cribo.inspect import settings_hash
+from cribo.model.backbone import seeded_backbone, tokens
+from cribo.model.card import write_release
+from cribo.model.export import write_encoder
+from tests.model.foreign.published import under
+
+TOLD = {
+    "settings": {
+        "backbone": "vit_demo_8",
+        "losses": ["global", "cross_view"],
+        "views": {"size": 32},
+        "optimisation": {"batch_size": 8, "epochs": 3},
+    },
+    "dataset": "scenes",
+    "digest": "d" * 64,
+    "steps": 1920,
+}
+DATA = PreparedSet("scenes", ("a",), 255, "d" * 64, {"train": (None,) * 1500, "val": ()}, "CC0", "generated")
+
+
+@pytest.fixture
+def made(tmp_path):
+    """(release folder, the trained network): a model with one result, beside another's."""
+    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    write_encoder(vit, "vit_demo_8", 32, tmp_path / "encoder")
+    save_file(under("teacher.backbone.", vit.state_dict()), tmp_path / "c", metadata={"cribo": json.dumps(TOLD)})
+    for model, value in (("mine", 12.345), ("other", 99.0)):
+        path = tmp_path / "scores" / "dense_nn" / f"{model}-scenes.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree = {"protocol_id": "dense_nn", "model": model, "dataset": "scenes", "value": value}
+        path.write_text(json.dumps({**tree, "protocol": {"value": "patch mIoU at 1/1"}}))
+    trained = tmp_path / "scores" / "linear_segmentation" / "mine-scenes-last1-0.001.json"
+    trained.parent.mkdir()
+    cell = {"protocol_id": "linear_segmentation", "model": "mine", "dataset": "scenes", "value": 6.5}
+    trained.write_text(json.dumps({**cell, "layers": 1, "learning_rate": 1e-3, "protocol": {}}))
+    write_release("mine", tmp_path / "encoder", tmp_path / "c", DATA, tmp_path / "scores", tmp_path / "release")
+    return tmp_path / "release", vit
+
+
+def test_timm_and_torch_hub_load_the_very_features(made):
+    folder, vit = made
+    images = torch.randn(1, 3, 40, 32)
+    for net in (
+        timm.create_model(f"local-dir:{folder}", pretrained=True).eval(),
+        torch.hub.load(str(folder), "encoder", source="local").eval(),
+    ):
+        with torch.no_grad():
+            assert all(torch.equal(a, b) for a, b in zip(tokens(net, images), tokens(vit, images), strict=True))
+
+
+def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
+    text = (made[0] / "README.md").read_text()
+    assert text.startswith("---\nlibrary_name: timm\n")
+    for words in (
+        "losses: global, cross_view",
+        "scenes, 1,500 of them; source: generated; licence: CC0",
+        "1,920 steps of 8",
+        f"manifest of the photos: sha256 {'d' * 64}",
+        f"settings: sha256 {settings_hash(TOLD['settings'])}",
+        "commit: ",
+        "| dense_nn | scenes | 12.35 | patch mIoU at 1/1 |",
+        "| linear_segmentation | scenes | 6.50 | mIoU with 1 layers at learning rate 0.001 |",
+        "those trained: 0\n",
+        "## Limits",
+    ):
+        assert words in text, words
+    assert "99" not in text
+
+
+def test_an_encoder_that_is_not_the_one_beside_it_is_refused(made, tmp_path):
+    weights = load_file(made[0] / "model.safetensors")
+    from cribo.model.encoder import load_encoder
+    from cribo.model.export import verify
+
+    weights["norm.bias"] += 1e-3
+    save_file(weights, made[0] / "model.safetensors")
+    with pytest.raises(ValueError, match="differs from the trained one by"):
+        verify(load_encoder(tmp_path / "encoder").vit, made[0], 32)

@@ -1,0 +1,115 @@
+"""`python -m cribo.inspect`: what a file is, what differs, means of checkpoints, and no pickle ever run."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cribo import inspect
+from cribo.model.backbone import seeded_backbone, tokens
+from cribo.model.encoder import EncoderError
+from cribo.model.export import teacher_backbone
+from tests.model.foreign.published import VIT, under
+
+TOLD = {
+    "settings": {
+        "backbone": "vit_demo_8",
+        "losses": ["global"],
+        "views": {"size": 32},
+        "optimisation": {"batch_size": 8},
+    },
+    "dataset": "scenes",
+    "digest": "d" * 64,
+    "steps": 920,
+}
+
+
+def checkpoint(path, seed):
+    weights = under("teacher.backbone.", seeded_backbone("vit_demo_8", 32, seed).state_dict())
+    save_file(weights, path, metadata={"cribo": json.dumps(TOLD)})
+    return path
+
+
+def test_a_checkpoint_says_what_was_trained_and_what_it_holds(tmp_path, capsys):
+    inspect.main([str(checkpoint(tmp_path / "c.safetensors", 1))])
+    said = capsys.readouterr().out
+    assert "a checkpoint of cribo" in said and "vit_demo_8 with losses global on scenes, 920 steps of 8 images" in said
+    assert f"digest {'d' * 64}" in said and f"sha256 {inspect.settings_hash(TOLD['settings'])}" in said
+    count = sum(p.numel() for p in seeded_backbone("vit_demo_8", 32, 1).parameters())
+    assert f"teacher.backbone: 54 tensors, {count:,} values, float32" in said
+
+
+def test_a_resumable_state_and_a_foreign_checkpoint_are_told_apart(tmp_path, capsys):
+    import argparse
+
+    torch.save({"student": {"w": torch.zeros(2)}, "optimiser": {"state": {}, "lr": 0.1}, "step": 7}, tmp_path / "state.pt")
+    torch.save({"teacher": {"w": torch.zeros(2)}, "args": argparse.Namespace(lr=0.5)}, tmp_path / "dino.pth")
+    inspect.main([str(tmp_path / "state.pt"), "--keys"])
+    said = capsys.readouterr().out
+    assert "resumable state of a training" in said and "steps       7" in said and "student.w  [2]  float32" in said
+    inspect.main([str(tmp_path / "dino.pth")])
+    assert "a checkpoint with its arguments" in (said := capsys.readouterr().out) and "args.lr: 0.5" in said
+
+
+def test_values_that_are_not_finite_are_named(tmp_path):
+    save_file({"a": torch.tensor([1.0, float("nan")]), "b": torch.ones(1)}, tmp_path / "x.safetensors")
+    assert "not finite  a" in inspect.summary(tmp_path / "x.safetensors")
+
+
+def test_what_differs_between_two_files(tmp_path):
+    a = {"p.w": torch.tensor([3.0, 4.0]), "p.same": torch.ones(2), "gone": torch.ones(1), "shape": torch.ones(2)}
+    b = {"p.w": torch.tensor([3.0, 4.5]), "p.same": torch.ones(2), "new": torch.ones(1), "shape": torch.ones(3)}
+    for name, tree in (("a", a), ("b", b)):
+        save_file(tree, tmp_path / name)
+    said = inspect.comparison(tmp_path / "a", tmp_path / "b")
+    assert said == [
+        f"only in {tmp_path / 'a'}: gone",
+        f"only in {tmp_path / 'b'}: new",
+        "shape: [2] and [3]",
+        "p: most 0.5 (p.w), ‖a − b‖ / ‖a‖ = 0.0962",  # 0.5 / √27
+    ]
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors in both"]
+
+
+def test_the_mean_of_checkpoints_is_a_checkpoint_that_exports(tmp_path, capsys):
+    paths = [checkpoint(tmp_path / f"{n}.safetensors", n) for n in range(3)]
+    inspect.main([*map(str, paths), "--average", str(tmp_path / "mean.safetensors")])
+    parts, mean = [load_file(path) for path in paths], load_file(tmp_path / "mean.safetensors")
+    for key, value in mean.items():
+        torch.testing.assert_close(value, torch.stack([part[key] for part in parts]).mean(0))
+    inspect.main([str(tmp_path / "mean.safetensors"), "--export", str(tmp_path / "encoder")])
+    import timm
+
+    exported = timm.create_model(f"local-dir:{tmp_path / 'encoder'}", pretrained=True).eval()
+    vit, _, _ = teacher_backbone(tmp_path / "mean.safetensors")
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(tokens(vit, images)[1], tokens(exported, images)[1])
+    inspect.main([str(tmp_path / "mean.safetensors")])
+    assert "average     of " in capsys.readouterr().out
+
+
+def test_checkpoints_that_do_not_match_are_not_averaged(tmp_path):
+    path = checkpoint(tmp_path / "a.safetensors", 0)
+    tree = load_file(path)
+    tree["teacher.backbone.more"] = tree.pop("teacher.backbone.norm.bias")
+    save_file(tree, tmp_path / "b.safetensors", metadata={"cribo": json.dumps(TOLD)})
+    with pytest.raises(ValueError, match="is not in both"):
+        inspect.average([path, tmp_path / "b.safetensors"], tmp_path / "out")
+    save_file(tree, tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match="is no checkpoint of cribo"):
+        inspect.average([path, tmp_path / "c.safetensors"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_inspecting_a_malicious_pickle_does_not_run_it(tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "run"),)
+
+    torch.save({VIT: Malicious()}, tmp_path / "evil.pth")
+    with pytest.raises(EncoderError, match=r"asks for (os|posix)\.mkdir"):
+        inspect.main([str(tmp_path / "evil.pth")])
+    assert not (tmp_path / "run").exists()
