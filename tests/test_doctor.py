@@ -17,7 +17,7 @@ from cribo.method import step
 def small():
     """The demo with one model, at 32 px."""
     demo = params.load("recipes/demo.yaml")
-    overlay = {"views": {"size": 32}, "matching": {"first_epoch": 0}}
+    overlay = {"views": {"size": 32}, "matching": {"first_epoch": 0}, "optimisation": {"epochs": 20, "batch_size": 32}}
     trained = {"cribo": params.merged(demo.models.trained["cribo"], overlay)}
     return demo.model_copy(update={"models": demo.models.model_copy(update={"trained": trained})})
 
