@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from jaxtyping import Float
 from timm.models import checkpoint_seq
@@ -53,7 +55,7 @@ class MaskedAutoencoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"], masking: Masking) -> Float[Tensor, "B N q"]:
         """The pixels of all patches as the decoder predicts them."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(images.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             latent = self.embed(self.encode(images, masking))
             batch, patches = masking.masked.shape
             all_tokens = self.mask_token.to(latent.dtype).expand(batch, patches, -1)

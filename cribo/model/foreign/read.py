@@ -38,11 +38,19 @@ def read(path: str | Path) -> dict[str, Any]:
             start = file.read(10)
         kind = _kind(start)
         tree = {"torch": _torch, "safetensors": load_file, "flax": _flax}[kind](path)
-    except OSError as error:
-        raise EncoderError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
     except pickle.UnpicklingError as error:
         raise EncoderError(_refusal(path, str(error))) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, msgpack.exceptions.UnpackException) as error:
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        msgpack.exceptions.UnpackException,
+    ) as error:
         if isinstance(error, EncoderError):
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -60,8 +68,9 @@ def _kind(start: bytes) -> str:
 
 
 def _torch(path: Path) -> Any:
-    with torch.serialization.safe_globals(ALLOWED):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    # From an open file: given a name, torch would go by its ending.
+    with torch.serialization.safe_globals(ALLOWED), open(path, "rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _refusal(path: Path, said: str) -> str:

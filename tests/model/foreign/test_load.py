@@ -158,8 +158,8 @@ def test_a_key_of_loca_that_does_not_fit_is_named(edit, says):
 
 # ----------------------------------------------------------------------------------------------- files, hub, catalogue
 def test_an_export_of_ours_is_imported_as_it_is(tmp_path):
-    net = timm.create_model("vit_tiny_patch16_224", num_classes=0, patch_size=8, embed_dim=24, depth=1, num_heads=3).eval()
     args = {"patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 3, "dynamic_img_size": True}
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=0, **args).eval()
     write_network(net, "vit_tiny_patch16_224", args, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 32, tmp_path / "e")
     found = load({**NOTHING, "weights": str(tmp_path / "e")})
     assert (found.mean, found.std, found.args) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), args)
