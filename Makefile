@@ -21,6 +21,7 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 demo: env
 	dvc repro
 	@echo && cat results/tables/README.md
+	@echo && echo "The report: $(CURDIR)/results/report.html"
 
 test: env
 	ruff check .

@@ -195,9 +195,19 @@ class Models(Group):
     imported: dict[Name, Imported]
 
 
+class Examples(Group):
+    models: tuple[Name, ...]
+    datasets: tuple[Name, ...]
+    photos: Count
+    bank: Count
+
+
 class Report(Group):
     title: str
     reference: Name
+    tables: tuple[Annotated[int, Field(ge=1, le=12)], ...]
+    tolerance: NonNegative
+    examples: Examples
 
 
 class Compute(Group):

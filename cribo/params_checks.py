@@ -51,6 +51,11 @@ def _names(params: Params) -> Iterator[Problem]:
     reference = params.report.reference
     if reference not in params.evaluate.models:
         yield Problem(("report", "reference"), f"{reference} is not evaluated", params.evaluate.models, reference)
+    for what, names in (("models", params.evaluate.models), ("datasets", sorted(params.data))):
+        for name in getattr(params.report.examples, what):
+            if name not in names:
+                wrong = f"{name} is {'not evaluated' if what == 'models' else 'no data set'}"
+                yield Problem(("report", "examples", what), wrong, names, name)
     for protocol in (*MASKS, *KINDS):
         for name in getattr(params.evaluate, protocol).datasets:
             key = ("evaluate", protocol, "datasets")

@@ -35,6 +35,9 @@ def plan(params: Params) -> dict[str, dict]:
         block = getattr(params.evaluate, protocol)
         for name in block.datasets:
             files[f"{protocol}/{name}"] = {"dataset": name, **block.on(name).model_dump(mode="json")}
+    for model in params.report.examples.models:
+        for dataset in params.report.examples.datasets:
+            files[f"examples/{model}-{dataset}"] = example_settings(params, model)
     files["report"] = report_settings(params)
     return files
 
@@ -59,6 +62,23 @@ def pretrain_settings(model: Trained) -> dict:
     return settings
 
 
+def example_settings(params: Params, name: str) -> dict:
+    """What the pictures of a model read: how it makes objects, where it was trained here, and what the protocols read."""
+    trained = pretrain_settings(params.trained[name]) if name in params.models.trained else {}
+    read = ("seed", "views", "clustering", "matching", "optimisation")
+    model = {key: trained[key] for key in read if key in trained}
+    if model:
+        model["optimisation"] = {"epochs": model["optimisation"]["epochs"]}
+    evaluate, examples = params.evaluate, params.report.examples
+    return {
+        "photos": examples.photos,
+        "bank": examples.bank,
+        "model": model or None,
+        "dense_nn": {"k": evaluate.dense_nn.k, "temperature": evaluate.dense_nn.temperature},
+        "knn": {"short_side": evaluate.knn.short_side, "crop": evaluate.knn.crop},
+    }
+
+
 def report_settings(params: Params) -> dict:
     """Rows and columns of the tables, in the order of params.yaml, and what the paper calls each."""
     rows = {}
@@ -78,6 +98,7 @@ def report_settings(params: Params) -> dict:
     linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
     return {
         **params.report.model_dump(mode="json"),
+        "examples": params.report.examples.model_dump(mode="json", include={"models", "datasets"}),
         "models": rows,
         "dense_nn": {
             "datasets": list(params.evaluate.dense_nn.datasets),
@@ -91,6 +112,7 @@ def report_settings(params: Params) -> dict:
             "learning_rates": list(linear.learning_rates),
         },
         "segmenter": {"datasets": list(segmenter.datasets), "learning_rates": list(segmenter.learning_rates)},
+        "hummingbird": {"datasets": list(params.evaluate.hummingbird.datasets)},
     }
 
 

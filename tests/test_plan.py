@@ -17,15 +17,19 @@ def changed_files(text):
 @pytest.mark.parametrize(
     ("key", "value", "files"),
     [
-        ("pretrain.clustering.lambda_pos", "9.0", {"pretrain/cross_view", "pretrain/cribo"}),
+        ("pretrain.clustering.lambda_pos", "9.0", {"pretrain/cross_view", "pretrain/cribo", "examples/cribo-scenes"}),
         ("pretrain.memory_bank.images", "777", {"pretrain/cribo"}),
-        ("pretrain.matching.criterion", "none", {"pretrain/cribo"}),
-        ("pretrain.views.blur", "[0.5, 0.3]", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
+        ("pretrain.matching.criterion", "none", {"pretrain/cribo", "examples/cribo-scenes"}),
+        (
+            "pretrain.views.blur",
+            "[0.5, 0.3]",
+            {"pretrain/global", "pretrain/cross_view", "pretrain/cribo", "examples/cribo-scenes"},
+        ),
         ("models.imported.random", "{weights: random, backbone: vit_demo_8, image_size: 48, seed: 9}", {"import/random"}),
-        ("evaluate.dense_nn.k", "21", {"dense_nn/scenes"}),
-        ("evaluate.hummingbird.datasets", "[scenes]", {"hummingbird/scenes"}),
+        ("evaluate.dense_nn.k", "21", {"dense_nn/scenes", "examples/cribo-scenes"}),
+        ("evaluate.hummingbird.datasets", "[scenes]", {"hummingbird/scenes", "report"}),
         ("evaluate.knn.datasets", "[scenes]", {"knn/scenes", "report"}),
-        ("evaluate.knn.crop", "40", set()),
+        ("evaluate.knn.crop", "40", {"examples/cribo-scenes"}),
         ("evaluate.yolos.datasets", "[scenes]", {"yolos/scenes", "report"}),
         ("compute.feature_memory_gb", "1.5", set()),
         ("pretrain.mae.mask", "0.5", set()),
@@ -33,6 +37,12 @@ def changed_files(text):
         ("data.scenes.val", "61", {"data/scenes"}),
         ("compute.workers", "3", set()),
         ("report.reference", "global", {"report"}),
+        ("report.tables", "[5]", {"report"}),
+        ("report.tolerance", "2.0", {"report"}),
+        ("report.examples.photos", "2", {"examples/cribo-scenes"}),
+        ("report.examples.bank", "50", {"examples/cribo-scenes"}),
+        ("report.examples.models", "[random]", {"examples/cribo-scenes", "examples/random-scenes", "report"}),
+        ("report.examples.datasets", "[]", {"examples/cribo-scenes", "report"}),
     ],
 )
 def test_an_edit_touches_only_the_stages_that_read_the_key(key, value, files):

@@ -29,6 +29,9 @@ ESCAPES = {
     "−": "$-$",
     "§": r"\S{}",
     "…": r"\ldots{}",
+    "†": r"$\dagger$",
+    "✓": r"$\checkmark$",
+    "✗": "--",
 }
 
 
@@ -50,11 +53,11 @@ def render_latex(table: Table) -> str:
     rules = " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for group, first, last in spans if group)
     names = " & ".join(["", *(escape(column.name) for column in table.columns)])
     lines = [
-        "% needs \\usepackage{booktabs}",
+        "% needs \\usepackage{booktabs} and, for ticks, \\usepackage{amssymb}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(table.title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{l{''.join('l' if column.left else 'r' for column in table.columns)}}}",
         r"\toprule",
         rf"{groups.lstrip()} \\",
         rules,

@@ -11,9 +11,10 @@ def render_markdown(table: Table) -> str:
     grid += [[row.label, *map(_cell, row.cells, table.columns)] for row in table.rows]
     grid = [[text.replace("\\", "\\\\").replace("|", "\\|") for text in line] for line in grid]
     widths = [max(3, *(len(line[c]) for line in grid)) for c in range(len(grid[0]))]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    left = [True, *(column.left for column in table.columns)]
+    rule = [":" + "-" * (w - 1) if flush else "-" * (w - 1) + ":" for flush, w in zip(left, widths, strict=True)]
     lines = [
-        _line([text.ljust(w) if c == 0 else text.rjust(w) for c, (text, w) in enumerate(zip(row, widths, strict=True))])
+        _line([text.ljust(w) if flush else text.rjust(w) for flush, text, w in zip(left, row, widths, strict=True)])
         for row in [grid[0], rule, *grid[1:]]
     ]
     notes = [f"\n{note}" for note in table.notes]

@@ -1,4 +1,4 @@
-"""One model of a table; render_markdown, render_csv and render_latex are functions of it and of nothing else."""
+"""One model of a table; render_markdown, render_csv, render_latex and render_html are functions of it alone."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ Cell = Number | Text
 class Column:
     """`group` and `name` head a column; numbers have `digits` decimals, and a sign where `signed`.
 
-    `measured`: numbers of ours, which may have a spread; the CSV gives these three columns: value, std, n.
+    `measured`: numbers of ours, which may have a spread; the CSV gives these three columns: value, std, n. `words`: text
+    that describes the row, flush left.
     """
 
     group: str
     name: str
     digits: int = 1
-    kind: Literal["measured", "printed", "difference", "ratio"] = "measured"
+    kind: Literal["measured", "printed", "difference", "ratio", "words"] = "measured"
 
     @property
     def title(self) -> str:
@@ -47,6 +48,10 @@ class Column:
     @property
     def signed(self) -> bool:
         return self.kind == "difference"
+
+    @property
+    def left(self) -> bool:
+        return self.kind == "words"
 
 
 @dataclass(frozen=True)

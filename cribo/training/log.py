@@ -93,6 +93,14 @@ class Journal:
         records = map(json.loads, self._lines())
         return [{key: value for key, value in record.items() if key != PACE} for record in records]
 
+    def spent(self, images_per_step: int) -> dict[str, float]:
+        """Seconds between the records of all turns together, and the most memory in MiB: what the training cost."""
+        records, before, seconds, memory = map(json.loads, self._lines()), 0, 0.0, 0.0
+        for record in records:
+            seconds += (record["step"] - before) * images_per_step / record[PACE]["images_per_second"]
+            before, memory = record["step"], max(memory, record[PACE]["memory_gb"])
+        return {"seconds": round(seconds, 1), "peak_memory_mib": round(memory * 1e9 / 2**20)}
+
 
 def timed(batches: Iterable, journal: Journal) -> Iterator:
     """The batches, while the journal's clock counts the time spent waiting for them."""

@@ -47,7 +47,7 @@ SOURCES = (
 
 
 def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> None:
-    """Train `name` and write checkpoint.safetensors, metrics.json and curves.csv under `out`.
+    """Train `name` and write checkpoint.safetensors, metrics.json, cost.json and curves.csv under `out`.
 
     The resumable state is kept under `runs` and removed in the end, so that a forced rerun starts afresh.
     """
@@ -106,7 +106,10 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
     save_file(tensors, partial, metadata={"cribo": json.dumps(described, sort_keys=True)})
     os.replace(partial, out / "checkpoint.safetensors")
 
-    entries = Journal(folder / "metrics.jsonl", state.step, state.step, 0, write=False).entries()
+    journal = Journal(folder / "metrics.jsonl", state.step, state.step, 0, write=False)
+    entries, device = journal.entries(), next(state.teacher.parameters()).device.type
+    cost = {**journal.spent(settings["optimisation"]["batch_size"]), "device": device}
+    (out / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")
     pd.DataFrame(entries).to_csv(out / "curves.csv", index=False)
     final = {key: value for key, value in entries[-1].items() if key != "lr"}
     (out / "metrics.json").write_text(json.dumps(final, indent=2) + "\n")

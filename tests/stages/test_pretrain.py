@@ -54,7 +54,7 @@ def test_pretraining_writes_its_outputs_removes_its_state_and_export_makes_an_en
     done = run(project, "cribo.launch", "stages.pretrain", "cribo")
     assert done.returncode == 0, done.stderr
     out = project / "results/pretrain/cribo"
-    assert {p.name for p in out.iterdir()} == {"checkpoint.safetensors", "metrics.json", "curves.csv"}
+    assert {p.name for p in out.iterdir()} == {"checkpoint.safetensors", "metrics.json", "cost.json", "curves.csv"}
     assert not list((project / ".resume").iterdir())
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["step"] == 4 and metrics["loss"] > 0

@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 PLAN = {
     "title": "A test",
     "reference": "random",
+    "tables": [],
+    "tolerance": 1.0,
     "models": {
         name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
         for name in ("random", "other")
@@ -59,12 +61,19 @@ def test_writes_and_prints_every_table_the_same_each_time(root):
     assert run.returncode == 0, run.stderr
     folder = root / "results/tables"
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(first) == ["README.md", "dense_nn.csv", "dense_nn.md", "dense_nn.tex"]
+    assert sorted(first) == ["README.md", "dense_nn.csv", "dense_nn.html", "dense_nn.md", "dense_nn.tex"]
     assert run.stdout == (folder / "dense_nn.md").read_text()
     assert (folder / "README.md").read_text() == f"# Tables\n\n{run.stdout}"
     assert "| random |" in run.stdout and "not run" in run.stdout and "20.0" in run.stdout
     command(root)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_a_table_of_the_paper_is_written_when_it_is_asked_for(root):
+    (root / "results/plan/report.yaml").write_text(yaml.safe_dump(PLAN | {"tables": [5]}, sort_keys=False))
+    run = command(root)
+    assert run.returncode == 0 and "## Table 5." in run.stdout, run.stderr
+    assert "58.1" in (root / "results/tables/paper_table_05.csv").read_text()
 
 
 def test_a_corrupt_result_is_one_sentence(root):

@@ -47,3 +47,11 @@ def test_a_bar_moves_on_a_terminal_and_only_there(tmp_path, monkeypatch):
             assert (journal.bar is not None) == terminal
             if terminal:
                 assert journal.bar.tasks[0].completed == 3
+
+
+def test_the_cost_is_the_time_between_records_of_all_turns_and_the_most_memory(tmp_path):
+    paces = [(4, 2.0, 0.5), (8, 4.0, 1.0), (10, 1.0, 0.7)]  # step, images a second, GB; batches of 3
+    lines = [{"step": s, "epoch": 0, "pace": {"images_per_second": speed, "memory_gb": gb}} for s, speed, gb in paces]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    spent = Journal(tmp_path / "metrics.jsonl", 10, 10, 0, write=False).spent(3)
+    assert spent == {"seconds": 12 / 2 + 12 / 4 + 6 / 1, "peak_memory_mib": round(1e9 / 2**20)}

@@ -1,0 +1,47 @@
+"""Val photos and the training photos that are most like them as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.image_features import centre_of, image_features
+from cribo.evaluation.neighbours import nearest
+from cribo.examples.choice import spread
+from cribo.examples.pictures import enlarged, save, shrunk
+from cribo.model.encoder import Encoder
+from cribo.training.distributed import World
+
+NEIGHBOURS = 6
+SIDE = 96
+
+
+def retrieval(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict | None:
+    """Pictures of val photos and of each one's nearest among `settings["bank"]` training photos, by the CLS token's cosine.
+
+    Photos that have a class as a whole, where the set has them; then it is said whether a neighbour's is the query's.
+    """
+    sets = data.labelled if data.labelled.keys() >= {"train", "val"} else data.splits
+    memory, shown = spread(sets["train"], settings["bank"]), spread(sets["val"], settings["photos"])
+    if not memory or not shown:
+        return None
+    size = settings["short_side"], settings["crop"]
+    keys, queries = (
+        image_features(encoder, [record.image for record in records], *size, 1, world, "examples")
+        for records in (memory, shown)
+    )
+    similarities, found = (x.cpu() for x in nearest(queries, keys, min(NEIGHBOURS, len(memory))))
+
+    def picture(record, name: str) -> dict:
+        image = centre_of(record.image, *size)
+        label = None if record.label is None else data.classes[record.label]
+        return {"id": record.id, "class": label, "picture": save(enlarged(shrunk(image, SIDE), SIDE), out / f"{name}.png")}
+
+    rows = []
+    for i, record in enumerate(shown):
+        neighbours = [
+            picture(memory[j], f"retrieval-{i}-{n}") | {"cosine": round(similarities[i, n].item(), 3)}
+            for n, j in enumerate(found[i].tolist())
+        ]
+        rows.append({"query": picture(record, f"retrieval-{i}-query"), "neighbours": neighbours})
+    return {"memory": len(memory), "photos": rows}

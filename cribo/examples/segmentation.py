@@ -1,0 +1,52 @@
+"""Photo, truth, and what dense nearest neighbours predict, with a memory of a few training photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cribo.data.images import read_image, read_mask
+from cribo.data.readers import PreparedSet
+from cribo.evaluation.features import extract
+from cribo.evaluation.neighbours import nearest
+from cribo.evaluation.pixels import pixel_classes
+from cribo.evaluation.vote import vote
+from cribo.examples.choice import spread
+from cribo.examples.pictures import class_colours, enlarged, save, shrunk
+from cribo.model.encoder import Encoder
+from cribo.training.distributed import World
+
+SIDE = 192  # px of a picture's longer side, at least or at most
+
+
+def segmentation(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict | None:
+    """Pictures of `settings["photos"]` val photos under `out`, and what they show; None where the photos have no masks.
+
+    The memory is `settings["bank"]` training photos: a prediction is that of a reduced memory, so scores are those of the
+    tables and not of these pictures.
+    """
+    memory = spread(data.splits["train"], settings["bank"])
+    shown = spread(data.splits["val"], settings["photos"])
+    if not shown or any(record.mask is None for record in (*memory, *shown)):
+        return None
+    count = len(data.classes)
+    keys, queries = (extract(encoder, records, count, data.ignore, world) for records in (memory, shown))
+    labelled = torch.from_numpy(keys.labels != data.ignore)
+    rows, classes = keys.features[labelled], torch.from_numpy(keys.labels.astype(np.int64))[labelled]
+    similarities, found = nearest(queries.features, rows, min(settings["k"], len(rows)))
+    shares = vote(similarities, classes[found], count, settings["temperature"])
+    colours, seen, rows_out = class_colours(count), set(), []
+    for i, record in enumerate(shown):
+        own = shares[queries.starts[i] : queries.starts[i + 1]].unflatten(0, queries.grids[i])
+        truth, predicted = read_mask(record.mask), pixel_classes(own, (record.height, record.width)).numpy()
+        seen |= {*np.unique(truth).tolist(), *np.unique(predicted).tolist()}
+        pictures = {"photo": read_image(record.image), "truth": colours[truth], "prediction": colours[predicted]}
+        files = {
+            what: save(enlarged(shrunk(picture, SIDE), SIDE), out / f"segmentation-{i}-{what}.png")
+            for what, picture in pictures.items()
+        }
+        rows_out.append({"id": record.id, **files})
+    legend = [{"name": data.classes[c], "colour": "#" + bytes(colours[c]).hex()} for c in sorted(seen) if c < count]
+    return {"memory": len(memory), "legend": legend, "photos": rows_out}

@@ -1,0 +1,142 @@
+"""python -m cribo.report.compare REV [OUT]: what this working tree's experiment changes against a git revision, as one page.
+
+Reads results that are in git: scores, curves and params.yaml of REV (a branch, tag or commit) and of the working tree.
+Writes OUT (results/compare.html). Experiments of `dvc exp` are git revisions too: `dvc exp show` names them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+import yaml
+
+from cribo.report.charts import Line, lines
+from cribo.report.curves import Curve, points, read_curve
+from cribo.report.experiment import flat
+from cribo.report.markup import grid, page, paragraph
+from cribo.report.render_html import render_html
+from cribo.report.results import ReportError
+from cribo.report.table import NOT_RUN, Column, Number, Row, Table
+
+CURVES = {"loss": ["loss"], "bootstrapping ratio": ["bootstrapping_1", "bootstrapping_2"]}
+
+
+class Here:
+    """The working tree."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def files(self, folder: str) -> Iterator[tuple[str, str]]:
+        place = self.root / folder
+        for path in [place] if place.is_file() else sorted(place.rglob("*.*")):
+            if path.suffix in (".json", ".csv", ".yaml"):
+                yield path.relative_to(self.root).as_posix(), path.read_text(encoding="utf-8")
+
+
+class There:
+    """A git revision. Raises ReportError for one that is none."""
+
+    def __init__(self, root: Path, rev: str):
+        self.root, self.rev = root, rev
+        self._git("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}")
+
+    def files(self, folder: str) -> Iterator[tuple[str, str]]:
+        for name in self._git("ls-tree", "-r", "--name-only", self.rev, "--", folder).splitlines():
+            if name.endswith((".json", ".csv", ".yaml")):
+                yield name, self._git("show", f"{self.rev}:{name}")
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
+        if done.returncode:
+            raise ReportError(f"git knows no revision {self.rev} here: {done.stderr.strip()}")
+        return done.stdout
+
+
+def compare(before: Here | There, after: Here | There, rev: str) -> str:
+    """The page: parameters, scores and curves of `after` beside those of `before`."""
+    sections = [
+        ("scores", "Scores", _scores(_results(before), _results(after), rev)),
+        ("curves", "Curves", _curves(dict(_logs(before)), dict(_logs(after)), rev)),
+        ("parameters", "Parameters", _parameters(_params(before), _params(after), rev)),
+    ]
+    lead = f'<p class="lead">This working tree beside <code>{escape(rev)}</code>. Δ: here minus there.</p>'
+    return page(f"Compared with {rev}", lead, sections, "Made by <code>python -m cribo.report.compare</code>.")
+
+
+def _results(tree: Here | There) -> dict[str, dict]:
+    found = {}
+    for name, text in tree.files("results/scores"):
+        try:
+            found[name.removeprefix("results/scores/").removesuffix(".json")] = json.loads(text)
+        except ValueError as error:
+            raise ReportError(f"{name} cannot be read as JSON ({error})") from None
+    return found
+
+
+def _scores(before: dict[str, dict], after: dict[str, dict], rev: str) -> str:
+    columns = (Column("", rev, 2), Column("", "here", 2), Column("", "Δ", 2, kind="difference"))
+    rows = []
+    for name in sorted(before.keys() | after.keys()):
+        pair = [Number(tree[name]["value"]) if name in tree else NOT_RUN for tree in (before, after)]
+        both = all(isinstance(cell, Number) for cell in pair)
+        rows.append(Row(name, (*pair, Number(pair[1].value - pair[0].value) if both else NOT_RUN)))
+    if not rows:
+        return paragraph("Neither has results.")
+    return render_html(Table("scores", "Every result's value (%)", columns, tuple(rows)), 0.0)
+
+
+def _logs(tree: Here | There) -> Iterator[tuple[str, Curve]]:
+    for name, text in tree.files("results/pretrain"):
+        if name.endswith("curves.csv"):
+            yield name.split("/")[2], read_curve(text.splitlines(), name)
+
+
+def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
+    charts = []
+    for model in dict.fromkeys((*after, *before)):
+        for title, columns in CURVES.items():
+            drawn = {}
+            for label, curves, old in ((rev, before, True), ("here", after, False)):
+                x, y = points(curves[model], columns) if model in curves else ([], [])
+                if x:
+                    drawn[label] = Line(x, y, paper=old)
+            if drawn:
+                svg = lines(f"compare-{model}-{title}", title, "epoch", drawn)
+                charts.append(f"<figure>{svg}<figcaption>{escape(model)}</figcaption></figure>")
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _params(tree: Here | There) -> dict[str, object]:
+    return next((flat(yaml.safe_load(text)) for name, text in tree.files("params.yaml") if name == "params.yaml"), {})
+
+
+def _parameters(before: dict[str, object], after: dict[str, object], rev: str) -> str:
+    rows = [
+        (key, *("" if key not in tree else json.dumps(tree[key], ensure_ascii=False) for tree in (before, after)))
+        for key in dict.fromkeys((*after, *before))
+        if before.get(key) != after.get(key) or (key in before) != (key in after)
+    ]
+    return grid(["", rev, "here"], rows) if rows else paragraph("params.yaml is the same.")
+
+
+def main(rev: str, out: str = "results/compare.html") -> None:
+    root = Path.cwd()
+    html = compare(There(root, rev), Here(root), rev)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_text(html, encoding="utf-8")
+    print(f"the comparison: {Path(out).resolve()}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m cribo.report.compare REV [OUT]")
+    try:
+        main(*sys.argv[1:])
+    except (ReportError, OSError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,37 @@
+"""curves.csv of every trained model: what was logged every few steps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cribo.report.results import ReportError
+
+Curve = dict[str, list[float | None]]  # by column as logged, None where nothing was; `at`: epochs since the start
+Curves = dict[str, Curve]  # by model
+
+
+def read_curves(models: Sequence[str], folder: Path) -> Curves:
+    """Of the models that have been trained, in the given order; `folder` is results/pretrain."""
+    paths = {name: folder / name / "curves.csv" for name in models}
+    there = {name: path for name, path in paths.items() if path.exists()}
+    return {name: read_curve(path.read_text(encoding="utf-8").splitlines(), path) for name, path in there.items()}
+
+
+def read_curve(lines: Iterable[str], name: object) -> Curve:
+    """A file's lines; `name` is for messages. Raises ReportError when they are none of ours."""
+    try:
+        rows = list(csv.DictReader(lines))
+        curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
+        epochs = (curve["epoch"][-1] + 1) / curve["step"][-1]
+        return curve | {"at": [step * epochs for step in curve["step"]]}
+    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
+        raise ReportError(f"{name} is no curves.csv ({error!r}): delete it and run its stage again") from None
+
+
+def points(curve: Curve, columns: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Epochs, and the mean of those columns that there are, where all of them have a value."""
+    values = [curve[name] for name in columns if name in curve]
+    kept = [(at, sum(row) / len(row)) for at, *row in zip(curve["at"], *values, strict=True) if row and None not in row]
+    return [at for at, _ in kept], [value for _, value in kept]

@@ -1,0 +1,108 @@
+"""The figures of an experiment by name: curves of training, the sweeps of Table 4, the step of Table 9."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+
+from cribo.report import paper
+from cribo.report.charts import Line, lines, stacked
+from cribo.report.curves import Curves, points
+
+SWEPT = {"clustering.lambda_pos": ("λ_pos", "lambda_pos"), "memory_bank.images": ("S", "S"), "clustering.K": ("K", "K")}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`name` is the file name without suffix."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
+    """Losses, bootstrapping ratio (Fig. 6) and clusters over the epochs; a figure that no model has data for is left out."""
+
+    wanted = [
+        ("loss", "loss", "The whole loss (Eq. 11). Models with more terms have a higher one.", ["loss"]),
+        ("loss_global", "loss", "L_cv^g, global cross-view loss (Eq. 10).", ["loss_global"]),
+        ("loss_cross_view", "loss", "L_cv^o, object-level cross-view loss (Eq. 6).", ["loss_cross_view"]),
+        ("loss_cross_image", "loss", "L_ci^o, object-level cross-image loss (Eq. 8), once it is on.", ["loss_cross_image"]),
+        (
+            "bootstrapping",
+            "bootstrapping ratio",
+            "Share of objects that are learnt from a neighbour, mean of both directions (Fig. 6, App. C.6).",
+            ["bootstrapping_1", "bootstrapping_2"],
+        ),
+        ("live_clusters", "clusters", "Clusters that hold a token, an image.", ["live_clusters"]),
+        ("valid_objects", "objects", "Objects that both views show, an image.", ["valid_objects"]),
+    ]
+    figures = []
+    for name, ylabel, caption, columns in wanted:
+        found = {model: points(curve, columns) for model, curve in curves.items()}
+        drawn = {
+            labels[m]: Line(x, y, colour=i) for i, (m, (x, y)) in enumerate(found.items()) if x
+        }  # a model keeps its colour
+        if drawn:
+            figures.append(Figure(name, caption, lines(name, ylabel, "epoch", drawn)))
+    return figures
+
+
+def sweep_figures(trained: dict[str, dict], values: dict[tuple[str, str], float], with_paper: bool) -> list[Figure]:
+    """mIoU against λ_pos, S and K, one at a time (Table 4), wherever models differ in nothing else but their seed.
+
+    `values`: dense retrieval at the finest share by (model, data set). With the paper's curves where `with_paper`.
+    """
+    figures = []
+    for key, (symbol, field) in SWEPT.items():
+        drawn: dict[str, Line] = {}
+        for dataset in dict.fromkeys(dataset for _, dataset in values):
+            for found in _sweeps(trained, values, key, dataset):
+                label = dataset if not any(name.startswith(dataset) for name in drawn) else f"{dataset} ({len(drawn) + 1})"
+                xs = sorted(found)
+                spread = [statistics.stdev(found[x]) if len(found[x]) > 1 else 0.0 for x in xs]
+                drawn[label] = Line(xs, [statistics.fmean(found[x]) for x in xs], spread=spread if any(spread) else None)
+        if with_paper:
+            drawn |= _printed_sweep(field)
+        if drawn:
+            caption = f"Dense retrieval (mIoU, %) against {symbol}, all else equal (Table 4)."
+            figures.append(Figure(f"sweep_{field}", caption, lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)))
+    return figures
+
+
+def _sweeps(trained: dict[str, dict], values: dict, key: str, dataset: str) -> list[dict[float, list[float]]]:
+    """Scores by value of `key`, for each group of models alike in all else that has three values or more."""
+    group, name = key.split(".")
+    alike: dict[str, dict[float, list[float]]] = {}
+    for model, settings in trained.items():
+        if (model, dataset) not in values or name not in settings.get(group, {}):
+            continue
+        rest = {**settings, "seed": None, group: {k: v for k, v in settings[group].items() if k != name}}
+        found = alike.setdefault(json.dumps(rest, sort_keys=True), {})
+        found.setdefault(settings[group][name], []).append(values[model, dataset])
+    return [found for found in alike.values() if len(found) >= 3]
+
+
+def _printed_sweep(field: str) -> dict[str, Line]:
+    drawn: dict[str, dict[float, float]] = {}
+    for cell in paper.cells():
+        if cell.table == 4 and cell.setting == f"ablation_{field}":
+            label = f"paper, {cell.eval_dataset}{'' if cell.factor['ci'] else ' w/o L_ci^o'}"
+            drawn.setdefault(label, {})[cell.factor[field]] = float(cell.value)
+    return {label: Line(sorted(own), [own[x] for x in sorted(own)], paper=True) for label, own in drawn.items()}
+
+
+def step_figure(about: str, profile: dict[str, float]) -> Figure:
+    """Table 9 as bars: the share of a step that each component takes, ours and the paper's."""
+    printed = {
+        cell.factor["component"]: float(cell.value) for cell in paper.cells() if cell.table == 9 and cell.metric == "percent"
+    }
+    total = sum(profile.values())
+    bars = {
+        "paper": {part.replace("_", " "): printed.get(part, 0.0) for part in profile},
+        "ours": {part.replace("_", " "): 100 * value / total for part, value in profile.items()},
+    }
+    caption = f"A training step by component (Table 9). Paper: ViT-B/16, K 12, four MI250X. Ours: {about}."
+    return Figure("step", caption, stacked("step", "share of a step (%)", bars))

@@ -1,0 +1,160 @@
+"""results/report.html: what was run, what came out, and how, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+from cribo.report import experiment
+from cribo.report.curves import read_curves
+from cribo.report.every_table import own_tables, paper_tables, step_profile, trained_settings
+from cribo.report.example_pages import examples
+from cribo.report.figures import Figure, step_figure, sweep_figures, training_figures
+from cribo.report.markup import folded, grid, page, paragraph
+from cribo.report.render_html import render_html
+
+NAMES = {
+    "dense_nn": "dense retrieval, patch mIoU",
+    "hummingbird": "open-hummingbird, mIoU",
+    "linear_segmentation": "linear segmentation, mIoU",
+    "segmenter": "Segmenter, mIoU",
+    "knn": "k-NN, top-1 accuracy",
+    "yolos": "YOLOS, box AP",
+}
+
+
+def report(plan: dict, results: Path) -> tuple[str, list[Figure]]:
+    """The page and the figures on it. `plan` is results/plan/report.yaml; everything else is read under `results`.
+
+    A result that does not exist yet is a cell that says so. Raises ReportError for one that is corrupt.
+    """
+    trained = trained_settings(plan, results / "plan/pretrain")
+    figures = all_figures(plan, trained, results)
+    lead = f'<p class="lead">{escape(_lead(plan, trained))}</p>'
+    shown = "\n".join(examples(results / "examples" / name) for name in _example_names(plan))
+    sections = [
+        ("results", "Results", _cards(plan, results) + _tables(plan, trained, results)),
+        ("training", "Training", _charts(figures)),
+        ("examples", "Examples", shown.strip()),
+        ("parameters", "Parameters", _parameters(trained)),
+        ("cost", "Time and memory", _costs(plan, trained, results)),
+        ("versions", "Versions and hashes", _versions(plan, trained, results)),
+    ]
+    foot = "Made by <code>python -m stages.report</code> from result files alone: the same files give the same page."
+    return page(plan["title"], lead, sections, foot), figures
+
+
+def all_figures(plan: dict, trained: dict[str, dict], results: Path) -> list[Figure]:
+    """Those that there are data for."""
+    labels = {name: _label(plan, name) for name in plan["models"]}
+    figures = training_figures(read_curves(list(trained), results / "pretrain"), labels)
+    values = {
+        (tree["model"], tree["dataset"]): tree["value"]
+        for protocol, _, tree in experiment.results_of(plan, results)
+        if protocol == "dense_nn"
+    }
+    figures += sweep_figures(trained, values, 4 in plan["tables"])
+    about, profile = step_profile(results / "benchmarks/step.json")
+    return [*figures, *([step_figure(about, profile)] if profile else [])]
+
+
+def _label(plan: dict, name: str) -> str:
+    """A model's row, and its own name where several models share the row."""
+    row = plan["models"][name]["row"]
+    return row if sum(own["row"] == row for own in plan["models"].values()) == 1 else f"{row} ({name})"
+
+
+def _lead(plan: dict, trained: dict[str, dict]) -> str:
+    backbones = ", ".join(dict.fromkeys(settings["backbone"] for settings in trained.values()))
+    photos = ", ".join(dict.fromkeys(settings["dataset"] for settings in trained.values()))
+    epochs = ", ".join(dict.fromkeys(str(settings["optimisation"]["epochs"]) for settings in trained.values()))
+    models = f"{len(trained)} model{'s' * (len(trained) != 1)} pretrained here" if trained else "No model pretrained here"
+    details = f": {backbones} on {photos}, {epochs} epochs" if trained else ""
+    return f"{models}{details}; {len(plan['models'])} judged."
+
+
+def _example_names(plan: dict) -> list[str]:
+    return [f"{model}-{dataset}" for model in plan["examples"]["models"] for dataset in plan["examples"]["datasets"]]
+
+
+def _cards(plan: dict, results: Path) -> str:
+    """The best value of each protocol and data set, and the reference's."""
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for protocol, _, tree in experiment.results_of(plan, results):
+        own = values.setdefault((protocol, tree["dataset"]), {})
+        own[tree["model"]] = max(tree["value"], own.get(tree["model"], tree["value"]))
+    cards = []
+    for (protocol, dataset), own in values.items():
+        best = max(own, key=lambda name: own[name])
+        base = own.get(plan["reference"])
+        known = base is not None and best != plan["reference"]
+        beside = f"{_label(plan, plan['reference'])}: {base:.1f} %" if known else ""
+        cards.append(
+            f'<div class="card"><span>{escape(NAMES[protocol])}, {escape(dataset)}</span>'
+            f"<b>{own[best]:.1f} <small>%</small></b><span>best: {escape(_label(plan, best))}</span>"
+            f"<span>{escape(beside)}</span></div>"
+        )
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else paragraph("Nothing has been judged yet.")
+
+
+def _tables(plan: dict, trained: dict[str, dict], results: Path) -> str:
+    own = [
+        replace(table, title=table.title.removesuffix(f". {plan['title']}"))
+        for table in own_tables(plan, results / "scores")
+    ]
+    html = [render_html(table, plan["tolerance"]) for table in own]
+    printed = [render_html(table, plan["tolerance"]) for table in paper_tables(plan, trained, results)]
+    if printed:
+        key = (
+            f'<p class="note">Δ: ours minus the paper\'s. <span class="yes">Green</span>: within {plan["tolerance"]:g}; '
+            "blue: above; red: below. “not run”: no model of this experiment is set up as the paper's was, or none was "
+            "judged.</p>"
+        )
+        numbers = ", ".join(str(number) for number in sorted(set(plan["tables"])))
+        html.append(folded(f"The paper's tables, cell by cell: {numbers}", key + "\n".join(printed)))
+    return "\n".join(html)
+
+
+def _charts(figures: list[Figure]) -> str:
+    cards = "\n".join(
+        f'<figure id="figure-{figure.name}"{" class=wide" if figure.name == "step" else ""}>{figure.svg}'
+        f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
+        for figure in figures
+    )
+    return f'<div class="charts">\n{cards}\n</div>' if cards else ""
+
+
+def _parameters(trained: dict[str, dict]) -> str:
+    if not trained:
+        return ""
+    names = {experiment.paper_recipe(settings) for settings in trained.values()}
+    parts = []
+    for name in sorted(names):
+        alike = {model: settings for model, settings in trained.items() if experiment.paper_recipe(settings) == name}
+        rows = experiment.beside_the_paper(alike, experiment.paper_settings(name))
+        text = f"Of {', '.join(alike)}, beside the paper's nearest model, recipes/{name}.yaml; equal values are left out."
+        parts += [paragraph(text), folded(f"{len(rows)} parameters differ", grid(["", "here", "paper's model"], rows))]
+    found = experiment.departures(trained)
+    parts.append("<h3>Where paper and released code differ, and what is in force</h3>")
+    if found:
+        parts.append(paragraph("docs/method.md gives the reason of each.", "note"))
+        items = "".join(f"<li>{escape(what)} <small>({escape(models)})</small></li>" for models, what in found)
+        parts.append(f"<ul>{items}</ul>")
+    else:
+        parts.append(paragraph("Nothing departs from either."))
+    return "\n".join(parts)
+
+
+def _costs(plan: dict, trained: dict[str, dict], results: Path) -> str:
+    rows = experiment.costs(plan, trained, results)
+    if not rows:
+        return ""
+    minutes = sum(row[1] for row in rows) / 60
+    text = f"{len(rows)} stages, {minutes:.1f} minutes if one ran after the other, as each of them last ran."
+    return paragraph(text) + grid(["stage", "seconds", "peak memory, MiB", "of the GPU, MiB", "device"], rows)
+
+
+def _versions(plan: dict, trained: dict[str, dict], results: Path) -> str:
+    rows = experiment.versions(plan, trained, results)
+    return folded(f"{len(rows)} entries", grid(["", "version or hash", "of"], rows)) if rows else ""

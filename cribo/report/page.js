@@ -1,0 +1,29 @@
+// A click on a heading sorts its table: numbers by value, largest first, then words; what is absent stays last. A third click
+// brings the rows' own order back.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const original = [...body.rows];
+  for (const head of table.tHead.rows[table.tHead.rows.length - 1].cells) {
+    if (!head.textContent) continue;
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const next = { none: "descending", descending: "ascending", ascending: "none" }[head.getAttribute("aria-sort")];
+      for (const other of head.parentNode.cells) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", next);
+      body.append(...(next === "none" ? original : sorted(original, head.cellIndex, next === "ascending" ? 1 : -1)));
+    });
+  }
+}
+
+function sorted(rows, column, sign) {
+  const absent = (cell) => cell.classList.contains("absent");
+  return [...rows].sort((a, b) => {
+    const [x, y] = [a.cells[column], b.cells[column]];
+    if (absent(x) || absent(y)) return absent(x) - absent(y);
+    const [v, w] = [x.dataset.value, y.dataset.value];
+    if (v !== undefined && w !== undefined) return sign * (Number(v) - Number(w));
+    return sign * x.textContent.localeCompare(y.textContent);
+  });
+}

@@ -1,0 +1,154 @@
+"""The paper's Tables 1 to 12 in its own layout, each value in three columns: the paper's, ours, the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cribo.report import paper
+from cribo.report.counterparts import Ours
+from cribo.report.paper import Cell as Printed
+from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text
+
+Profile = dict[str, float]  # component of Table 9 → milliseconds
+
+
+@dataclass(frozen=True)
+class Layout:
+    """row: a printed cell → the texts that name its row, label first, under `stubs`; column: → group and name."""
+
+    title: str
+    stubs: tuple[str, ...]
+    row: Callable[[Printed], tuple[str, ...]]
+    column: Callable[[Printed], tuple[str, str]]
+
+
+def _model(cell: Printed) -> tuple[str, ...]:
+    return f"{cell.method}{MARKS[cell.reproduction_note]}", cell.backbone, cell.pretrain_dataset, cell.epochs
+
+
+def _dataset(cell: Printed) -> tuple[str, str]:
+    return cell.eval_dataset, ""
+
+
+def _tick(on: bool) -> str:
+    return "✓" if on else "✗"
+
+
+def _swept(cell: Printed) -> tuple[str, str]:
+    """The hyper-parameter that a value of Table 4 sweeps, and its value."""
+    name, key = {"ablation_lambda_pos": ("λ_pos", "lambda_pos"), "ablation_S": ("S", "S"), "ablation_K": ("K", "K")}[
+        cell.setting
+    ]
+    value = cell.factor[key]
+    return name, f"{value // 1000}k" if key == "S" else str(value)
+
+
+def _losses(cell: Printed) -> tuple[str, ...]:
+    on = {"L_cv^g": "cv_g", "L_cv^o": "cv_o", "L_ci^o": "ci"}
+    return (" + ".join(name for name, key in on.items() if cell.factor[key]),)
+
+
+def _oracle(cell: Printed) -> tuple[str, ...]:
+    on = [what for what in ("clustering", "bootstrapping") if cell.factor[f"supervised_{what}"]]
+    return (" and ".join(on) + " by ground truth" if on else "CrIBo",)
+
+
+def _clusterer(cell: Printed) -> tuple[str, ...]:
+    sinkhorn = cell.factor["clustering"] == "sinkhorn"
+    return (f"Sinkhorn, λ_pos {cell.factor['lambda_pos']}" if sinkhorn else "K-means",)
+
+
+TASKS = {"dense_nn": "dense NN", "detection": "detection", "image_knn": "k-NN"}
+MODEL = ("backbone", "photos", "epochs")
+LAYOUTS = {
+    1: Layout("Dense nearest neighbours, mIoU (%)", MODEL, _model, lambda c: (c.eval_dataset, c.factor["subsample"])),
+    2: Layout("Linear segmentation, mIoU (%)", MODEL, _model, _dataset),
+    3: Layout("Finetuning with Segmenter, mIoU (%)", MODEL, _model, _dataset),
+    4: Layout(
+        "λ_pos, S and K one at a time, dense nearest neighbours, mIoU (%)",
+        ("L_ci^o",),
+        lambda c: (c.eval_dataset, _tick(c.factor["ci"])),
+        _swept,
+    ),
+    5: Layout("The losses one at a time", (), _losses, lambda c: (f"{c.eval_dataset}, {TASKS[c.factor['task']]}", c.metric)),
+    6: Layout("Detection by YOLOS on COCO, box AP (%)", MODEL, _model, lambda c: ("", c.metric)),
+    7: Layout("Linear segmentation on the last four blocks, mIoU (%)", MODEL, _model, _dataset),
+    8: Layout(
+        "Cycle consistency over a grid of λ_pos, S and K, dense nearest neighbours, mIoU (%)",
+        (),
+        lambda c: ({"none": "every neighbour", "cycle_consistency": "cycle-consistent"}[c.factor["criterion"]],),
+        lambda c: (c.eval_dataset, c.factor["aggregate"]),
+    ),
+    9: Layout(
+        "A training step by component",
+        (),
+        lambda c: (c.factor["component"].replace("_", " "),),
+        lambda c: ("", {"ms": "ms", "percent": "%"}[c.metric]),
+    ),
+    10: Layout(
+        "An epoch of training",
+        ("batch",),
+        lambda c: (f"{c.method} (K {c.factor['K']})" if "K" in c.factor else c.method, str(c.factor["batch_size"])),
+        lambda c: ("", c.metric),
+    ),
+    11: Layout("Ground truth instead of clusters and of the criterion, mIoU (%)", (), _oracle, _dataset),
+    12: Layout("The clustering, mIoU (%)", (), _clusterer, lambda c: (c.eval_dataset, f"K {c.factor['K']}")),
+}
+
+
+def paper_table(number: int, ours: Ours, profile: Profile | None = None, about: str = "") -> Table:
+    """Table `number` with our values; `profile` is a step of ours by component for Table 9, `about` says on what."""
+    layout = LAYOUTS[number]
+    printed = [cell for cell in paper.cells() if cell.table == number]
+    rows = list(dict.fromkeys(map(layout.row, printed)))
+    names = list(dict.fromkeys(map(layout.column, printed)))
+    if number == 4:
+        names.sort(
+            key=lambda name: ("λ_pos", "S", "K").index(name[0])
+        )  # the default's value is printed once for each of them
+    at = {(layout.row(cell), layout.column(cell)): cell for cell in printed}
+    columns = [Column("", stub, kind="words") for stub in layout.stubs]
+    for group, name in names:
+        columns += [
+            Column(group, f"{name} paper".strip(), kind="printed"),
+            Column(group, f"{name} ours".strip()),
+            Column(group, f"{name} Δ".strip(), kind="difference"),
+        ]
+    body = []
+    for row in rows:
+        cells: list[Cell] = [Text(text) for text in row[1:]]
+        for name in names:
+            cells += _three(at.get((row, name)), ours, profile)
+        body.append(Row(row[0], tuple(cells)))
+    marks = {cell.reproduction_note for cell in printed}
+    notes = (
+        f"Paper: {paper.SOURCE}, Table {number}.",
+        *(note for mark, note in MARK_NOTES.items() if mark in marks),
+        *([f"Ours: {about}."] if number == 9 and profile else []),
+        *(f"In the paper: {note}" for note in NOTES.get(number, ())),
+    )
+    return Table(f"paper_table_{number:02d}", f"Table {number}. {layout.title}", tuple(columns), tuple(body), notes)
+
+
+def _three(cell: Printed | None, ours: Ours, profile: Profile | None) -> list[Cell]:
+    """The paper's value, ours, and the difference where both are numbers."""
+    if cell is None:
+        return [NONE, NONE, NONE]
+    try:
+        value: Cell = Number(float(cell.value))
+    except ValueError:
+        value = Text(cell.value)  # minutes and seconds of Table 10
+    own = _timed(cell, profile) if cell.setting in ("profile", "runtime") else ours.opposite(cell)
+    both = isinstance(value, Number) and isinstance(own, Number) and cell.metric != "ms"
+    return [value, own, Number(own.value - value.value) if both else NONE]
+
+
+def _timed(cell: Printed, profile: Profile | None) -> Cell:
+    """Milliseconds or share of a component; the paper's machine is another, so only shares are compared."""
+    if not profile or cell.setting != "profile":
+        return NOT_RUN
+    total = sum(profile.values())
+    part = total if cell.factor["component"] == "total" else profile[cell.factor["component"]]
+    return Number(part if cell.metric == "ms" else 100 * part / total)
