@@ -116,7 +116,10 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
     stride = {} if settings["stride"] is None else {"output_stride": settings["stride"]}
     for args in ({**more, "dynamic_img_size": True, **stride}, {**more, **stride}):
         try:
-            return timm.create_model(architecture, pretrained=False, num_classes=0, **args), args
+            net = timm.create_model(architecture, pretrained=False, num_classes=0, **args)
+            embed = getattr(net, "patch_embed", None)
+            # timm takes this size from its own card of the architecture, which an export does not have.
+            return net, args if embed is None or not embed.img_size else {**args, "img_size": embed.img_size[0]}
         except TypeError as error:
             fault = error
         except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:

@@ -179,9 +179,18 @@ def test_a_resnet_has_the_resolution_that_is_asked_for_and_says_it(stride, grid,
     assert encoder.features == f"map of the last convolutional stage, one vector every {stride or 32} px"
 
 
+def test_an_architecture_with_a_size_of_its_own_keeps_it_in_the_export(tmp_path, monkeypatch):
+    small = {"depth": 1, "embed_dim": 48, "num_heads": 3}
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **more: create(name, **more, **small))
+    torch.save(timm.create_model("vit_small_patch14_dinov2", num_classes=0).state_dict(), tmp_path / "w.pth")
+    found = load({**NOTHING, "weights": str(tmp_path / "w.pth"), "backbone": "vit_small_patch14_dinov2", "format": "timm"})
+    assert found.image_size == found.args["img_size"] == 518 and found.net.pos_embed.shape[1] == 1 + 37**2
+
+
 @pytest.mark.parametrize("architecture", ["vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
 def test_registers_are_no_patches(architecture, tmp_path):
-    small = {"depth": 1, "embed_dim": 48, "num_heads": 3, "dynamic_img_size": True}
+    small = {"depth": 1, "embed_dim": 48, "num_heads": 3, "dynamic_img_size": True, "img_size": 56}
     net = timm.create_model(architecture, num_classes=0, **small).eval()
     write_network(net, architecture, small, (0.5,) * 3, (0.5,) * 3, 56, tmp_path / "e")
     encoder = load_encoder(tmp_path / "e")
