@@ -19,6 +19,9 @@ from cribo.model.foreign.read import read
 from cribo.report import paper
 from tests.model.foreign import published
 
+# Loading into networks without storage is what these tests mean to do.
+pytestmark = pytest.mark.filterwarnings("ignore:.*to a meta parameter in the current model")
+
 NOTHING = {"backbone": None, "image_size": None, "seed": None, "format": None, "stride": None}
 EDITED = {"resnet50": "layer4.2.conv3.weight", "vit": "blocks.11.mlp.fc1.weight"}
 
