@@ -56,7 +56,7 @@ def start(tmp_path, jobs, photos, processes=1):
 
 def finish(process):
     """Wait for the end; returns what it said."""
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return err
 
