@@ -24,7 +24,7 @@ def test_the_head_counts_every_vector_that_passes_it():
     vector = 2 * (192 * 64 + 64 * 64 + 64 * 8 + 8 * 100)
     base = flops_per_image(settings(["global"], backbone="vit_tiny_16", head=head))
     whole = flops_per_image(settings(["global", "cross_view", "cross_image"], backbone="vit_tiny_16", head=head))
-    assert whole - base == pytest.approx(2 * 12 * (3 + 2) * vector)  # 12 objects: learnt from thrice, taught twice
+    assert whole - base == pytest.approx(2 * 8 * (3 + 2) * vector)  # 8 objects: learnt from thrice, taught twice
 
 
 def test_a_device_that_is_not_known_has_no_peak(monkeypatch):
