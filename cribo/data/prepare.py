@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ from cribo.data.verify import Fault, check
 from cribo.params import complete_data
 
 PLACES = {"path", "download"}  # settings that say where photos come from, not what they are
+TICK = 0.02  # seconds, above the step in which file systems tell time
 
 
 def prepare(name: str, settings: dict, data: str | Path = "data", workers: int | None = None) -> Path:
@@ -48,6 +50,7 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
             made, rows = _generate(name, settings, unfinished, workers)
         else:
             made, rows = _verify(name, settings, listing, workers)
+        time.sleep(TICK)  # so that what is as old as the manifest was touched after it
         manifest.write(unfinished, made, rows)
         _put_in_place(unfinished, target)
     except BaseException:
@@ -96,12 +99,12 @@ def unchanged(target: Path, name: str, settings: dict, listing: Listing | None) 
 
 
 def _untouched(path: Path, size: int, since: int) -> bool:
-    """Whether a file has its size and neither it nor its place changed after a time (ns since 1970)."""
+    """Whether a file has its size and neither it nor its place changed since a time (ns since 1970)."""
     try:
         stat = path.stat()
     except OSError:
         return False
-    return stat.st_size == size and max(stat.st_mtime_ns, stat.st_ctime_ns) <= since
+    return stat.st_size == size and max(stat.st_mtime_ns, stat.st_ctime_ns) < since
 
 
 def _put_in_place(unfinished: Path, target: Path) -> None:
