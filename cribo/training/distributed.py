@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
+_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its name from torch 2.13 on
 TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
 
 
@@ -61,7 +62,7 @@ class World:
         wire = torch.cat([tensors[i].contiguous().flatten().view(torch.uint8) for i in order])
         wire = F.pad(wire, (0, -len(wire) % 8))  # so that the next process's part begins aligned
         every = wire.new_empty(self.size * len(wire))
-        dist.all_gather_into_tensor(every, wire)
+        _all_gather(every, wire)
         out: dict[int, Tensor] = {}
         start = 0
         for i in order:

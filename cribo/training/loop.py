@@ -97,7 +97,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
 
 def distributed(student: nn.Module, world: World) -> nn.Module:
     """The student itself, or wrapped so that gradients are averaged over processes."""
-    return DistributedDataParallel(student, broadcast_buffers=False) if world.size > 1 else student
+    return DistributedDataParallel(student) if world.size > 1 else student
 
 
 def step_batches(

@@ -83,7 +83,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
         state.restore(saved)
         if world.main:
             say(f"going on after iteration {state.step} of {steps}, state in {folder}")
-    parallel = DistributedDataParallel(model, broadcast_buffers=False) if world.size > 1 else model
+    parallel = DistributedDataParallel(model) if world.size > 1 else model
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
