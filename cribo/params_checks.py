@@ -16,6 +16,7 @@ MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # proto
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _judged(params)
     yield from _imports(params)
     yield from _inputs(params)
     yield from _masks(params)
@@ -70,6 +71,20 @@ def _names(params: Params) -> Iterator[Problem]:
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
 
 
+def _judged(params: Params) -> Iterator[Problem]:
+    """Protocols that name models which have no row, or only one half of what they need: models and data sets."""
+    rows = params.evaluate.models
+    for protocol in (*MASKS, *KINDS):
+        judged, datasets = params.evaluate.judged(protocol), getattr(params.evaluate, protocol).datasets
+        for name in judged:
+            if name not in rows:
+                yield Problem(("evaluate", protocol, "models"), f"{name} is not in evaluate.models", rows, name)
+        if protocol != "dense_nn" and bool(judged) != bool(datasets):
+            there, empty = ("models", "datasets") if judged else ("datasets", "models")
+            wrong = f"is empty and {there} is not: name what {protocol} judges in both, or in neither to leave it out"
+            yield Problem(("evaluate", protocol, empty), wrong)
+
+
 # Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 
@@ -108,13 +123,12 @@ def _kind(spec: Imported) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 
 def _inputs(params: Params) -> Iterator[Problem]:
     """Sizes of images that a protocol or an evaluated model cannot take."""
-    models, evaluate = params.models, params.evaluate
-    specs = [params.model(n) if n in models.trained else models.imported.get(n) for n in evaluate.models]
-    backbones = sorted({spec.backbone for spec in specs if spec is not None and spec.backbone in BACKBONES})
+    evaluate, models = params.evaluate, {**params.trained, **params.models.imported}
     sizes = [("knn", "crop", evaluate.knn.crop), ("hummingbird", "size", evaluate.hummingbird.size)]
     sizes += [("yolos", "grid", side) for side in sorted(set(evaluate.yolos.grid))]
     for protocol, key, size in sizes:
-        for name in backbones if getattr(evaluate, protocol).datasets else ():
+        backbones = {models[name].backbone for name in evaluate.judged(protocol) if name in models}
+        for name in sorted(backbones & set(BACKBONES)):
             if size % BACKBONES[name].patch_size:
                 wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"
                 yield Problem(("evaluate", protocol, key), wrong)
@@ -170,7 +184,7 @@ def _decoders(params: Params) -> Iterator[Problem]:
                 yield Problem(key, f"windows of {p.window} px every {p.stride} px leave pixels out: lower stride")
             for key in ("crop", "window"):
                 side = getattr(p, key)
-                if wrong := [m for m in params.evaluate.models if m in patches and side % patches[m]]:
+                if wrong := [m for m in block.models if m in patches and side % patches[m]]:
                     place = (*at, key) if key in own else ("evaluate", protocol, key)
                     yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {patches[wrong[0]]} px patch")
 

@@ -19,6 +19,7 @@ class DenseNN(Group):
 
 
 class Hummingbird(Span):
+    models: tuple[Name, ...]
     datasets: tuple[Name, ...]
     size: Count
     k: Count
@@ -34,6 +35,7 @@ class Hummingbird(Span):
 
 
 class KNN(Group):
+    models: tuple[Name, ...]
     datasets: tuple[Name, ...]
     k: Annotated[tuple[Count, ...], Field(min_length=1)]
     temperature: Positive
@@ -42,6 +44,7 @@ class KNN(Group):
 
 
 class Yolos(Span):
+    models: tuple[Name, ...]
     datasets: tuple[Name, ...]
     epochs: Count
     batch_size: Count
@@ -92,6 +95,7 @@ class SegmenterDecoding(Decoding):
 
 
 class LinearSegmentation(LinearDecoding):
+    models: tuple[Name, ...]
     datasets: dict[Name, dict]
     layers: Annotated[tuple[Count, ...], Field(min_length=1)]
     learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -102,6 +106,7 @@ class LinearSegmentation(LinearDecoding):
 
 
 class Segmenter(SegmenterDecoding):
+    models: tuple[Name, ...]
     datasets: dict[Name, dict]
     learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
 
@@ -115,6 +120,8 @@ def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
 
 
 class Evaluate(Group):
+    """Dense retrieval judges every model; each other protocol those that it names."""
+
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
     hummingbird: Hummingbird
@@ -122,3 +129,7 @@ class Evaluate(Group):
     segmenter: Segmenter
     knn: KNN
     yolos: Yolos
+
+    def judged(self, protocol: str) -> tuple[str, ...]:
+        """The models that a protocol judges."""
+        return self.models if protocol == "dense_nn" else getattr(self, protocol).models

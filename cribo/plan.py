@@ -28,7 +28,7 @@ def plan(params: Params) -> dict[str, dict]:
     for name, spec in params.models.imported.items():
         files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
     for protocol in ("dense_nn", "hummingbird", "knn", "yolos"):
-        settings = getattr(params.evaluate, protocol).model_dump(mode="json")
+        settings = getattr(params.evaluate, protocol).model_dump(mode="json", exclude={"models"})
         for name in settings.pop("datasets"):
             files[f"{protocol}/{name}"] = {"dataset": name, **settings}
     for protocol in ("linear_segmentation", "segmenter"):
@@ -96,23 +96,25 @@ def report_settings(params: Params) -> dict:
         else:
             rows[name] = imported_row(name, params.models.imported[name])
     linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
+
+    def cells(protocol: str) -> dict[str, list[str]]:
+        judged, datasets = params.evaluate.judged(protocol), getattr(params.evaluate, protocol).datasets
+        return {"models": [name for name in rows if name in judged], "datasets": list(datasets)}
+
     return {
         **params.report.model_dump(mode="json"),
         "examples": params.report.examples.model_dump(mode="json", include={"models", "datasets"}),
         "models": rows,
-        "dense_nn": {
-            "datasets": list(params.evaluate.dense_nn.datasets),
-            "subsample": list(params.evaluate.dense_nn.subsample),
-        },
-        "knn": {"datasets": list(params.evaluate.knn.datasets)},
-        "yolos": {"datasets": list(params.evaluate.yolos.datasets)},
+        "dense_nn": {**cells("dense_nn"), "subsample": list(params.evaluate.dense_nn.subsample)},
+        "knn": cells("knn"),
+        "yolos": cells("yolos"),
         "linear_segmentation": {
-            "datasets": list(linear.datasets),
+            **cells("linear_segmentation"),
             "layers": list(linear.layers),
             "learning_rates": list(linear.learning_rates),
         },
-        "segmenter": {"datasets": list(segmenter.datasets), "learning_rates": list(segmenter.learning_rates)},
-        "hummingbird": {"datasets": list(params.evaluate.hummingbird.datasets)},
+        "segmenter": {**cells("segmenter"), "learning_rates": list(segmenter.learning_rates)},
+        "hummingbird": cells("hummingbird"),
     }
 
 

@@ -29,3 +29,8 @@ def renamed(key: str, name: str, text: str = DEMO) -> str:
     number = line_of(key, text) - 1
     lines[number] = lines[number].replace(f"{key.rsplit('.', 1)[1]}:", f"{name}:", 1)
     return "".join(lines)
+
+
+def judging(protocol: str, datasets: str, text: str = DEMO) -> str:
+    """The text with a protocol that judges the untrained model, and CrIBo, on data sets."""
+    return edited(f"evaluate.{protocol}.datasets", datasets, edited(f"evaluate.{protocol}.models", "[random, cribo]", text))

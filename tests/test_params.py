@@ -7,7 +7,7 @@ import pytest
 
 from cribo import params
 from cribo.params_errors import DATA_KINDS
-from tests.edits import DEMO, edited, line_of, renamed
+from tests.edits import DEMO, edited, judging, line_of, renamed
 
 
 def parse(text):
@@ -85,14 +85,27 @@ def test_all_mistakes_are_reported_at_once():
     ],
 )
 def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, says):
-    found = sentences(edited(key, value))
+    protocol = key.split(".")[1]
+    judged = key.endswith("datasets") and protocol not in ("dense_nn", "examples")
+    found = sentences(judging(protocol, value) if judged else edited(key, value))
     assert len(found) == 1 and says in found[0]
     assert found[0].startswith(f"params.yaml:{line_of(key)}: {key}")
 
 
+@pytest.mark.parametrize("protocol", ["hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"])
+def test_a_protocol_names_both_models_of_the_tables_and_data_sets_or_neither(protocol):
+    datasets = "{scenes: {}}" if protocol in ("linear_segmentation", "segmenter") else "[scenes]"
+    found = sentences(edited(f"evaluate.{protocol}.datasets", datasets))
+    assert f"evaluate.{protocol}.models: is empty and datasets is not: name what {protocol} judges in both" in found[0]
+    found = sentences(edited(f"evaluate.{protocol}.models", "[cribo]"))
+    assert f"evaluate.{protocol}.datasets: is empty and models is not" in found[0]
+    found = sentences(edited(f"evaluate.{protocol}.models", "[cribos]", judging(protocol, datasets)))
+    assert "cribos is not in evaluate.models" in found[0] and "did you mean cribo?" in found[0]
+
+
 def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
     for protocol, key, value in (("knn", "crop", "44"), ("hummingbird", "size", "44"), ("yolos", "grid", "[96, 44]")):
-        text = edited(f"evaluate.{protocol}.{key}", value, edited(f"evaluate.{protocol}.datasets", "[scenes]"))
+        text = edited(f"evaluate.{protocol}.{key}", value, judging(protocol, "[scenes]"))
         assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from cribo import params, plan
-from tests.edits import DEMO, edited
+from tests.edits import DEMO, edited, judging
 
 
 def changed_files(text):
@@ -27,10 +27,7 @@ def changed_files(text):
         ),
         ("models.imported.random", "{weights: random, backbone: vit_demo_8, image_size: 48, seed: 9}", {"import/random"}),
         ("evaluate.dense_nn.k", "21", {"dense_nn/scenes", "examples/cribo-scenes"}),
-        ("evaluate.hummingbird.datasets", "[scenes]", {"hummingbird/scenes", "report"}),
-        ("evaluate.knn.datasets", "[scenes]", {"knn/scenes", "report"}),
         ("evaluate.knn.crop", "40", {"examples/cribo-scenes"}),
-        ("evaluate.yolos.datasets", "[scenes]", {"yolos/scenes", "report"}),
         ("compute.feature_memory_gb", "1.5", set()),
         ("pretrain.mae.mask", "0.5", set()),
         ("pretrain.optimisation.beta2", "0.95", {"pretrain/global", "pretrain/cross_view", "pretrain/cribo"}),
@@ -49,8 +46,18 @@ def test_an_edit_touches_only_the_stages_that_read_the_key(key, value, files):
     assert changed_files(edited(key, value)) == files
 
 
-SCENES = edited("evaluate.segmenter.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}")
-SCENES = edited("evaluate.linear_segmentation.datasets", "{scenes: {crop: 96, window: 96, stride: 96}}", SCENES)
+@pytest.mark.parametrize("protocol", ["hummingbird", "knn", "yolos"])
+def test_a_protocol_is_planned_for_its_data_sets_and_reported_for_its_models_alone(protocol):
+    text = judging(protocol, "[scenes]")
+    assert changed_files(text) == {f"{protocol}/scenes", "report"}
+    files = plan.plan(params.parse(text, Path("params.yaml")))
+    assert "models" not in files[f"{protocol}/scenes"]
+    assert files["report"][protocol] == {"models": ["random", "cribo"], "datasets": ["scenes"]}
+    assert files["report"]["dense_nn"]["models"] == ["random", "global", "cross_view", "cribo"]
+
+
+SCENES = judging("segmenter", "{scenes: {crop: 96, window: 96, stride: 96}}")
+SCENES = judging("linear_segmentation", "{scenes: {crop: 96, window: 96, stride: 96}}", SCENES)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,7 @@ SCENES = edited("evaluate.linear_segmentation.datasets", "{scenes: {crop: 96, wi
         ("evaluate.linear_segmentation.iterations", "7", {"linear_segmentation/scenes"}),
         ("evaluate.segmenter.decoder_layers", "7", {"segmenter/scenes"}),
         ("evaluate.linear_segmentation.learning_rates", "[0.5]", {"report"}),
+        ("evaluate.segmenter.models", "[random]", {"report"}),
         ("evaluate.segmenter.crop", "64", set()),  # the data set has its own
     ],
 )

@@ -38,9 +38,9 @@ def model_of(row: dict, settings: dict | None) -> dict:
     losses = row["losses"]
     clustering = (settings or {}).get("clustering", {})
     return {
-        "method": "CrIBo" if settings else row.get("method"),
-        "backbone": paper.BACKBONES.get(row["backbone"]),
-        "pretrain_dataset": paper.PRETRAINING.get(row["dataset"] or ""),
+        "method": row.get("method", "CrIBo"),
+        "backbone": paper.BACKBONES.get(row["backbone"], row["backbone"]),
+        "pretrain_dataset": paper.PRETRAINING.get(row["dataset"], row["dataset"]),
         "epochs": str(row["epochs"]),
         "losses": {key: name in losses for name, key in paper.LOSSES.items()},
         "clustering": clustering.get("algorithm"),

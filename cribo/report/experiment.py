@@ -75,11 +75,11 @@ def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
 def results_of(plan_: dict, results: Path) -> Iterator[tuple[str, str, dict]]:
     """(protocol, file name without suffix, tree) of every result about the experiment's models, in the plan's order."""
     for protocol in ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"):
-        datasets = set(plan_.get(protocol, {}).get("datasets", ()))
+        cells = plan_.get(protocol, {"models": (), "datasets": ()})
         for path in sorted((results / "scores" / protocol).glob("*.json")):
             try:
                 tree = json.loads(path.read_text(encoding="utf-8"))
-                if tree["model"] in plan_["models"] and tree["dataset"] in datasets:
+                if tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]:
                     yield protocol, path.stem, tree
             except (ValueError, KeyError, TypeError) as error:
                 raise ReportError(

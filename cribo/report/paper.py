@@ -18,7 +18,7 @@ from importlib.resources import files
 SOURCE = "CrIBo, ICLR 2024, arXiv 2310.07855"
 DATASETS = {"voc2012": "Pascal VOC", "ade20k": "ADE20K"}
 SEGMENTATION_DATASETS = {**DATASETS, "pascal_context": "Pascal Context", "coco_stuff": "COCO-Stuff 164K"}
-PRETRAINING = {"coco": "COCO", "imagenet": "IN1K"}
+PRETRAINING = {"coco": "COCO", "coco_stuff": "COCO", "imagenet": "IN1K"}  # coco_stuff: the photos of coco, with masks
 BACKBONES = {"vit_small_16": "ViT-S/16", "vit_small_8": "ViT-S/8", "vit_base_16": "ViT-B/16"}
 LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}  # names in params.yaml → keys in `factor`
 

@@ -23,10 +23,10 @@ def segmentation_tables(plan: dict, folder: str | Path) -> list[Table]:
     tables = []
     for protocol, layers, setting, name, title in _wanted(plan):
         about = plan[protocol]
-        scores = _read(plan, Path(folder) / protocol, about, layers)
+        scores = _read(Path(folder) / protocol, about, layers)
         labels: dict[str, list[str]] = {}
-        for model, own in plan["models"].items():
-            labels.setdefault(own["row"], []).append(model)
+        for model in about["models"]:
+            labels.setdefault(plan["models"][model]["row"], []).append(model)
         tables += [_best(plan, about, labels, scores, setting, name, title), _grid(about, labels, scores, name, title)]
     return tables
 
@@ -43,10 +43,10 @@ def _wanted(plan: dict):
         yield "segmenter", None, "finetune", "segmenter", "Finetuning with Segmenter, mIoU (%)"
 
 
-def _read(plan: dict, folder: Path, about: dict, layers: int | None) -> Scores:
+def _read(folder: Path, about: dict, layers: int | None) -> Scores:
     middle = "" if layers is None else f"last{layers}-"
     found = {}
-    for model in plan["models"]:
+    for model in about["models"]:
         for dataset in about["datasets"]:
             for lr in about["learning_rates"]:
                 path = folder / f"{model}-{dataset}-{middle}{lr}.json"

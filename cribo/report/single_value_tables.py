@@ -46,7 +46,7 @@ def read_values(kind: Kind, plan: dict, folder: str | Path) -> Results:
     """The results that the plan names and that exist. Raises ReportError for one that is corrupt."""
     found = {}
     for dataset in plan[kind.protocol]["datasets"]:
-        for model in plan["models"]:
+        for model in plan[kind.protocol]["models"]:
             path = Path(folder) / kind.protocol / f"{model}-{dataset}.json"
             if path.exists():
                 found[model, dataset] = _read(path, kind, model, dataset)
@@ -72,8 +72,8 @@ def value_table(kind: Kind, plan: dict, results: Results) -> Table:
     A data set has a column a metric; where the paper evaluates it, three: the paper's value, ours, the difference.
     """
     labels: dict[str, list[str]] = {}
-    for model, about in plan["models"].items():
-        labels.setdefault(about["row"], []).append(model)
+    for model in plan[kind.protocol]["models"]:
+        labels.setdefault(plan["models"][model]["row"], []).append(model)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
     for dataset in plan[kind.protocol]["datasets"]:

@@ -17,8 +17,13 @@ PLAN = {
     "title": "A test",
     "reference": "random",
     "models": {"random": {**CRIBO, "row": "untrained", "dataset": None, "epochs": 0, "losses": []}, "ours": CRIBO},
-    "linear_segmentation": {"datasets": ["voc2012", "scenes"], "layers": [1, 4], "learning_rates": [8e-4, 8e-5]},
-    "segmenter": {"datasets": ["ade20k"], "learning_rates": [8e-6]},
+    "linear_segmentation": {
+        "models": ["random", "ours"],
+        "datasets": ["voc2012", "scenes"],
+        "layers": [1, 4],
+        "learning_rates": [8e-4, 8e-5],
+    },
+    "segmenter": {"models": ["ours"], "datasets": ["ade20k"], "learning_rates": [8e-6]},
 }
 CELLS = {
     "linear_segmentation": {

@@ -21,8 +21,8 @@ PLAN = {
         "a": {"row": "CrIBo", **COCO, "losses": ALL},
         "b": {"row": "CrIBo", **COCO, "losses": ALL},
     },
-    "knn": {"datasets": ["imagenet", "scenes"]},
-    "yolos": {"datasets": ["coco"]},
+    "knn": {"models": ["random", "view", "a", "b"], "datasets": ["imagenet", "scenes"]},
+    "yolos": {"models": ["view", "a", "b"], "datasets": ["coco"]},
 }
 
 

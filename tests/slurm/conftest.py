@@ -22,6 +22,7 @@ SMALL = {  # a training of seconds that saves often
         "optimisation": {"epochs": 150, "batch_size": 16},
     },
     "evaluate": {"models": ["random", "cribo"], "dense_nn": {"subsample": [1], "k": 5}},
+    "report": {"examples": {"models": []}},
     "compute": {"workers": 0, "threads": 1, "checkpoint_steps": 20},
 }
 REQUESTS = {  # of two nodes with 4 CPUs, 8000 MB and 2 GPUs each

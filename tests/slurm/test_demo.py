@@ -83,7 +83,8 @@ def test_a_parameter_edited_on_a_branch_computes_its_cells_and_metrics_diff_show
     path = project.root / "params.yaml"
     path.write_text(edited("models.imported.random.seed", "1", path.read_text()))
     said = project.slurm("all")
-    assert set(re.findall(r"rule_run_(\S+)/\d+\.log", said)) == {"import@random", "dense_nn@random-scenes", "tables"}
+    cells = {"import@random", "dense_nn@random-scenes"}
+    assert set(re.findall(r"rule_run_(\S+)/\d+\.log", said)) == {*cells, "tables", "report", "release@cribo"}
     changed = json.loads(project.do("dvc", "metrics", "diff", "--json", "main"))
-    assert list(changed) == ["results/dense_nn/random-scenes.json"]
+    assert list(changed) == ["results/scores/dense_nn/random-scenes.json"]
     assert project.stale() == set()

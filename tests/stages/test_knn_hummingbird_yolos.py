@@ -16,7 +16,7 @@ from cribo.data.prepare import prepare
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from stages import hummingbird, knn, yolos
-from tests.edits import edited
+from tests.edits import edited, judging
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
 STAGES = {"knn": knn, "hummingbird": hummingbird, "yolos": yolos}
@@ -37,7 +37,7 @@ def root(tmp_path_factory):
 
 
 def planned(root, protocol):
-    text = edited(f"evaluate.{protocol}.datasets", "[scenes]")
+    text = judging(protocol, "[scenes]")
     for key, value in SMALL[protocol].items():
         text = edited(f"evaluate.{protocol}.{key}", str(value), text)
     (root / "params.yaml").write_text(edited("compute.threads", "1", text))

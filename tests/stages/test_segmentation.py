@@ -29,7 +29,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     demo = yaml.safe_load((ROOT / "recipes/demo.yaml").read_text())
     small = {
-        "evaluate": {p: {"datasets": {"scenes": SMALL}} for p in ("linear_segmentation", "segmenter")},
+        "evaluate": {p: {"models": ["random"], "datasets": {"scenes": SMALL}} for p in ("linear_segmentation", "segmenter")},
         "compute": {"workers": 0, "log_steps": 1, "checkpoint_steps": 1},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params.merged(demo, small)))

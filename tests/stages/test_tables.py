@@ -21,11 +21,11 @@ PLAN = {
         name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
         for name in ("random", "other")
     },
-    "dense_nn": {"datasets": ["scenes"], "subsample": [1, 8]},
-    "knn": {"datasets": []},
-    "yolos": {"datasets": []},
-    "linear_segmentation": {"datasets": [], "layers": [1], "learning_rates": [1.0]},
-    "segmenter": {"datasets": [], "learning_rates": [1.0]},
+    "dense_nn": {"models": ["random"], "datasets": ["scenes"], "subsample": [1, 8]},
+    "knn": {"models": [], "datasets": []},
+    "yolos": {"models": [], "datasets": []},
+    "linear_segmentation": {"models": [], "datasets": [], "layers": [1], "learning_rates": [1.0]},
+    "segmenter": {"models": [], "datasets": [], "learning_rates": [1.0]},
 }
 RESULT = {
     "model": "random",
