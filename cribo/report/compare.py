@@ -16,14 +16,14 @@ from pathlib import Path
 import yaml
 
 from cribo.report.charts import Line, lines
-from cribo.report.curves import Curve, points, read_curve
+from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
 from cribo.report.experiment import flat
 from cribo.report.markup import grid, page, paragraph
 from cribo.report.render_html import render_html
 from cribo.report.results import ReportError
 from cribo.report.table import NOT_RUN, Column, Number, Row, Table
 
-CURVES = {"loss": ["loss"], "bootstrapping ratio": ["bootstrapping_1", "bootstrapping_2"]}
+CURVES = {"loss": ["loss"], "bootstrapping ratio": BOOTSTRAPPING}
 
 
 class Here:
