@@ -1,19 +1,25 @@
 """python -m stages.report: everything under results/ → results/report.html and results/figures/.
 
-The page stands alone: it opens from disk, without a network. Also writes results/plots/per_class.csv for `dvc plots`.
+The page stands alone: it opens from disk, without a network. Also writes results/plots/*.csv for `dvc plots`.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import shutil
 from pathlib import Path
 
 from cribo import plan
 from cribo.command import run
+from cribo.report.curves import bootstrapping, read_curves
+from cribo.report.every_table import trained_settings
 from cribo.report.experiment import per_class
 from cribo.report.overview import report
+
+
+def write_csv(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([names, *rows])
 
 
 def main() -> None:
@@ -25,10 +31,10 @@ def main() -> None:
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(figure.svg.replace("currentColor", "#20242c"), encoding="utf-8")
     (results / "report.html").write_text(html, encoding="utf-8")
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("what", "IoU"), *per_class(settings, results)])
+    curves = read_curves(list(trained_settings(settings, results / "plan/pretrain")), results / "pretrain")
     (results / "plots").mkdir(exist_ok=True)
-    (results / "plots/per_class.csv").write_text(table.getvalue(), encoding="utf-8")
+    write_csv(results / "plots/bootstrapping.csv", ("step", "model", "ratio"), bootstrapping(curves))
+    write_csv(results / "plots/per_class.csv", ("what", "IoU"), per_class(settings, results))
     print(f"the report: {(results / 'report.html').resolve()}")
 
 

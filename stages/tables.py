@@ -22,7 +22,7 @@ RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 def main() -> None:
     settings, results = plan.read("report"), Path("results")
     trained = trained_settings(settings, results / "plan/pretrain")
-    tables = [*own_tables(settings, results / "scores"), *paper_tables(settings, trained, results)]
+    tables = [*own_tables(settings, trained, results / "scores"), *paper_tables(settings, trained, results)]
     folder = results / "tables"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

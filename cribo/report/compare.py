@@ -16,14 +16,14 @@ from pathlib import Path
 import yaml
 
 from cribo.report.charts import Line, lines
-from cribo.report.curves import Curve, points, read_curve
+from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
 from cribo.report.experiment import flat
 from cribo.report.markup import grid, page, paragraph
 from cribo.report.render_html import render_html
 from cribo.report.results import ReportError
-from cribo.report.table import NOT_RUN, Column, Number, Row, Table
+from cribo.report.table import NOT_RUN, Column, Number, Row, Table, difference
 
-CURVES = {"loss": ["loss"], "bootstrapping ratio": ["bootstrapping_1", "bootstrapping_2"]}
+CURVES = {"loss": ["loss"], "bootstrapping ratio": BOOTSTRAPPING}
 
 
 class Here:
@@ -84,8 +84,7 @@ def _scores(before: dict[str, dict], after: dict[str, dict], rev: str) -> str:
     rows = []
     for name in sorted(before.keys() | after.keys()):
         pair = [Number(tree[name]["value"]) if name in tree else NOT_RUN for tree in (before, after)]
-        both = all(isinstance(cell, Number) for cell in pair)
-        rows.append(Row(name, (*pair, Number(pair[1].value - pair[0].value) if both else NOT_RUN)))
+        rows.append(Row(name, (*pair, difference(pair[1], pair[0]))))
     if not rows:
         return paragraph("Neither has results.")
     return render_html(Table("scores", "Every result's value (%)", columns, tuple(rows)), 0.0)

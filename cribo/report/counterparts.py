@@ -1,21 +1,16 @@
-"""Which of our results stand opposite a value that the paper prints.
+"""Which models of ours stand opposite a value that the paper prints, and which value that is.
 
-A model of ours is the counterpart of a printed cell if it is set up as the paper says that cell's model was: backbone,
-photos, epochs, losses, and λ_pos, S, K, clustering and criterion where its losses read them. Several such models (seeds)
-give their mean.
+A model is the counterpart of a printed cell if it is set up as the paper says that cell's model was: method, backbone,
+photos, epochs, losses, and λ_pos, S, K, clustering and criterion where its losses read them. Published weights are set up
+as the paper reports.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-from collections.abc import Iterator
-from numbers import Real
-from pathlib import Path
+from collections.abc import Iterable
 
 from cribo.report import paper
-from cribo.report.results import ReportError
-from cribo.report.table import NOT_RUN, Cell, Number
+from cribo.report.table import NONE, Cell, Number
 
 # Appendix A.1: λ_pos, S and K of the reported models, by pretraining data.
 REPORTED = {"COCO": (2.0, 25000, 64), "IN1K": (1.0, 25000, 32)}
@@ -29,25 +24,35 @@ EVALUATION_SETS = {printed: ours for ours, printed in paper.SEGMENTATION_DATASET
     "COCO": "coco",
     "IN1K": "imagenet",
 }
-METRICS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "top1": "value"}
-AGGREGATES = {"min": min, "max": max, "avg": statistics.fmean}
+UNCOMPARED = ("ablation_cycle_consistency", "profile", "runtime")  # of many models, or of a machine
+Score = tuple[str, str, str | int | None]  # protocol, data set, and which of the protocol's scores
+
+
+def models_of(plan: dict, trained: dict[str, dict]) -> dict[str, dict]:
+    """The evaluated models in the paper's words; `plan` is results/plan/report.yaml, `trained` results/plan/pretrain/*."""
+    return {name: model_of(row, trained.get(name)) for name, row in plan["models"].items()}
 
 
 def model_of(row: dict, settings: dict | None) -> dict:
-    """A model of ours in the paper's words: `row` of results/plan/report.yaml, `settings` of results/plan/pretrain/."""
-    losses = row["losses"]
-    clustering = (settings or {}).get("clustering", {})
-    return {
+    """One model of `models_of`; without `settings` it was not trained here."""
+    photos = paper.PRETRAINING.get(row["dataset"] or "", row["dataset"])
+    model = {
         "method": row.get("method", "CrIBo"),
         "backbone": paper.BACKBONES.get(row["backbone"], row["backbone"]),
-        "pretrain_dataset": paper.PRETRAINING.get(row["dataset"], row["dataset"]),
+        "pretrain_dataset": photos,
         "epochs": str(row["epochs"]),
-        "losses": {key: name in losses for name, key in paper.LOSSES.items()},
+        "losses": {key: name in row["losses"] for name, key in paper.LOSSES.items()},
+    }
+    if settings is None:
+        reported = dict(zip(("lambda_pos", "S", "K"), REPORTED.get(photos, (None, None, None)), strict=True))
+        return model | {"clustering": "sinkhorn", "criterion": "cycle"} | reported
+    clustering = settings.get("clustering", {})
+    return model | {
         "clustering": clustering.get("algorithm"),
         "lambda_pos": clustering.get("lambda_pos"),
         "K": clustering.get("K"),
-        "S": (settings or {}).get("memory_bank", {}).get("images"),
-        "criterion": (settings or {}).get("matching", {}).get("criterion"),
+        "S": settings.get("memory_bank", {}).get("images"),
+        "criterion": settings.get("matching", {}).get("criterion"),
     }
 
 
@@ -86,57 +91,26 @@ def _stated(cell: paper.Cell) -> dict:
     return stated
 
 
-class Ours:
-    """Our results, asked for by a printed cell. `scores` is results/scores; `plan` and `trained` come from results/plan/."""
+def score_of(cell: paper.Cell) -> Score:
+    """The score of ours that measures what a printed value does."""
+    dataset = EVALUATION_SETS[cell.eval_dataset]
+    if cell.setting in SEGMENTATION:
+        protocol, layers = SEGMENTATION[cell.setting]
+        return protocol, dataset, layers
+    task = "detection" if cell.setting == "detection" else cell.factor.get("task", "dense_nn")
+    if task == "dense_nn":
+        return "dense_nn", dataset, cell.factor.get("subsample", "1/1")
+    return {"detection": "yolos", "image_knn": "knn"}[task], dataset, cell.metric
 
-    def __init__(self, plan: dict, trained: dict[str, dict], scores: str | Path):
-        self.plan, self.folder = plan, Path(scores)
-        self.models = {name: model_of(row, trained.get(name)) for name, row in plan["models"].items()}
-        self._read: dict[Path, dict] = {}
 
-    def opposite(self, cell: paper.Cell) -> Cell:
-        """Mean over the counterparts that have been judged, `not run` without one."""
-        names = [name for name, model in self.models.items() if is_counterpart(model, cell)]
-        found = [score for name in names if (score := self._score(name, cell)) is not None]
-        if not found:
-            return NOT_RUN
-        values = [score.value for score in found]
-        if aggregate := AGGREGATES.get(cell.factor.get("aggregate", "")):
-            return Number(aggregate(values), None, len(values))
-        return found[0] if len(found) == 1 else Number(statistics.fmean(values), statistics.stdev(values), len(values))
+def printed(models: Iterable[dict], score: Score) -> Cell:
+    """What the paper prints of a score for a row of ours, where all its models are counterparts of one cell; else a dash.
 
-    def _score(self, model: str, cell: paper.Cell) -> Number | None:
-        dataset = EVALUATION_SETS[cell.eval_dataset]
-        task = cell.factor.get("task") or {"detection": "detection"}.get(cell.setting) or "dense_nn"
-        if cell.setting in SEGMENTATION:
-            values = [tree["value"] for tree in self._segmentation(model, dataset, *SEGMENTATION[cell.setting])]
-            return Number(max(values)) if values else None  # the paper reports the best learning rate
-        protocol = {"dense_nn": "dense_nn", "detection": "yolos", "image_knn": "knn"}[task]
-        tree = self._tree(protocol, f"{model}-{dataset}.json", model, dataset)
-        if tree is None:
-            return None
-        if protocol != "dense_nn":
-            return Number(tree[METRICS[cell.metric]])
-        score = tree["patch"].get(cell.factor.get("subsample", "1/1"))
-        return score and Number(score["mean"], score["std"], len(score["runs"]))
-
-    def _segmentation(self, model: str, dataset: str, protocol: str, layers: int | None) -> Iterator[dict]:
-        middle = "" if layers is None else f"last{layers}-"
-        for lr in self.plan[protocol]["learning_rates"]:
-            tree = self._tree(protocol, f"{model}-{dataset}-{middle}{lr}.json", model, dataset)
-            if tree is not None:
-                yield tree
-
-    def _tree(self, protocol: str, name: str, model: str, dataset: str) -> dict | None:
-        path = self.folder / protocol / name
-        if path not in self._read:
-            if not path.exists():
-                return None
-            try:
-                tree = json.loads(path.read_text(encoding="utf-8"))
-                if (tree["model"], tree["dataset"]) != (model, dataset) or not isinstance(tree["value"], Real):
-                    raise ValueError(f"{tree['model']} on {tree['dataset']}: {tree['value']}")
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReportError(f"{path} is no result of {model} on {dataset} ({error!r}): run its stage again") from None
-            self._read[path] = tree
-        return self._read[path]
+    Table 4 comes last, as it repeats the default beside each sweep, and once with another value than Table 5.
+    """
+    models = list(models)
+    for cell in sorted(paper.cells(), key=lambda cell: cell.table == 4):
+        compared = cell.setting not in UNCOMPARED and score_of(cell) == score
+        if compared and all(is_counterpart(model, cell) for model in models):
+            return Number(float(cell.value))
+    return NONE

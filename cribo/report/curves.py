@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cribo.report.results import ReportError
 
+BOOTSTRAPPING = ("bootstrapping_1", "bootstrapping_2")  # logged once the cross-image loss is on
 Curve = dict[str, list[float | None]]  # by column as logged, None where nothing was; `at`: epochs since the start
 Curves = dict[str, Curve]  # by model
 
@@ -30,8 +31,17 @@ def read_curve(lines: Iterable[str], name: object) -> Curve:
         raise ReportError(f"{name} is no curves.csv ({error!r}): delete it and run its stage again") from None
 
 
-def points(curve: Curve, columns: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Epochs, and the mean of those columns that there are, where all of them have a value."""
+def points(curve: Curve, columns: Sequence[str], along: str = "at") -> tuple[list[float], list[float]]:
+    """Epochs (or another column), and the mean of those columns that there are, where all of them have a value."""
     values = [curve[name] for name in columns if name in curve]
-    kept = [(at, sum(row) / len(row)) for at, *row in zip(curve["at"], *values, strict=True) if row and None not in row]
+    kept = [(at, sum(row) / len(row)) for at, *row in zip(curve[along], *values, strict=True) if row and None not in row]
     return [at for at, _ in kept], [value for _, value in kept]
+
+
+def bootstrapping(curves: Curves) -> list[tuple[int, str, float]]:
+    """(step, model, bootstrapping ratio), mean of both directions, of the models that look for neighbours."""
+    return [
+        (int(step), model, value)
+        for model, curve in curves.items()
+        for step, value in zip(*points(curve, BOOTSTRAPPING, "step"), strict=True)
+    ]

@@ -6,8 +6,9 @@ import statistics
 from pathlib import Path
 
 from cribo.report import paper
+from cribo.report.counterparts import models_of, printed
 from cribo.report.results import DenseNNResult, Score, read_dense_nn
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, difference
 
 Results = dict[tuple[str, str], DenseNNResult]  # by (model, data set); a pair without a result is absent
 
@@ -22,7 +23,7 @@ def read_results(plan: dict, folder: str | Path) -> Results:
     return {pair: result for pair, result in found.items() if result is not None}
 
 
-def dense_nn_table(plan: dict, results: Results) -> Table:
+def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Table:
     """A row for each row label, in the order of params.yaml; models that share a label are averaged.
 
     A data set has one column of patch mIoU a factor, finest last as in the paper, then pixel mIoU at the finest factor
@@ -32,6 +33,7 @@ def dense_nn_table(plan: dict, results: Results) -> Table:
     labels: dict[str, list[str]] = {}
     for model, about in plan["models"].items():
         labels.setdefault(about["row"], []).append(model)
+    setups = models_of(plan, trained)
     factors = sorted(set(plan["dense_nn"]["subsample"]), reverse=True)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
@@ -39,7 +41,7 @@ def dense_nn_table(plan: dict, results: Results) -> Table:
         columns += _columns(dataset, factors)
         reference = _average(labels[plan["models"][plan["reference"]]["row"]], dataset, factors[-1], "patch", results)
         for label, models in labels.items():
-            cells[label] += _cells(plan, models, dataset, factors, reference, results)
+            cells[label] += _cells(setups, models, dataset, factors, reference, results)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
     return Table(
         "dense_nn",
@@ -69,14 +71,15 @@ def _columns(dataset: str, factors: list[int]) -> list[Column]:
     ]
 
 
-def _cells(plan: dict, models: list[str], dataset: str, factors: list[int], reference: Cell, results: Results) -> list[Cell]:
+def _cells(
+    setups: dict[str, dict], models: list[str], dataset: str, factors: list[int], reference: Cell, results: Results
+) -> list[Cell]:
     cells: list[Cell] = []
     for factor in factors:
         ours = _average(models, dataset, factor, "patch", results)
         if dataset in paper.DATASETS:
-            printed = _printed(plan, models, dataset, factor)
-            both = isinstance(ours, Number) and isinstance(printed, Number)
-            cells += [printed, ours, Number(ours.value - printed.value) if both else NONE]
+            theirs = printed([setups[model] for model in models], ("dense_nn", dataset, f"1/{factor}"))
+            cells += [theirs, ours, difference(ours, theirs)]
         else:
             cells.append(ours)
     known = isinstance(ours, Number) and isinstance(reference, Number) and reference.value > 0
@@ -102,24 +105,6 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
     return Number(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None, len(means))
 
 
-def _printed(plan: dict, models: list[str], dataset: str, factor: int) -> Cell:
-    """The paper's cell, where it has one and all models of the row are counterparts of it."""
-    values = {
-        paper.dense_nn(
-            about["backbone"],
-            about["dataset"],
-            about["epochs"],
-            about["losses"],
-            dataset,
-            factor,
-            about.get("method", "CrIBo"),
-        )
-        for about in (plan["models"][model] for model in models)
-    }
-    value = values.pop() if len(values) == 1 else None
-    return NONE if value is None else Number(value)
-
-
 def _warnings(plan: dict, results: Results) -> tuple[str, ...]:
     """What the data sets' manifests warn of, once each."""
     said = {
@@ -140,7 +125,7 @@ def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tupl
     if shared:
         notes.append(f"Rows of several models give their mean, and ± is the deviation between models: {'; '.join(shared)}.")
     if len(foreign) < len(plan["dense_nn"]["datasets"]):
-        notes.append(f"Paper: {paper.SOURCE}, Tables 1 and 5; – where it has no counterpart.")
+        notes.append(f"Paper: {paper.SOURCE}, Tables 1, 4, 5, 11 and 12; – where it has no model set up like ours.")
     if foreign:
         notes.append(f"The paper has no values for {', '.join(foreign)}.")
     return tuple(notes)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from cribo.report.counterparts import Ours
 from cribo.report.dense_nn_table import dense_nn_table, read_results
+from cribo.report.ours import Ours
 from cribo.report.paper_tables import paper_table
 from cribo.report.results import ReportError
 from cribo.report.segmentation_table import segmentation_tables
@@ -16,20 +16,20 @@ from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_tabl
 from cribo.report.table import Table
 
 
-def own_tables(plan: dict, scores: Path) -> list[Table]:
+def own_tables(plan: dict, trained: dict[str, dict], scores: Path) -> list[Table]:
     """Rows and columns are what params.yaml evaluates. `plan` is results/plan/report.yaml, `scores` results/scores."""
     tables = []
     if plan["dense_nn"]["datasets"]:
-        tables.append(dense_nn_table(plan, read_results(plan, scores / "dense_nn")))
-    tables += segmentation_tables(plan, scores)
+        tables.append(dense_nn_table(plan, trained, read_results(plan, scores / "dense_nn")))
+    tables += segmentation_tables(plan, trained, scores)
     for kind in (KNN, YOLOS):
         if plan[kind.protocol]["datasets"]:
-            tables.append(value_table(kind, plan, read_values(kind, plan, scores)))
+            tables.append(value_table(kind, plan, trained, read_values(kind, plan, scores)))
     return tables
 
 
 def paper_tables(plan: dict, trained: dict[str, dict], results: Path) -> list[Table]:
-    """The tables that `report.tables` names, in the paper's order."""
+    """Those that `report.tables` names, in the paper's order; `trained` comes from `trained_settings`."""
     ours = Ours(plan, trained, results / "scores")
     about, profile = step_profile(results / "benchmarks/step.json")
     return [paper_table(number, ours, profile, about) for number in sorted(set(plan["tables"]))]

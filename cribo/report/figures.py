@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cribo.report import paper
 from cribo.report.charts import Line, lines, stacked
-from cribo.report.curves import Curves, points
+from cribo.report.curves import BOOTSTRAPPING, Curves, points
 
 SWEPT = {"clustering.lambda_pos": ("λ_pos", "lambda_pos"), "memory_bank.images": ("S", "S"), "clustering.K": ("K", "K")}
 
@@ -34,7 +34,7 @@ def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
             "bootstrapping",
             "bootstrapping ratio",
             "Share of objects that are learnt from a neighbour, mean of both directions (Fig. 6, App. C.6).",
-            ["bootstrapping_1", "bootstrapping_2"],
+            BOOTSTRAPPING,
         ),
         ("live_clusters", "clusters", "Clusters that hold a token, an image.", ["live_clusters"]),
         ("valid_objects", "objects", "Objects that both views show, an image.", ["valid_objects"]),

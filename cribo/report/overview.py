@@ -101,7 +101,7 @@ def _cards(plan: dict, results: Path) -> str:
 def _tables(plan: dict, trained: dict[str, dict], results: Path) -> str:
     own = [
         replace(table, title=table.title.removesuffix(f". {plan['title']}"))
-        for table in own_tables(plan, results / "scores")
+        for table in own_tables(plan, trained, results / "scores")
     ]
     html = [render_html(table, plan["tolerance"]) for table in own]
     printed = [render_html(table, plan["tolerance"]) for table in paper_tables(plan, trained, results)]

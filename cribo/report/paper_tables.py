@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cribo.report import paper
-from cribo.report.counterparts import Ours
+from cribo.report.ours import Ours
 from cribo.report.paper import Cell as Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
 
 Profile = dict[str, float]  # component of Table 9 → milliseconds
 
@@ -141,8 +141,7 @@ def _three(cell: Printed | None, ours: Ours, profile: Profile | None) -> list[Ce
     except ValueError:
         value = Text(cell.value)  # minutes and seconds of Table 10
     own = _timed(cell, profile) if cell.setting in ("profile", "runtime") else ours.opposite(cell)
-    both = isinstance(value, Number) and isinstance(own, Number) and cell.metric != "ms"
-    return [value, own, Number(own.value - value.value) if both else NONE]
+    return [value, own, NONE if cell.metric == "ms" else difference(own, value)]
 
 
 def _timed(cell: Printed, profile: Profile | None) -> Cell:

@@ -8,26 +8,30 @@ from numbers import Real
 from pathlib import Path
 
 from cribo.report import paper
+from cribo.report.counterparts import SEGMENTATION, models_of, printed
 from cribo.report.results import ReportError
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
 
 Scores = dict[tuple[str, str, float], float]  # mIoU (%) by (model, data set, learning rate); what has not run is absent
 
 
-def segmentation_tables(plan: dict, folder: str | Path) -> list[Table]:
+def segmentation_tables(plan: dict, trained: dict[str, dict], folder: str | Path) -> list[Table]:
     """Every table of segmentation that the plan asks for, from the results under `folder` (results/scores).
 
     Raises:
         ReportError: a result is corrupt, or about something else.
     """
-    tables = []
+    setups, tables = models_of(plan, trained), []
     for protocol, layers, setting, name, title in _wanted(plan):
         about = plan[protocol]
         scores = _read(Path(folder) / protocol, about, layers)
         labels: dict[str, list[str]] = {}
         for model in about["models"]:
             labels.setdefault(plan["models"][model]["row"], []).append(model)
-        tables += [_best(plan, about, labels, scores, setting, name, title), _grid(about, labels, scores, name, title)]
+        tables += [
+            _best(plan, setups, about, labels, scores, setting, name, title),
+            _grid(about, labels, scores, name, title),
+        ]
     return tables
 
 
@@ -66,7 +70,9 @@ def _value(path: Path, about: tuple[str, str, float]) -> float:
     return float(value)
 
 
-def _best(plan: dict, about: dict, labels: dict, scores: Scores, setting: str | None, name: str, title: str) -> Table:
+def _best(
+    plan: dict, setups: dict, about: dict, labels: dict, scores: Scores, setting: str | None, name: str, title: str
+) -> Table:
     """For each data set the best mIoU and its learning rate; where the paper has the data set, paper, ours and Δ."""
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
@@ -81,9 +87,9 @@ def _best(plan: dict, about: dict, labels: dict, scores: Scores, setting: str | 
         for label, models in labels.items():
             ours, rates = _best_cells(models, dataset, about["learning_rates"], scores)
             if known:
-                printed = _printed(plan, models, setting, dataset)
-                both = isinstance(ours, Number) and isinstance(printed, Number)
-                cells[label] += [printed, ours, Number(ours.value - printed.value) if both else NONE, rates]
+                protocol, layers = SEGMENTATION[setting]
+                theirs = printed([setups[model] for model in models], (protocol, dataset, layers))
+                cells[label] += [theirs, ours, difference(ours, theirs), rates]
             else:
                 cells[label] += [ours, rates]
     notes = [
@@ -93,7 +99,7 @@ def _best(plan: dict, about: dict, labels: dict, scores: Scores, setting: str | 
         notes.append("Rows of several models give the mean of their best, and ± is the deviation between models.")
     if any(column.kind == "difference" for column in columns):
         number = {"linear": 2, "finetune": 3, "linear_concat4": 7}[setting]
-        notes.append(f"Paper: {paper.SOURCE}, Table {number}; – where it has no counterpart.")
+        notes.append(f"Paper: {paper.SOURCE}, Table {number}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(own)) for label, own in cells.items())
     return Table(name, f"{title}. {plan['title']}", tuple(columns), rows, tuple(notes))
 
@@ -109,18 +115,6 @@ def _best_cells(models: list[str], dataset: str, rates: list[float], scores: Sco
     values = [value for value, _, _ in best]
     std = statistics.stdev(values) if len(values) > 1 else None
     return Number(statistics.fmean(values), std, len(values)), Text(", ".join(sorted({f"{lr:g}" for _, _, lr in best})))
-
-
-def _printed(plan: dict, models: list[str], setting: str, dataset: str) -> Cell:
-    """The paper's cell, where it has one and all models of the row are counterparts of it."""
-    values = {
-        paper.segmentation(
-            setting, own["backbone"], own["dataset"], own["epochs"], own["losses"], dataset, own.get("method", "CrIBo")
-        )
-        for own in (plan["models"][model] for model in models)
-    }
-    value = values.pop() if len(values) == 1 else None
-    return NONE if value is None else Number(value)
 
 
 def _grid(about: dict, labels: dict, scores: Scores, name: str, title: str) -> Table:

@@ -9,8 +9,9 @@ from numbers import Real
 from pathlib import Path
 
 from cribo.report import paper
+from cribo.report.counterparts import models_of, printed
 from cribo.report.results import ReportError
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table
+from cribo.report.table import NOT_RUN, Cell, Column, Number, Row, Table, difference
 
 Results = dict[tuple[str, str], dict[str, float]]  # metrics by (model, data set); a pair without a result is absent
 
@@ -66,7 +67,7 @@ def _read(path: Path, kind: Kind, model: str, dataset: str) -> dict[str, float]:
     return values
 
 
-def value_table(kind: Kind, plan: dict, results: Results) -> Table:
+def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Results) -> Table:
     """A row for each row label, in the order of params.yaml; models that share a label are averaged.
 
     A data set has a column a metric; where the paper evaluates it, three: the paper's value, ours, the difference.
@@ -74,38 +75,29 @@ def value_table(kind: Kind, plan: dict, results: Results) -> Table:
     labels: dict[str, list[str]] = {}
     for model in plan[kind.protocol]["models"]:
         labels.setdefault(plan["models"][model]["row"], []).append(model)
+    setups = models_of(plan, trained)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
     for dataset in plan[kind.protocol]["datasets"]:
         for metric, name in kind.metrics.items():
-            printed = dataset in paper.VALUE_DATASETS[kind.protocol]
-            if printed:
+            known = dataset in paper.VALUE_DATASETS[kind.protocol]
+            if known:
                 columns += [Column(dataset, f"{name} paper", kind="printed"), Column(dataset, f"{name} ours")]
                 columns.append(Column(dataset, f"{name} Δ", kind="difference"))
             else:
                 columns.append(Column(dataset, name))
             for label, models in labels.items():
                 ours = _mean([results[m, dataset][metric] for m in models if (m, dataset) in results])
-                cells[label] += _compared(kind, plan, models, dataset, name, ours) if printed else [ours]
+                if known:
+                    theirs = printed([setups[model] for model in models], (kind.protocol, dataset, name))
+                    cells[label] += [theirs, ours, difference(ours, theirs)]
+                else:
+                    cells[label].append(ours)
     notes = [kind.note]
     if any(column.kind == "printed" for column in columns):
-        notes.append(f"Paper: {paper.SOURCE}, {kind.tables}; – where it has no counterpart.")
+        notes.append(f"Paper: {paper.SOURCE}, {kind.tables}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(own)) for label, own in cells.items())
     return Table(kind.protocol, f"{kind.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
-
-
-def _compared(kind: Kind, plan: dict, models: list[str], dataset: str, metric: str, ours: Cell) -> list[Cell]:
-    """The paper's value where all models of the row are counterparts of one cell, ours, and the difference."""
-    abouts = [plan["models"][model] for model in models]
-    found = {
-        paper.single_value(
-            kind.protocol, a["backbone"], a["dataset"], a["epochs"], a["losses"], dataset, metric, a.get("method", "CrIBo")
-        )
-        for a in abouts
-    }
-    value = found.pop() if len(found) == 1 else None
-    both = value is not None and isinstance(ours, Number)
-    return [NONE if value is None else Number(value), ours, Number(ours.value - value) if both else NONE]
 
 
 def _mean(values: list[float]) -> Cell:

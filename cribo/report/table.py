@@ -86,3 +86,9 @@ def number_words(number: Number, column: Column) -> str:
     if column.kind == "ratio":
         words += "×"
     return words if number.std is None else f"{words} ± {number.std:.{column.digits}f}"
+
+
+def difference(ours: Cell, theirs: Cell) -> Cell:
+    """Ours minus theirs, where both are numbers."""
+    both = isinstance(ours, Number) and isinstance(theirs, Number)
+    return Number(ours.value - theirs.value) if both else NONE

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cribo.report import paper
-from cribo.report.counterparts import Ours
+from cribo.report.ours import Ours
 from cribo.report.paper_tables import LAYOUTS, paper_table
 from cribo.report.render_csv import render_csv
 from cribo.report.render_html import render_html

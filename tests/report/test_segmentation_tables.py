@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from cribo.report import paper
 from cribo.report.render_csv import render_csv
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
@@ -54,7 +53,7 @@ def lines(table):
 
 
 def test_the_best_learning_rate_stands_beside_the_paper_s_value(folder):
-    tables = {table.name: table for table in segmentation_tables(PLAN, folder)}
+    tables = {table.name: table for table in segmentation_tables(PLAN, {}, folder)}
     assert list(tables) == [
         "linear_segmentation",
         "linear_segmentation_grid",
@@ -74,7 +73,7 @@ def test_the_best_learning_rate_stands_beside_the_paper_s_value(folder):
 
 
 def test_the_grid_keeps_every_learning_rate(folder):
-    grid = lines(segmentation_tables(PLAN, folder)[1])
+    grid = lines(segmentation_tables(PLAN, {}, folder)[1])
     assert [x for x in grid["row"] if not x.endswith((" std", " n"))] == [
         f"{dataset} lr {lr}" for dataset in ("voc2012", "scenes") for lr in ("0.0008", "8e-05")
     ]
@@ -83,18 +82,18 @@ def test_the_grid_keeps_every_learning_rate(folder):
 
 def test_models_of_one_row_give_the_mean_of_their_best(folder):
     plan = {**PLAN, "models": {name: {**CRIBO, "row": "both"} for name in ("random", "ours")}}
-    best, grid = segmentation_tables(plan, folder)[:2]
+    best, grid = segmentation_tables(plan, {}, folder)[:2]
     assert "35.8 ± 36.4" in render_markdown(best)
     assert [row.label for row in grid.rows] == ["both (random)", "both (ours)"]
 
 
 def test_no_data_set_is_no_table(folder):
     nothing = {"linear_segmentation": {**PLAN["linear_segmentation"], "datasets": []}, "segmenter": {"datasets": []}}
-    assert segmentation_tables({**PLAN, **nothing}, folder) == []
+    assert segmentation_tables({**PLAN, **nothing}, {}, folder) == []
 
 
 def test_latex_is_written(folder):
-    assert all("\\bottomrule" in render_latex(table) for table in segmentation_tables(PLAN, folder))
+    assert all("\\bottomrule" in render_latex(table) for table in segmentation_tables(PLAN, {}, folder))
 
 
 @pytest.mark.parametrize(
@@ -104,14 +103,5 @@ def test_latex_is_written(folder):
 def test_a_corrupt_or_foreign_result_is_one_sentence(folder, content, says):
     (folder / "segmenter" / "ours-ade20k-8e-06.json").write_text(content)
     with pytest.raises(ReportError, match=says) as error:
-        segmentation_tables(PLAN, folder)
+        segmentation_tables(PLAN, {}, folder)
     assert "ours-ade20k-8e-06.json" in str(error.value)
-
-
-def test_the_paper_s_tables_2_3_and_7_are_read_for_the_whole_method_only():
-    about = ("vit_small_16", "coco", 300)
-    assert paper.segmentation("linear", *about, ALL, "voc2012") == 61.0
-    assert paper.segmentation("linear_concat4", "vit_base_16", "imagenet", 400, ALL, "coco_stuff") == 36.5
-    assert paper.segmentation("finetune", "vit_small_16", "imagenet", 800, ALL, "pascal_context") == 49.3
-    assert paper.segmentation("linear", *about, ["global"], "voc2012") is None
-    assert paper.segmentation("linear", *about, ALL, "scenes") is None

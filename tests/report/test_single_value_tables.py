@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from cribo.report import paper
 from cribo.report.results import ReportError
 from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_table
 from cribo.report.table import NONE, NOT_RUN, Number
@@ -37,7 +36,7 @@ def folder(tmp_path):
 
 
 def cells(kind, folder):
-    table = value_table(kind, PLAN, read_values(kind, PLAN, folder))
+    table = value_table(kind, PLAN, {}, read_values(kind, PLAN, folder))
     titles = [column.title for column in table.columns]
     return {row.label: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
 
@@ -57,14 +56,6 @@ def test_yolos_has_three_metrics(folder):
     table = cells(YOLOS, folder)
     assert [table["CrIBo"][f"coco {m} paper"].value for m in ("AP", "AP50", "AP75")] == [30.2, 48.4, 31.0]
     assert table["L_cv"]["coco AP Δ"].value == pytest.approx(20 - 27.1)
-
-
-def test_table_6_is_for_imagenet():
-    values = [paper.single_value("yolos", "vit_small_16", "imagenet", 800, ALL, "coco", m) for m in ("AP", "AP50", "AP75")]
-    assert values == [35.7, 55.6, 37.4]
-    assert paper.single_value("yolos", "vit_small_16", "imagenet", 800, ALL[:1], "coco", "AP") is None
-    assert paper.single_value("knn", "vit_small_16", "coco", 300, ALL[:1], "imagenet", "top1") == 34.3
-    assert paper.single_value("knn", "vit_small_16", "coco", 200, ALL, "imagenet", "top1") is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model": "a", "dataset": "scenes", "value": "x"}', '{"model": "a"}'])
