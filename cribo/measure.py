@@ -16,6 +16,7 @@ from unittest import mock
 import torch
 
 from cribo.data.loader import Batch
+from cribo.method import local_crops
 from cribo.method import step as method_step
 from cribo.model.backbone import patch_size
 from cribo.model.network import Network
@@ -64,7 +65,10 @@ def noise(settings: dict, images: int, grid: int) -> Batch:
     boxes[..., 4] = boxes[..., 4].round()
     seeds = [torch.randperm(tokens, generator=generator)[: seeds_an_image(settings)] for _ in range(images)]
     classes = torch.randint(0, 2, (images, tokens if needs_masks(settings) else 0), dtype=torch.uint8, generator=generator)
-    batch = Batch(views, boxes, torch.stack(seeds), torch.arange(images), classes)
+    local = settings["views"].get("local", {"count": 0, "size": 1})
+    shape = images, local["count"], 3, local["size"], local["size"]
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    batch = Batch(views, boxes, torch.stack(seeds), torch.arange(images), classes, crops)
     return Batch(*(x.pin_memory() for x in batch)) if torch.cuda.is_available() else batch
 
 
@@ -144,6 +148,7 @@ def timers(device: torch.device, state: TrainingState) -> Iterator[dict[str, flo
         (Network, "tokens", "forward_pass"),
         (Network, "bottleneck", projection),
         (method_step, "soft_cross_entropy", loss),
+        (local_crops, "soft_cross_entropy", "forward_pass"),
         (method_step, "joint_space_clustering", "clustering"),
         (method_step, "pool_objects", "clustering"),
         (method_step, "_retrieve", "nn_retrieval"),

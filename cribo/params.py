@@ -70,6 +70,13 @@ Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------------------------------------ pretrain
+class LocalCrops(Span):
+    count: Whole
+    size: Annotated[int, Field(ge=8, multiple_of=8)]
+    crop_area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    blur: Share
+
+
 class Views(Span):
     size: Annotated[int, Field(ge=16, multiple_of=8)]
     crop_area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
@@ -84,6 +91,7 @@ class Views(Span):
     blur: tuple[Share, Share]
     blur_radius: tuple[NonNegative, NonNegative]
     solarise: tuple[Share, Share]
+    local: LocalCrops
 
 
 class Head(Group):

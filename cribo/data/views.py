@@ -1,7 +1,7 @@
-"""Two augmented views of an image: a random draw, then its rendering, each a pure function.
+"""Augmented views of an image: a random draw, then its rendering, each a pure function.
 
-The distribution is that of DINO's two global crops without multi-crop: random resized crop, flip, colour jitter, grayscale,
-blur, and solarisation of the second view. All arithmetic is on uint8, on the crop only.
+The distribution is that of DINO's two global crops, and of its local ones where they are asked for: random resized crop,
+flip, colour jitter, grayscale, blur, and solarisation of the second view. All arithmetic is on uint8, on the crop only.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ def draw_view(rng: np.random.Generator, width: int, height: int, view: int, sett
     blur = float(rng.uniform(*settings["blur_radius"])) if rng.random() < settings["blur"][view] else 0.0
     solarised = bool(rng.random() < settings["solarise"][view])
     return Draw(*crop, flipped, jitter, gray, blur, solarised)
+
+
+def local_views(rng, image: UInt8[np.ndarray, "H W 3"], settings: dict) -> UInt8[np.ndarray, "C 3 s s"]:
+    """The local crops of an image, as `pretrain.views.local` says: smaller, blurred by their own chance, never solarised."""
+    local = settings["local"]
+    own = {**settings, **local, "blur": [local["blur"]], "solarise": [0.0]}
+    draws = [draw_view(rng, image.shape[1], image.shape[0], 0, own) for _ in range(local["count"])]
+    return np.stack([render_view(image, draw, local["size"]) for draw in draws])
 
 
 def draw_crop(rng, width: int, height: int, area: list[float], aspect: list[float]) -> tuple[int, int, int, int]:

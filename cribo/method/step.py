@@ -38,6 +38,7 @@ class StepSettings:
     exclude_same_image: bool
     directions: Literal["mean", "sum"]
     mean_images: int
+    local_crops: int = 0
 
     @property
     def K(self) -> int:
@@ -47,6 +48,12 @@ class StepSettings:
     def direction_weight(self) -> float:
         """What each of a loss's two directions counts: Eqs. 6, 8 and 10 add them up, the released code averages."""
         return 0.5 if self.directions == "mean" else 1.0
+
+    @property
+    def pair_weight(self) -> float:
+        """What each pair of a teacher's view and another view of the image counts in L_cv^g: there are two for each local
+        crop beside the two of Eq. 10, and their mean stands for it (DINO's multi-crop)."""
+        return self.direction_weight / (1 + self.local_crops)
 
 
 @dataclass(frozen=True)
@@ -195,13 +202,13 @@ def student_step(
 
     if "global" in settings.losses:
         targets = teaching.images[:, part].flatten(0, 1)[None]
-        weights = targets.new_full(targets.shape[:2], settings.direction_weight / teaching.images.shape[1])
+        weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
         loss, _, entropy = soft_cross_entropy(
             _other_view(projected.images), projected.image_prototypes, targets,
             teaching.image_prototypes, centres.images, weights, *temperatures,
         )  # fmt: skip
         total = total + loss
-        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.direction_weight)}
+        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.pair_weight)}
         terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     targets, weights, names = [], [], []

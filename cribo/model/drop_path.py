@@ -40,10 +40,10 @@ def drop_paths(vit: nn.Module) -> list[DropPath]:
     return [m for m in vit.modules() if isinstance(m, DropPath)]
 
 
-def draw(paths: list[DropPath], images: int, seed: int) -> Float[Tensor, "2 B P"]:
-    """The scales of P branches for both views of B images, on the CPU (`images` is the whole batch)."""
+def draw(paths: list[DropPath], images: int, seed: int, views: int = 2) -> Float[Tensor, "2 B P"]:
+    """The scales of P branches for both (or all) views of B images, on the CPU (`images` is the whole batch)."""
     stay = 1 - torch.tensor([path.rate for path in paths])
-    numbers = torch.rand(2, images, len(paths), generator=torch.Generator().manual_seed(seed))
+    numbers = torch.rand(views, images, len(paths), generator=torch.Generator().manual_seed(seed))
     return (numbers < stay) / stay
 
 

@@ -19,7 +19,7 @@ from cribo.model.masked_autoencoder import MaskedAutoencoder
 class Projections(NamedTuple):
     """What the losses need of one network; None where no loss asks for it."""
 
-    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view
+    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view; [C,B,h] of local crops
     objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object, by view
     image_prototypes: Prototypes | None
     object_prototypes: Prototypes | None
@@ -38,19 +38,23 @@ class Network(nn.Module):
         """bf16 for backbone and MLP if asked for; pooling, bottleneck, prototypes and all that follows stay fp32."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def tokens(self, images: Float[Tensor, "2B 3 H W"]) -> tuple[Float[Tensor, "2 B d"], Float[Tensor, "B 2N d"]]:
+    def tokens(
+        self, images: Float[Tensor, "2B 3 H W"], views: int = 2
+    ) -> tuple[Float[Tensor, "2 B d"], Float[Tensor, "B 2N d"]]:
         """CLS tokens by view, and per image the patch tokens of both views, view 1 first.
 
-        `images` holds all first views, then all second ones.
+        `images` holds all first views, then all second ones; or as many `views` of an image as there are.
         """
         with self._autocast(images):
             cls, patches = tokens(self.backbone, images)
         cls, patches = cls.float(), patches.float()
-        return cls.unflatten(0, (2, -1)), patches.unflatten(0, (2, -1)).transpose(0, 1).flatten(1, 2)
+        return cls.unflatten(0, (views, -1)), patches.unflatten(0, (views, -1)).transpose(0, 1).flatten(1, 2)
 
-    def forward(self, images: Float[Tensor, "2B 3 H W"], labels: Int[Tensor, "B 2N"] | None, K: int) -> Projections:
-        """Both views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are."""
-        cls, patches = self.tokens(images)
+    def forward(
+        self, images: Float[Tensor, "2B 3 H W"], labels: Int[Tensor, "B 2N"] | None, K: int, views: int = 2
+    ) -> Projections:
+        """All views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are."""
+        cls, patches = self.tokens(images, views)
         objects = None if labels is None else pool_objects(patches, labels, K)
         return self.project(cls, objects)
 

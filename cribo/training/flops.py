@@ -31,10 +31,10 @@ def flops_per_image(settings: dict) -> float:
     if "mae" in settings:
         return _mae(settings, side)
     head = settings["head"]
+    local = settings["views"].get("local", {"count": 0, "size": side})
     with torch.device("meta"):
         vit = build_backbone(settings["backbone"], side)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            vit.forward_features(torch.empty(1, 3, side, side))
+        view, crop = (_forward(vit, pixels) for pixels in (side, local["size"]))
     d, hidden, bottleneck = vit.num_features, head["hidden"], head["bottleneck"]
     mlp = 2 * (d * hidden + hidden * hidden + hidden * bottleneck)
     vector = mlp + 2 * bottleneck * head["prototypes"]
@@ -42,7 +42,15 @@ def flops_per_image(settings: dict) -> float:
     objects = settings["clustering"]["K"] if losses & {"cross_view", "cross_image"} else 0
     taught = ("global" in losses) + objects * len(losses & {"cross_view", "cross_image"})
     learnt = ("global" in losses) + objects
-    return 2 * (4 * counter.get_total_flops() + 3 * learnt * vector + taught * vector)
+    crops = 3 * local["count"] * (crop + vector)  # the student's alone
+    return 2 * (4 * view + 3 * learnt * vector + taught * vector) + crops
+
+
+def _forward(vit: torch.nn.Module, side: int) -> int:
+    """Of the backbone on one image."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        vit.forward_features(torch.empty(1, 3, side, side))
+    return counter.get_total_flops()
 
 
 def _mae(settings: dict, side: int) -> float:

@@ -29,7 +29,7 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
     settings, device = course.schedule.settings, world.device
     mae, now = settings["mae"], course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images, _, _, ids, _ = to_device(batch, device, MEAN, STD)
+    images, _, _, ids, *_ = to_device(batch, device, MEAN, STD)
     share, patch = len(ids), patch_size(state.student.backbone)
     at_once = course.micro_batch or share
     noise = masking_noise(settings["seed"], state.step, share * world.size, (images.shape[-1] // patch) ** 2)

@@ -8,6 +8,8 @@ import torch
 
 from cribo.fidelity import in_force
 from cribo.method.losses import BLOCKS
+from cribo.model.backbone import patch_size
+from cribo.model.network import Network
 from cribo.training.schedules import peak_learning_rate
 from cribo.training.state import TrainingState
 
@@ -38,10 +40,12 @@ def opening(
     share = o["batch_size"] // processes
     at_once = min(share, micro_batch or share)
     memory = memory_estimate(settings, state, at_once, device)
+    local = settings["views"].get("local")
     parts = ", ".join(f"{f.name} {_size(getattr(memory, f.name))}" for f in fields(memory))
     return [
         f"batch: {o['batch_size']} images a step, {share} on each of {processes} processes ({device})"
-        + (f", {at_once} at once" if at_once < share else ""),
+        + (f", {at_once} at once" if at_once < share else "")
+        + (f", each with {local['count']} local crops of {local['size']} px" if local else ""),
         f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
         f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
         f"memory: about {_size(memory.total)} a process ({parts})",
@@ -60,7 +64,8 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
                  outputs (2), queries, keys and values (3), attention (1), MLP before and after GELU (8): 64 · d bytes in
                  fp32, 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck a row,
                  for 2 · (K + 1) rows an image. The images, four values a token around the blocks, and with bf16 one cast
-                 of each weight come on top.
+                 of each weight come on top. Local crops have a pass of their own after that of the views: the larger
+                 of the two counts.
     losses       the gradient of each prototype layer, one more in flight, and four blocks of logits
     """
     if "mae" in settings:
@@ -69,17 +74,18 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
     parameters = list(student.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     bank = getattr(state.bank, "shard", state.bank)
-    vit = student.backbone
-    width, tokens = vit.num_features, vit.patch_embed.num_patches + 1
+    views = settings["views"]
+    local = views.get("local", {"count": 0, "size": 0})
     rows = 2 * batch * (1 + settings.get("clustering", {}).get("K", 0))
-    block, value = (36, 2) if student.bf16 else (64, 4)
-    pixels = 3 * settings["views"]["size"] ** 2
-    activations = 2 * batch * (tokens * width * (len(vit.blocks) * block + 4 * value) + 4 * pixels)
-    activations += rows * (width + 4 * shape["hidden"] + 2 * shape["bottleneck"]) * value
+    crops = batch * local["count"]
+    activations = max(
+        _activations(student, 2 * batch, views["size"], rows, shape),
+        _activations(student, crops, local["size"], crops, shape),
+    )
     if student.bf16:
-        activations += 2 * sum(p.numel() for p in (*vit.parameters(), *student.head.mlp.parameters()))
+        activations += 2 * sum(p.numel() for p in (*student.backbone.parameters(), *student.head.mlp.parameters()))
     layers = sum(layer is not None for layer in (student.head.image_prototypes, student.head.object_prototypes))
-    logits = min(BLOCKS[device], max(rows, 1) * shape["prototypes"])
+    logits = min(BLOCKS[device], max(rows, crops, 1) * shape["prototypes"])
     return Memory(
         weights=4 * 2 * sum(p.numel() for p in parameters),
         gradients=4 * trained,
@@ -88,6 +94,14 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
         activations=activations,
         losses=4 * ((layers + 1) * shape["prototypes"] * shape["bottleneck"] + 4 * logits),
     )
+
+
+def _activations(student: Network, images: int, side: int, rows: int, head: dict) -> int:
+    """Of one pass of the student over `images` of `side` px, of which the head gets so many rows."""
+    vit, (block, value) = student.backbone, (36, 2) if student.bf16 else (64, 4)
+    tokens, width = (side // patch_size(vit)) ** 2 + 1, vit.num_features
+    each = tokens * width * (len(vit.blocks) * block + 4 * value) + 4 * 3 * side**2
+    return images * each + rows * (width + 4 * head["hidden"] + 2 * head["bottleneck"]) * value
 
 
 def _mae(settings: dict, state: TrainingState, batch: int) -> Memory:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,11 +14,12 @@ from cribo.data.loader import Batch, to_device
 from cribo.data.positions import patch_positions
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.kmeans import KMeansSettings
+from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
 from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
-from cribo.model.drop_path import draw, drop_paths, hand_in
+from cribo.model.drop_path import DropPath, draw, drop_paths, hand_in
 from cribo.params import Compute
 from cribo.training.acceleration import tensor_cores
 from cribo.training.distributed import World
@@ -56,6 +58,7 @@ def step_settings(settings: dict) -> StepSettings:
         exclude_same_image=settings.get("memory_bank", {}).get("exclude_same_image", False),
         directions=targets["directions"],
         mean_images=targets.get("mean_images", 1),
+        local_crops=settings["views"].get("local", {}).get("count", 0),
     )
 
 
@@ -82,9 +85,9 @@ def views_an_image(settings: dict) -> int:
     return 1 if "mae" in settings else 2
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Seed of the numbers that drop path draws in one step."""
-    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
+def step_seed(seed: int, step: int, stream: int = 2) -> int:
+    """Seed of the numbers that drop path draws in one step; local crops have a stream of their own."""
+    return int(np.random.SeedSequence([seed, stream, step]).generate_state(1)[0])
 
 
 def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
@@ -98,7 +101,7 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     settings, how, device = course.schedule.settings, course.how, world.device
     now = course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images, boxes, seeds, ids, classes = to_device(batch, device, MEAN, STD)
+    images, boxes, seeds, ids, classes, crops = to_device(batch, device, MEAN, STD)
     share = len(ids)
     at_once = course.micro_batch or share
 
@@ -107,19 +110,24 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
         state.teacher, images, positions, seeds, ids, state.bank, now.cross_image, how, world, classes, at_once
     )
     values: dict[str, Tensor] = {}
-    branches, scales = _drop_path_draws(state, settings["seed"], share, world)
+    branches = drop_paths(state.student.backbone)
+    passes = [(student_step, images, _drop_path_draws(branches, step_seed(settings["seed"], state.step), share, 2, world))]
+    if how.local_crops:
+        seed = step_seed(settings["seed"], state.step, 5)
+        passes.append((local_step, crops, _drop_path_draws(branches, seed, share, how.local_crops, world)))
     for start in range(0, share, at_once):
         part = slice(start, min(start + at_once, share))
-        hand_in(branches, scales[:, part])
-        # Gradients are exchanged once a step, with those of the last part.
-        alone = isinstance(student, DistributedDataParallel) and part.stop < share
-        with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
-            losses = student_step(student, images, teaching, state.centres, now.temperature, how, world, part)
-            losses.total.backward()
-        for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
-            # Losses and entropies of targets are sums over images; the centres are the same in every part.
-            summed = name in values and not name.startswith("centre_")
-            values[name] = values[name] + value if summed else value
+        for number, (losses_of, pixels, scales) in enumerate(passes, 1):
+            hand_in(branches, scales[:, part])
+            # Gradients are exchanged once a step, with those of the last pass of the last part.
+            alone = isinstance(student, DistributedDataParallel) and (part.stop < share or number < len(passes))
+            with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
+                losses = losses_of(student, pixels, teaching, state.centres, now.temperature, how, world, part)
+                losses.total.backward()
+            for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
+                # Losses and entropies of targets are sums over images; the centres are the same in every part.
+                summed = name in values and not name.startswith("centre_")
+                values[name] = values[name] + value if summed else value
     centres_step(teaching, state.centres, how, world)
 
     if clip_norm := settings["optimisation"]["clip_norm"]:
@@ -133,11 +141,10 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     return {**values, **teaching.health}
 
 
-def _drop_path_draws(state: TrainingState, seed: int, share: int, world: World):
-    """The student's random branches, and for each the scales of this process's images: a cut of one table for the batch."""
-    branches = drop_paths(state.student.backbone)
-    table = draw(branches, share * world.size, step_seed(seed, state.step))
+def _drop_path_draws(branches: list[DropPath], seed: int, share: int, views: int, world: World) -> Float[Tensor, "V b P"]:
+    """For each of the student's random branches the scales of this process's images: a cut of one table for the batch."""
+    table = draw(branches, share * world.size, seed, views)
     scales = table[:, world.rank * share : (world.rank + 1) * share]
     if world.device.type == "cuda":
         scales = scales.contiguous().pin_memory().to(world.device, non_blocking=True)
-    return branches, scales
+    return scales

@@ -1,0 +1,103 @@
+"""python -m cribo.model.onnx ENCODER OUT.onnx: an exported encoder as ONNX, for programs without torch.
+
+ENCODER is a folder as in results/encoders/. The file takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`),
+normalises them itself, and gives `global` [batch, d] and `patches` [batch, h, w, d]. It is run and compared with the encoder
+before it gets its name. Needs the packages onnx, onnxscript and onnxruntime, the extra `onnx` of this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cribo.command import EXPLAINED
+from cribo.model.backbone import tokens
+from cribo.model.encoder import Encoder, load_encoder, read_config
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-4  # of a feature's difference, relative to the largest feature: fp32 sums in another order
+
+
+class Graph(nn.Module):
+    """What an `Encoder` computes from floating point images, without its checks."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B h w d"]]:
+        """As the encoder's own."""
+        own = self.encoder
+        whole, patches = tokens(own.vit, (images - own.shift) / own.scale)
+        return whole, patches.unflatten(1, (images.shape[2] // own.patch_size, images.shape[3] // own.patch_size))
+
+
+def write_onnx(encoder: Encoder, size: tuple[int, int], out: Path) -> float:
+    """Write `out` for images of `size` (height, width; px), and return its largest relative difference to the encoder.
+
+    Raises:
+        ValueError: a package is missing, the size is no multiple of the patch, or the features differ.
+    """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ValueError(f"ONNX needs the package {missing[0]}, which is not installed: pip install {' '.join(missing)}")
+    if size[0] % encoder.patch_size or size[1] % encoder.patch_size:
+        raise ValueError(f"{size[0]} × {size[1]} px are no multiples of {encoder.name}'s {encoder.patch_size} px patch")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        torch.onnx.export(
+            Graph(encoder).eval(),
+            (torch.rand(2, 3, *size),),
+            partial,
+            input_names=["images"],
+            output_names=["global", "patches"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        worst = difference(encoder, partial, torch.rand(3, 3, *size, generator=torch.Generator().manual_seed(0)))
+        if not worst <= TOLERANCE:
+            raise ValueError(
+                f"{out} is not written: its features differ from {encoder.name}'s by {worst:.3g} of the largest"
+            )
+        partial.rename(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return worst
+
+
+def difference(encoder: Encoder, file: Path, images: Float[Tensor, "B 3 H W"]) -> float:
+    """The largest difference between the features of an ONNX file and of the encoder, over the encoder's largest feature."""
+    from onnxruntime import InferenceSession
+
+    found = InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"images": images.numpy()})
+    pairs = [(mine.numpy(), theirs) for mine, theirs in zip(encoder(images), found, strict=True)]
+    return max(float(np.abs(mine - theirs).max() / np.abs(mine).max()) for mine, theirs in pairs)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m cribo.model.onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("encoder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images, px (those of its training)")
+    given = parser.parse_args(arguments)
+    encoder = load_encoder(given.encoder)
+    size = given.size or read_config(given.encoder)["pretrained_cfg"]["input_size"][1:]
+    worst = write_onnx(encoder, tuple(size), given.out)
+    print(f"wrote {given.out} for images of {size[0]} × {size[1]} px: features differ by {worst:.2g} of the largest")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except EXPLAINED as error:
+        sys.exit(str(error))

@@ -1,0 +1,47 @@
+"""ONNX: the file gives the encoder's features at any batch, and nothing is written that does not."""
+
+import pytest
+import torch
+
+from cribo.model import onnx
+from cribo.model.backbone import seeded_backbone
+from cribo.model.encoder import load_encoder
+from cribo.model.export import write_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    write_encoder(seeded_backbone("vit_demo_8", 32, 0), "vit_demo_8", 32, folder)
+    return load_encoder(folder)
+
+
+@pytest.fixture
+def installed():
+    for name in onnx.NEEDED:
+        pytest.importorskip(name)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 56)])  # of the training, and with positions between the trained ones
+def test_the_file_gives_the_features_of_the_encoder_for_any_batch(encoder, size, installed, tmp_path):
+    assert onnx.write_onnx(encoder, size, tmp_path / "e.onnx") < onnx.TOLERANCE
+    for images in (1, 5):
+        assert onnx.difference(encoder, tmp_path / "e.onnx", torch.rand(images, 3, *size)) < onnx.TOLERANCE
+    assert [file.name for file in tmp_path.iterdir()] == ["e.onnx"]
+
+
+def test_a_file_that_gives_other_features_is_not_written(encoder, installed, tmp_path, monkeypatch):
+    right = onnx.Graph.forward
+    monkeypatch.setattr(onnx.Graph, "forward", lambda self, images: right(self, images * 255))
+    with pytest.raises(ValueError, match="is not written: its features differ"):
+        onnx.write_onnx(encoder, (32, 32), tmp_path / "e.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_packages_and_at_impossible_sizes_it_says_so_in_a_sentence(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(ValueError, match="needs the package onnxscript, which is not installed: pip install onnxscript"):
+        onnx.write_onnx(encoder, (32, 32), tmp_path / "e.onnx")
+    monkeypatch.setattr(onnx, "find_spec", lambda name: name)
+    with pytest.raises(ValueError, match="36 × 32 px are no multiples"):
+        onnx.write_onnx(encoder, (36, 32), tmp_path / "e.onnx")
