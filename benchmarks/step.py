@@ -27,13 +27,12 @@ from cribo import params, plan, recipe
 from cribo.measure import PHASES, Measured, measure
 from cribo.params import Compute
 from cribo.report.paper import cells
+from cribo.report.runtime_table import IMAGENET
 from cribo.training import checkpoint
 from cribo.training.distributed import pick_device
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.state import TrainingState, initial_state
-
-IMAGENET = 1_281_167  # training images: the epoch of Table 10
 
 
 def foreach_adamw(state: TrainingState) -> None:
@@ -193,7 +192,11 @@ def main() -> None:
             if name in rows
         ]
         parts.append(markdown(["switch", "ms a step", "× baseline", "GB"], lines))
-    result = {"about": about, "rows": {name: vars(row) for name, row in took.items()}}
+    result = {
+        "about": about,
+        "K": settings.get("clustering", {}).get("K"),
+        "rows": {name: vars(row) for name, row in took.items()},
+    }
     if "saving" in given.only:
         result["saving"] = saving(settings, compute, device)
         parts.append(markdown(["saving a state", "s"], [[k, f"{v:.3f}"] for k, v in result["saving"].items()]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import yaml
@@ -10,9 +9,9 @@ import yaml
 from cribo.report.dense_nn_table import dense_nn_table, read_results
 from cribo.report.ours import Ours
 from cribo.report.paper_tables import paper_table
-from cribo.report.results import ReportError
 from cribo.report.segmentation_table import segmentation_tables
 from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_table
+from cribo.report.step_benchmark import read_step
 from cribo.report.table import Table
 
 
@@ -31,22 +30,8 @@ def own_tables(plan: dict, trained: dict[str, dict], scores: Path) -> list[Table
 def paper_tables(plan: dict, trained: dict[str, dict], results: Path) -> list[Table]:
     """Those that `report.tables` names, in the paper's order; `trained` comes from `trained_settings`."""
     ours = Ours(plan, trained, results / "scores")
-    about, profile = step_profile(results / "benchmarks/step.json")
-    return [paper_table(number, ours, profile, about) for number in sorted(set(plan["tables"]))]
-
-
-def step_profile(path: Path) -> tuple[str, dict[str, float] | None]:
-    """What benchmarks/step.py measured of a step, and on what: milliseconds by component, None where it has not run."""
-    if not path.exists():
-        return "", None
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        phases = tree["rows"].get("phases", {}).get("phases")
-        return tree["about"], {name: 1e3 * seconds for name, seconds in phases.items()} if phases else None
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ReportError(
-            f"{path} is no result of benchmarks/step.py ({error!r}): delete it or run the benchmark again"
-        ) from None
+    step = read_step(results / "benchmarks/step.json")
+    return [paper_table(number, ours, step) for number in sorted(set(plan["tables"]))]
 
 
 def trained_settings(plan: dict, folder: Path) -> dict[str, dict]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from cribo.report import experiment
 from cribo.report.curves import read_curves
-from cribo.report.every_table import own_tables, paper_tables, step_profile, trained_settings
+from cribo.report.every_table import own_tables, paper_tables, trained_settings
 from cribo.report.example_pages import examples
 from cribo.report.figures import Figure, step_figure, sweep_figures, training_figures
 from cribo.report.markup import folded, grid, page, paragraph
 from cribo.report.render_html import render_html
+from cribo.report.step_benchmark import read_step
 
 NAMES = {
     "dense_nn": "dense retrieval, patch mIoU",
@@ -55,8 +56,8 @@ def all_figures(plan: dict, trained: dict[str, dict], results: Path) -> list[Fig
         if protocol == "dense_nn"
     }
     figures += sweep_figures(trained, values, 4 in plan["tables"])
-    about, profile = step_profile(results / "benchmarks/step.json")
-    return [*figures, *([step_figure(about, profile)] if profile else [])]
+    step = read_step(results / "benchmarks/step.json")
+    return [*figures, *([step_figure(step.about, step.profile)] if step and step.profile else [])]
 
 
 def _label(plan: dict, name: str) -> str:

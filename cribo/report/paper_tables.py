@@ -9,9 +9,9 @@ from cribo.report import paper
 from cribo.report.ours import Ours
 from cribo.report.paper import Cell as Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
+from cribo.report.runtime_table import runtime_table
+from cribo.report.step_benchmark import StepBenchmark
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
-
-Profile = dict[str, float]  # component of Table 9 → milliseconds
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,16 @@ LAYOUTS = {
         lambda c: (c.factor["component"].replace("_", " "),),
         lambda c: ("", {"ms": "ms", "percent": "%"}[c.metric]),
     ),
-    10: Layout(
-        "An epoch of training",
-        ("batch",),
-        lambda c: (f"{c.method} (K {c.factor['K']})" if "K" in c.factor else c.method, str(c.factor["batch_size"])),
-        lambda c: ("", c.metric),
-    ),
     11: Layout("Ground truth instead of clusters and of the criterion, mIoU (%)", (), _oracle, _dataset),
     12: Layout("The clustering, mIoU (%)", (), _clusterer, lambda c: (c.eval_dataset, f"K {c.factor['K']}")),
 }
 
 
-def paper_table(number: int, ours: Ours, profile: Profile | None = None, about: str = "") -> Table:
-    """Table `number` with our values; `profile` is a step of ours by component for Table 9, `about` says on what."""
-    layout = LAYOUTS[number]
+def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> Table:
+    """Table `number` with our values; `step` is for Tables 9 and 10."""
+    if number == 10:
+        return runtime_table(step)
+    layout, profile = LAYOUTS[number], step and step.profile
     printed = [cell for cell in paper.cells() if cell.table == number]
     rows = list(dict.fromkeys(map(layout.row, printed)))
     names = list(dict.fromkeys(map(layout.column, printed)))
@@ -126,27 +122,24 @@ def paper_table(number: int, ours: Ours, profile: Profile | None = None, about: 
     notes = (
         f"Paper: {paper.SOURCE}, Table {number}.",
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
-        *([f"Ours: {about}."] if number == 9 and profile else []),
+        *([f"Ours: {step.about}."] if number == 9 and profile else []),
         *(f"In the paper: {note}" for note in NOTES.get(number, ())),
     )
     return Table(f"paper_table_{number:02d}", f"Table {number}. {layout.title}", tuple(columns), tuple(body), notes)
 
 
-def _three(cell: Printed | None, ours: Ours, profile: Profile | None) -> list[Cell]:
+def _three(cell: Printed | None, ours: Ours, profile: dict[str, float] | None) -> list[Cell]:
     """The paper's value, ours, and the difference where both are numbers."""
     if cell is None:
         return [NONE, NONE, NONE]
-    try:
-        value: Cell = Number(float(cell.value))
-    except ValueError:
-        value = Text(cell.value)  # minutes and seconds of Table 10
-    own = _timed(cell, profile) if cell.setting in ("profile", "runtime") else ours.opposite(cell)
+    value = Number(float(cell.value))
+    own = _timed(cell, profile) if cell.setting == "profile" else ours.opposite(cell)
     return [value, own, NONE if cell.metric == "ms" else difference(own, value)]
 
 
-def _timed(cell: Printed, profile: Profile | None) -> Cell:
+def _timed(cell: Printed, profile: dict[str, float] | None) -> Cell:
     """Milliseconds or share of a component; the paper's machine is another, so only shares are compared."""
-    if not profile or cell.setting != "profile":
+    if not profile:
         return NOT_RUN
     total = sum(profile.values())
     part = total if cell.factor["component"] == "total" else profile[cell.factor["component"]]
