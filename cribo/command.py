@@ -16,4 +16,12 @@ def run(main: Callable[..., None], usage: str, arguments: int) -> None:
     try:
         main(*sys.argv[1:])
     except EXPLAINED as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))
+
+
+def sentence(error: Exception) -> str:
+    """What an explained mistake says; of one in a loader's process without the traceback that torch makes its message."""
+    said = str(error)
+    if said.startswith("Caught ") and "DataLoader worker process" in said.splitlines()[0]:
+        return said.strip().splitlines()[-1].partition(": ")[2]
+    return said

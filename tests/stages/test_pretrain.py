@@ -112,3 +112,18 @@ def test_a_photo_that_changed_after_preparation_stops_the_training(project):
     finally:
         photo.write_bytes(whole)
     assert done.returncode == 1 and photo.name in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_photo_that_a_loading_process_cannot_read_is_one_sentence(project):
+    """Of the size that was prepared, so that the start finds nothing wrong."""
+    photo = next((project / "data/scenes/VOCdevkit/VOC2012/JPEGImages").glob("train*.jpg"))
+    whole, plain = photo.read_bytes(), (project / "params.yaml").read_text()
+    try:
+        photo.write_bytes(bytes(len(whole)))
+        (project / "params.yaml").write_text(plain.replace("workers: 0", "workers: 1"))
+        done = run(project, "stages.pretrain", "cribo")
+    finally:
+        photo.write_bytes(whole)
+        (project / "params.yaml").write_text(plain)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"{photo.name} is corrupt or no image")
