@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -18,6 +16,7 @@ from cribo.data.images import read_image, read_mask
 from cribo.data.positions import patch_classes, patch_positions
 from cribo.data.readers import Record
 from cribo.data.views import draw_view, local_views, render_view
+from cribo.data.workers import start_worker
 
 
 class Batch(NamedTuple):
@@ -91,13 +90,6 @@ class _Keys(torch.utils.data.Sampler):
         return batches_of(*self.args)
 
 
-def _start_worker(_worker: int) -> None:
-    # A scheduler sends SIGTERM to every process of a job: the training loop answers it, and needs its workers until then.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-
-
 def load_batches(
     pairs: ViewPairs, batch: int, first_step: int, last_step: int, rank: int, world: int, workers: int
 ) -> DataLoader:
@@ -107,7 +99,7 @@ def load_batches(
         pairs,
         batch_sampler=keys,
         num_workers=workers,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )

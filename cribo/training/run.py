@@ -43,6 +43,7 @@ SOURCES = (
     "data/readers.py",
     "data/records.py",
     "data/views.py",
+    "data/workers.py",
 )
 
 

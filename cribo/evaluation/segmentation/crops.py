@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
+from cribo.data.workers import start_worker
 from cribo.evaluation.errors import EvaluationError
 
 ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must not meet
@@ -111,13 +110,6 @@ class _Places(Sampler):
         for iteration in range(self.first, self.last):
             start = iteration * self.batch + self.rank * self.share
             yield list(range(start, start + self.share))
-
-
-def start_worker(_worker: int) -> None:
-    """SIGTERM reaches every process of a job: the training loop answers it, and needs its workers until then."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
 
 
 def load_crops(crops: Crops, batch: int, first: int, last: int, rank: int, size: int, workers: int) -> DataLoader:

@@ -13,10 +13,11 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader, Dataset
 
 from cribo.data.readers import Record
+from cribo.data.workers import start_worker
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.miou import IoU, confusion
 from cribo.evaluation.progress import Progress
-from cribo.evaluation.segmentation.crops import read_photo, start_worker
+from cribo.evaluation.segmentation.crops import read_photo
 from cribo.training.distributed import World
 
 Photo = tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "H W"]]
