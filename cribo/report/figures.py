@@ -73,8 +73,8 @@ def sweep_figures(trained: dict[str, dict], values: dict[tuple[str, str], float]
         if with_paper:
             drawn |= _printed_sweep(field)
         if drawn:
-            title = f"Dense retrieval against {symbol} (Table 4)"
-            caption = "All else equal; dashed: the paper's." if with_paper else "All else equal."
+            title = f"mIoU against {symbol} (Table 4)"
+            caption = "Dense retrieval, all else equal" + ("; dashed: the paper's." if with_paper else ".")
             svg = lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)
             figures.append(Figure(f"sweep_{field}", title, caption, svg))
     return figures
