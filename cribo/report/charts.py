@@ -63,7 +63,7 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
         axes = figure.add_subplot()
         for i, (label, line) in enumerate(drawn.items()):
             colour = GREY if line.paper else COLOURS[(i if line.colour is None else line.colour) % len(COLOURS)]
-            style = {"linestyle": "--"} if line.paper else {}
+            style = {"linestyle": "--", "zorder": 3} if line.paper else {}  # seen where it covers ours
             marker = MARKERS[i % len(MARKERS)] if swept else None
             axes.plot(line.x, line.y, color=colour, label=_words(label), marker=marker, markersize=4, **style)
             if line.spread is not None:
