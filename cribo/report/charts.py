@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.figure import Figure
 
+from cribo.report.symbols import as_tex
+
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 COLOURS = ("#3b82c4", "#e0802c", "#2a9d6f", "#b45fc0", "#b8960c", "#d1495b", "#6b7fd7", "#7a8b99")
 GREY = "#8a8f98"
@@ -20,7 +22,7 @@ MARKERS = "os^Dvp"
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -32,7 +34,10 @@ STYLE = {
     "grid.alpha": 0.15,
     "grid.color": INK,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 9,
+    "legend.handlelength": 1.4,
+    "legend.columnspacing": 1.2,
+    "mathtext.default": "regular",
     "lines.linewidth": 1.6,
 }
 
@@ -54,13 +59,13 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
     `swept`: few points at values that were chosen, each marked and written on the axis, which is logarithmic.
     """
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(4.4, 3.0), layout="constrained")
+        figure = Figure(figsize=(3.9, 3.1), layout="constrained")
         axes = figure.add_subplot()
         for i, (label, line) in enumerate(drawn.items()):
             colour = GREY if line.paper else COLOURS[(i if line.colour is None else line.colour) % len(COLOURS)]
-            style = {"linestyle": "--"} if line.paper else {}
+            style = {"linestyle": "--", "zorder": 3} if line.paper else {}  # seen where it covers ours
             marker = MARKERS[i % len(MARKERS)] if swept else None
-            axes.plot(line.x, line.y, color=colour, label=label, marker=marker, markersize=4, **style)
+            axes.plot(line.x, line.y, color=colour, label=_words(label), marker=marker, markersize=4, **style)
             if line.spread is not None:
                 low, high = ([y + sign * s for y, s in zip(line.y, line.spread, strict=True)] for sign in (-1, 1))
                 axes.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -72,11 +77,11 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
                 axes.set_xscale("symlog", linthresh=0.1)
             axes.set_xticks(values, [f"{x:g}" for x in values])
             axes.minorticks_off()
-        axes.set_xlabel(xlabel)
+        axes.set_xlabel(_words(xlabel))
         axes.set_ylabel(ylabel)
         axes.grid(True)
         if len(drawn) > 1:
-            figure.legend(loc="outside lower center", ncols=2 if swept else 3)
+            figure.legend(loc="outside lower center", ncols=2)
         return _svg(figure, f"{ylabel} against {xlabel}")
 
 
@@ -97,6 +102,10 @@ def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> 
         axes.set_xlabel(xlabel)
         figure.legend(loc="outside lower center", ncols=3)
         return _svg(figure, f"{xlabel} of {', '.join(labels)}")
+
+
+def _words(text: str) -> str:
+    return as_tex(text, lambda plain: plain.replace("$", r"\$"))
 
 
 def _svg(figure: Figure, title: str) -> str:

@@ -107,7 +107,7 @@ def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
                     drawn[label] = Line(x, y, paper=old)
             if drawn:
                 svg = lines(f"compare-{model}-{title}", title, "epoch", drawn)
-                charts.append(f"<figure>{svg}<figcaption>{escape(model)}</figcaption></figure>")
+                charts.append(f"<figure><h3>{escape(model)}: {title}</h3>{svg}</figure>")
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
 

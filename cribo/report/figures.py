@@ -15,38 +15,44 @@ SWEPT = {"clustering.lambda_pos": ("λ_pos", "lambda_pos"), "memory_bank.images"
 
 @dataclass(frozen=True)
 class Figure:
-    """`name` is the file name without suffix."""
+    """`name` is the file name without suffix; `title` and `caption` stand above and below."""
 
     name: str
+    title: str
     caption: str
     svg: str
 
 
 def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
     """Losses, bootstrapping ratio (Fig. 6) and clusters over the epochs; a figure that no model has data for is left out."""
-
     wanted = [
-        ("loss", "loss", "The whole loss (Eq. 11). Models with more terms have a higher one.", ["loss"]),
-        ("loss_global", "loss", "L_cv^g, global cross-view loss (Eq. 10).", ["loss_global"]),
-        ("loss_cross_view", "loss", "L_cv^o, object-level cross-view loss (Eq. 6).", ["loss_cross_view"]),
-        ("loss_cross_image", "loss", "L_ci^o, object-level cross-image loss (Eq. 8), once it is on.", ["loss_cross_image"]),
+        ("loss", "Loss", "loss", "All terms together (Eq. 11): models with more terms have a higher one."),
+        ("loss_global", "Global loss, L_cv^g", "loss", "Between the two views of a photo (Eq. 10)."),
+        ("loss_cross_view", "Object loss across views, L_cv^o", "loss", "Between an object's two views (Eq. 6)."),
+        (
+            "loss_cross_image",
+            "Object loss across photos, L_ci^o",
+            "loss",
+            "Between an object and its neighbour in the bank (Eq. 8), once it is on.",
+        ),
         (
             "bootstrapping",
-            "bootstrapping ratio",
-            "Share of objects that are learnt from a neighbour, mean of both directions (Fig. 6, App. C.6).",
-            BOOTSTRAPPING,
+            "Bootstrapping ratio (Fig. 6)",
+            "share of objects",
+            "How many objects are learnt from a neighbour, mean of both directions.",
         ),
-        ("live_clusters", "clusters", "Clusters that hold a token, an image.", ["live_clusters"]),
-        ("valid_objects", "objects", "Objects that both views show, an image.", ["valid_objects"]),
+        ("live_clusters", "Live clusters", "clusters", "Of a photo's K clusters, those that hold a patch."),
+        ("valid_objects", "Objects in both views", "objects", "Of a photo's clusters, those that both views show."),
     ]
     figures = []
-    for name, ylabel, caption, columns in wanted:
+    for name, title, ylabel, caption in wanted:
+        columns = BOOTSTRAPPING if name == "bootstrapping" else (name,)
         found = {model: points(curve, columns) for model, curve in curves.items()}
         drawn = {
             labels[m]: Line(x, y, colour=i) for i, (m, (x, y)) in enumerate(found.items()) if x
         }  # a model keeps its colour
         if drawn:
-            figures.append(Figure(name, caption, lines(name, ylabel, "epoch", drawn)))
+            figures.append(Figure(name, title, caption, lines(name, ylabel, "epoch", drawn)))
     return figures
 
 
@@ -67,8 +73,10 @@ def sweep_figures(trained: dict[str, dict], values: dict[tuple[str, str], float]
         if with_paper:
             drawn |= _printed_sweep(field)
         if drawn:
-            caption = f"Dense retrieval (mIoU, %) against {symbol}, all else equal (Table 4)."
-            figures.append(Figure(f"sweep_{field}", caption, lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)))
+            title = f"mIoU against {symbol} (Table 4)"
+            caption = "Dense retrieval, all else equal" + ("; dashed: the paper's." if with_paper else ".")
+            svg = lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)
+            figures.append(Figure(f"sweep_{field}", title, caption, svg))
     return figures
 
 
@@ -104,5 +112,5 @@ def step_figure(about: str, profile: dict[str, float]) -> Figure:
         "paper": {part.replace("_", " "): printed.get(part, 0.0) for part in profile},
         "ours": {part.replace("_", " "): 100 * value / total for part, value in profile.items()},
     }
-    caption = f"A training step by component (Table 9). Paper: ViT-B/16, K 12, four MI250X. Ours: {about}."
-    return Figure("step", caption, stacked("step", "share of a step (%)", bars))
+    caption = f"Paper: ViT-B/16, K 12, four MI250X. Ours: {about}."
+    return Figure("step", "A training step by component (Table 9)", caption, stacked("step", "share of a step (%)", bars))

@@ -14,6 +14,7 @@ from cribo.report.figures import Figure, step_figure, sweep_figures, training_fi
 from cribo.report.markup import folded, grid, page, paragraph
 from cribo.report.render_html import render_html
 from cribo.report.step_benchmark import read_step
+from cribo.report.symbols import as_html
 
 NAMES = {
     "dense_nn": "dense retrieval, patch mIoU",
@@ -93,8 +94,8 @@ def _cards(plan: dict, results: Path) -> str:
         beside = f"{_label(plan, plan['reference'])}: {base:.1f} %" if known else ""
         cards.append(
             f'<div class="card"><span>{escape(NAMES[protocol])}, {escape(dataset)}</span>'
-            f"<b>{own[best]:.1f} <small>%</small></b><span>best: {escape(_label(plan, best))}</span>"
-            f"<span>{escape(beside)}</span></div>"
+            f"<b>{own[best]:.1f} <small>%</small></b><span>best: {as_html(_label(plan, best))}</span>"
+            f"<span>{as_html(beside)}</span></div>"
         )
     return f'<div class="cards">{"".join(cards)}</div>' if cards else paragraph("Nothing has been judged yet.")
 
@@ -119,8 +120,8 @@ def _tables(plan: dict, trained: dict[str, dict], results: Path) -> str:
 
 def _charts(figures: list[Figure]) -> str:
     cards = "\n".join(
-        f'<figure id="figure-{figure.name}"{" class=wide" if figure.name == "step" else ""}>{figure.svg}'
-        f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
+        f'<figure id="figure-{figure.name}"{" class=wide" if figure.name == "step" else ""}>'
+        f"<h3>{as_html(figure.title)}</h3>{figure.svg}<figcaption>{as_html(figure.caption)}</figcaption></figure>"
         for figure in figures
     )
     return f'<div class="charts">\n{cards}\n</div>' if cards else ""

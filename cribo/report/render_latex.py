@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from cribo.report.symbols import as_tex
 from cribo.report.table import Cell, Column, Number, Table, number_words
 
 ESCAPES = {
@@ -36,8 +37,8 @@ ESCAPES = {
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is written here."""
-    return "".join(ESCAPES.get(character, character) for character in text)
+    """Text that LaTeX prints as it is written here, symbols of the paper as such."""
+    return as_tex(text, lambda plain: "".join(ESCAPES.get(character, character) for character in plain))
 
 
 def render_latex(table: Table) -> str:

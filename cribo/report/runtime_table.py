@@ -30,7 +30,7 @@ def runtime_table(step: StepBenchmark | None) -> Table:
         Row(label, (Text(batch), values["mm:ss"], NONE, values["GB"], NONE, NONE))
         for (label, batch), values in printed.items()
     ]
-    notes = [f"Paper: {paper.SOURCE}, Table 10; eight dies of four MI250X, memory of one."]
+    notes = [f"Paper: {paper.SOURCE}, Table 10; eight processes on four MI250X."]
     if step and step.paces:
         for label, pace in step.paces.items():
             minutes, seconds = divmod(round(IMAGENET / pace.images_per_second), 60)
