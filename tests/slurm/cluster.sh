@@ -28,7 +28,8 @@ install_slurm() {
 }
 
 # proctrack/linuxproc and task/none need no cgroup; config_overrides lets two cores pose as two nodes of four; requeued jobs
-# wait for cred_expire, 120 s by default. Snakemake's jobs drop SLURM_CONF, so the file must be where Slurm looks by itself.
+# wait for cred_expire, 120 s by default; with ReturnToService=2 a node that was set down by hand would return at its next word,
+# while the job's old step still ends there. Snakemake's jobs drop SLURM_CONF, so the file must be where Slurm looks by itself.
 configure() {
     mkdir -p "$LAB"/{state,spool,log,dev,munge} "$CONF"
     chmod 755 "$LAB"
@@ -53,7 +54,7 @@ SlurmdLogFile=$LAB/log/%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
