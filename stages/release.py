@@ -14,7 +14,8 @@ def main(name: str) -> None:
     results = Path("results")
     checkpoint = results / "pretrain" / name / "checkpoint.safetensors"
     data = open_set(read_checkpoint(checkpoint)[1]["dataset"])
-    write_release(name, results / "encoders" / name, checkpoint, data, results / "scores", results / "release" / name)
+    table = results / "tables/scores.csv"
+    write_release(name, results / "encoders" / name, checkpoint, data, table, results / "release" / name)
 
 
 if __name__ == "__main__":

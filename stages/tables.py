@@ -1,6 +1,7 @@
 """python -m stages.tables: results/scores/*/*.json and the paper's values → results/tables/.
 
-Rows and columns: results/plan/report.yaml. Writes .md, .csv, .tex and .html of each table, and README.md with all of them.
+Rows and columns: results/plan/report.yaml. Writes .md, .csv, .tex and .html of each table, README.md with all of them, and
+scores.csv, a line a score.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cribo.report.render_csv import render_csv
 from cribo.report.render_html import render_html
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
+from cribo.report.score_list import score_list
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 
@@ -30,6 +32,7 @@ def main() -> None:
         for suffix, render in RENDERERS.items():
             (folder / f"{table.name}.{suffix}").write_text(render(table), encoding="utf-8")
         (folder / f"{table.name}.html").write_text(render_html(table, settings["tolerance"]) + "\n", encoding="utf-8")
+    (folder / "scores.csv").write_text(score_list(settings, results / "scores"), encoding="utf-8")
     everything = "\n".join(render_markdown(table) for table in tables)
     (folder / "README.md").write_text(f"# Tables\n\n{everything}", encoding="utf-8")
     print(everything, end="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ LIMITS = (
 )
 
 
-def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, scores: Path, folder: Path) -> None:
-    """Weights, config.json, hubconf.py and README.md of a model that was trained here.
+def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, table: Path, folder: Path) -> None:
+    """Weights, config.json, hubconf.py and README.md of a model that was trained here. `table`: results/tables/scores.csv.
 
     Raises ValueError when the copy's features are not those of the encoder.
     """
@@ -47,21 +47,14 @@ def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet,
     side = told["settings"]["views"]["size"]
     worst = verify(load_encoder(encoder).vit, folder, side)
     (folder / "hubconf.py").write_text(HUBCONF)
-    (folder / "README.md").write_text(card(name, told, data, results(name, scores), worst, commit()))
+    (folder / "README.md").write_text(card(name, told, data, results(name, table), worst, commit()))
 
 
-def results(name: str, scores: Path) -> list[tuple[str, str, float, str]]:
+def results(name: str, table: Path) -> list[tuple[str, str, float, str]]:
     """Every result of a model: protocol, data set, value in percent, what it is. Sorted by protocol and data set."""
-    found = []
-    for path in sorted(scores.glob("*/*.json")):
-        tree = json.loads(path.read_text())
-        if tree.get("model") == name:
-            what = (
-                tree["protocol"].get("value")
-                or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
-            )
-            found.append((tree["protocol_id"], tree["dataset"], tree["value"], what))
-    return sorted(found)
+    with table.open(encoding="utf-8", newline="") as lines:
+        own = [line for line in csv.DictReader(lines) if line["model"] == name]
+    return sorted((line["protocol"], line["dataset"], float(line["value"]), line["what"]) for line in own)
 
 
 def commit() -> str:

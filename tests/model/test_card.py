@@ -34,16 +34,13 @@ def made(tmp_path):
     vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
     write_encoder(vit, "vit_demo_8", 32, tmp_path / "encoder")
     save_file(under("teacher.backbone.", vit.state_dict()), tmp_path / "c", metadata={"cribo": json.dumps(TOLD)})
-    for model, value in (("mine", 12.345), ("other", 99.0)):
-        path = tmp_path / "scores" / "dense_nn" / f"{model}-scenes.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tree = {"protocol_id": "dense_nn", "model": model, "dataset": "scenes", "value": value}
-        path.write_text(json.dumps({**tree, "protocol": {"value": "patch mIoU at 1/1"}}))
-    trained = tmp_path / "scores" / "linear_segmentation" / "mine-scenes-last1-0.001.json"
-    trained.parent.mkdir()
-    cell = {"protocol_id": "linear_segmentation", "model": "mine", "dataset": "scenes", "value": 6.5}
-    trained.write_text(json.dumps({**cell, "layers": 1, "learning_rate": 1e-3, "protocol": {}}))
-    write_release("mine", tmp_path / "encoder", tmp_path / "c", DATA, tmp_path / "scores", tmp_path / "release")
+    (tmp_path / "scores.csv").write_text(
+        "model,protocol,dataset,value,what\n"
+        "mine,linear_segmentation,scenes,6.5,mIoU with 1 layers at learning rate 0.001\n"
+        "other,dense_nn,scenes,99.0,patch mIoU at 1/1\n"
+        "mine,dense_nn,scenes,12.345,patch mIoU at 1/1\n"
+    )
+    write_release("mine", tmp_path / "encoder", tmp_path / "c", DATA, tmp_path / "scores.csv", tmp_path / "release")
     return tmp_path / "release", vit
 
 

@@ -29,6 +29,8 @@ PLAN = {
 }
 RESULT = {
     "model": "random",
+    "value": 20.000001,
+    "protocol": {"value": "patch mIoU at 1/1"},
     "dataset": "scenes",
     **{
         level: {"1/1": {"mean": 20.0, "std": None, "runs": [20.0]}, "1/8": {"mean": 10.0, "std": 1.0, "runs": [9.0, 11.0]}}
@@ -61,7 +63,8 @@ def test_writes_and_prints_every_table_the_same_each_time(root):
     assert run.returncode == 0, run.stderr
     folder = root / "results/tables"
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(first) == ["README.md", "dense_nn.csv", "dense_nn.html", "dense_nn.md", "dense_nn.tex"]
+    assert sorted(first) == ["README.md", "dense_nn.csv", "dense_nn.html", "dense_nn.md", "dense_nn.tex", "scores.csv"]
+    assert first["scores.csv"].splitlines()[1:] == [b"random,dense_nn,scenes,20.000001,patch mIoU at 1/1"]
     assert run.stdout == (folder / "dense_nn.md").read_text()
     assert (folder / "README.md").read_text() == f"# Tables\n\n{run.stdout}"
     assert "| random |" in run.stdout and "not run" in run.stdout and "20.0" in run.stdout

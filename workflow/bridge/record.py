@@ -43,11 +43,10 @@ def _commit(stage: Stage) -> None:
 def _spare_dependants(name: str, stages: dict[str, Stage]) -> None:
     """Spare those, all of whose inputs are there, that DVC holds for up to date or can restore; then their dependants."""
     ready = [d for d, stage in stages.items() if name in stage.up and not settled(d) and all(map(settled, stage.up))]
-    status = open_repo().status(ready) if ready else {}
     for dependant in ready:
-        if dependant not in status:
+        if not stages[dependant].status():
             spare(dependant, "its inputs came out the same")
-        elif restore(dependant):
+        elif restore(stages[dependant]):
             spare(dependant, "restored from DVC's run cache")
         else:
             continue

@@ -10,18 +10,18 @@ from dvc.exceptions import DvcException
 
 from workflow.bridge.errors import say
 from workflow.bridge.session import release
-from workflow.bridge.stages import load, open_repo
+from workflow.bridge.stages import Stage, open_repo
 
 REFUSE = "/bin/false"  # as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
 
 
-def restorable(name: str) -> bool:
+def restorable(asked: Stage) -> bool:
     """Would `dvc repro` take this stage from the run cache? Nothing is written.
 
-    Asked before `restore`, because `dvc repro` removes a stage's outputs before it looks into the cache.
+    Asked before `restore`, because `dvc repro` removes a stage's outputs before it looks into the cache. Afterwards the
+    stage holds the hashes of its inputs as they are now: `dvc status` must be asked of other objects.
     """
-    repo = open_repo()
-    stage = load(repo)[name].dvc
+    stage, repo = asked.dvc, asked.dvc.repo
     with repo.lock:
         if not all(dep.exists for dep in stage.deps):
             return False
@@ -34,12 +34,12 @@ def restorable(name: str) -> bool:
         return bool(entry) and repo.stage_cache._create_stage(entry, wdir=stage.wdir).outs_cached()
 
 
-def restore(name: str) -> bool:
+def restore(stage: Stage) -> bool:
     """Bring the outputs back and record them; False when the cache does not have them after all."""
-    if not restorable(name):
+    if not restorable(stage):
         return False
-    repo = open_repo()
-    release(repo, load(repo)[name])
+    repo, name = open_repo(), stage.name
+    release(repo, stage)
     try:
         with _shell(REFUSE):
             repo.reproduce(targets=[name], single_item=True)

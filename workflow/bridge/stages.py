@@ -62,6 +62,11 @@ class Stage:
         """Values of `params:` by file, as they are on disk now."""
         return {str(d.def_path): d.read_params() for d in self.dvc.deps if isinstance(d, ParamsDependency)}
 
+    def status(self) -> list[str | dict]:
+        """Its entry in `dvc status` as things are now; empty when it is up to date."""
+        with self.dvc.repo.lock:
+            return self.dvc.status(check_updates=True).get(self.name, [])
+
 
 def open_repo() -> Repo:
     """The repository here. It waits for DVC's lock, where plain DVC gives up after three seconds."""

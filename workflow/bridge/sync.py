@@ -23,10 +23,10 @@ def sync(command: str, dry: bool, heads: set[str]) -> Graph:
         return saved_graph()
     with one_sentence():
         session.refuse_beside_dvc(open_repo())
-        stages, status = _after_heads(heads)
+        stages = _after_heads(heads)
         graph = {name: stage.up for name, stage in stages.items()}
         save_graph(graph)
-        stale = _verdicts(stages, status, dry)
+        stale = _verdicts(stages, dry)
         if dry:
             session.end()
         else:
@@ -34,48 +34,50 @@ def sync(command: str, dry: bool, heads: set[str]) -> Graph:
     return graph
 
 
-def _after_heads(heads: set[str]) -> tuple[dict[str, Stage], dict[str, list]]:
-    """Stages and `dvc status`, once no head stage is stale: no verdict comes from an old plan."""
+def _after_heads(heads: set[str]) -> dict[str, Stage]:
+    """Stages once no head stage is stale: no verdict comes from an old plan."""
     refreshed: set[str] = set()
     while True:
-        repo = open_repo()
-        stages, status = load(repo), repo.status()
-        names = {name for name in stages if name.partition("@")[0] in heads}
-        head.check(stages, names)
-        due = [name for name in stages if name in names and name in status and name not in refreshed]
-        if not due:
-            return stages, status
-        head.refresh(due[0])
-        refreshed.add(due[0])
+        stages = load(open_repo())
+        names = [name for name in stages if name.partition("@")[0] in heads]
+        head.check(stages, set(names))
+        due = next((name for name in names if name not in refreshed and stages[name].status()), None)
+        if due is None:
+            return stages
+        head.refresh(due)
+        refreshed.add(due)
 
 
-def _verdicts(stages: dict[str, Stage], status: dict[str, list], dry: bool) -> set[str]:
-    """Stamp every stage; returns the stale ones."""
+def _verdicts(stages: dict[str, Stage], dry: bool) -> set[str]:
+    """Stamp every stage; returns the stale ones.
+
+    DVC is asked stage by stage, since a stage that was restored changes what is to be said of those that follow.
+    """
     jobs = alive.queued()
     stale: set[str] = set()
-    names = list(stages)
-    for position, name in enumerate(names):
+    for position, (name, stage) in enumerate(stages.items()):
         stamp(name, "skip").unlink(missing_ok=True)
         if busy := alive.computing(name, jobs):
             if not dry:
                 raise BridgeError(f"{name} is still being computed by {busy}")
             say(f"{name}: is being computed by {busy}")
-        if stale.intersection(stages[name].up):
+        if stale.intersection(stage.up):
             stale.add(name)
             set_stale(name)
-        elif name not in status:
+        elif not (entries := stage.status()):
             set_fresh(name, position)
-        elif _finished(stages[name]):
+        elif _finished(stage):
             say(f"{name}: finished earlier, only to be recorded")
             stale.add(name)
             set_finished(name)
-        elif not dry and restore(name):
-            say(f"{name}: restored from DVC's run cache")
-            set_fresh(name, position)
-            status = open_repo().status(names[position + 1 :]) if names[position + 1 :] else {}
         else:
-            note = "; in DVC's run cache, to be restored" if dry and restorable(name) else ""
-            say(f"{name}: {reason(stages[name], status[name])}{note}")
+            why = reason(stage, entries)  # before DVC's stage learns what its inputs are now
+            if not dry and restore(stage):
+                say(f"{name}: restored from DVC's run cache")
+                set_fresh(name, position)
+                continue
+            note = "; in DVC's run cache, to be restored" if dry and restorable(stage) else ""
+            say(f"{name}: {why}{note}")
             stale.add(name)
             set_stale(name)
     return stale
