@@ -70,11 +70,13 @@ def main(arguments: list[str]) -> None:
 
 def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
     """The protocol's settings with `changes`, checked as params.yaml is. Raises ParamsError."""
+    cells = protocol.schema.model_fields.keys() & {"models", "datasets"}  # given on the command line otherwise
     try:
-        checked = protocol.schema.model_validate(as_tuples({"datasets": [], **protocol.paper, **changes}), strict=True)
+        given = as_tuples({**dict.fromkeys(cells, ()), **protocol.paper, **changes})
+        checked = protocol.schema.model_validate(given, strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, protocol.schema, ()), Path("--set"), {}) from None
-    return checked.model_dump(mode="json", exclude={"datasets"})
+    return checked.model_dump(mode="json", exclude=cells)
 
 
 def assignment(text: str) -> tuple[str, Any]:
