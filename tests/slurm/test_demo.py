@@ -4,8 +4,10 @@ import json
 import math
 import re
 import shutil
+import signal
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,9 +17,6 @@ from tests.slurm.conftest import commit, job_of
 from workflow.bridge.preflight import minutes
 
 MODEL = "pretrain@cribo"
-
-
-TICK = 30  # seconds between two looks of Slurm at its jobs' limits
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +35,10 @@ def said(project):
         process.suspend()
     ran = minutes(project.do("squeue", "--noheader", "--format=%M", f"--jobs={job}").strip())
     project.do("scontrol", "update", f"JobId={job}", f"TimeLimit={math.ceil(ran) + 1}")
-    time.sleep(TICK + 1)
+    while not any(map(warned, held)):  # Slurm looks every 30 s; torchrun kills a rank that is deaf for 30 s more
+        time.sleep(0.1)
     for process in held:
-        process.resume()  # SIGTERM is waiting for it
+        process.resume()
     while any(process.is_running() for process in held):
         time.sleep(0.05)
     project.do("scontrol", "update", f"JobId={job}", "TimeLimit=30")  # one interruption is enough
@@ -53,6 +53,12 @@ def ranks(project):
     line = ["-u", "-m", "stages.pretrain", "cribo"]
     found = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == line]
     return [p for p in found if p.cwd() == str(project.root)]
+
+
+def warned(process):
+    """Whether SIGTERM waits for a process that is held."""
+    pending = re.search(r"ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+    return int(pending[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
 def test_pretraining_uses_two_nodes_and_goes_back_into_the_queue_at_its_time_limit(project, said):
