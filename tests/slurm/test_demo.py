@@ -1,5 +1,6 @@
 """The demo through `snakemake --profile slurm all`: two nodes, two processes each, and a time limit in the middle."""
 
+import contextlib
 import json
 import math
 import re
@@ -38,7 +39,8 @@ def said(project):
     while not any(map(warned, held)):  # Slurm looks every 30 s; torchrun kills a rank that is deaf for 30 s more
         time.sleep(0.1)
     for process in held:
-        process.resume()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
     while any(process.is_running() for process in held):
         time.sleep(0.05)
     project.do("scontrol", "update", f"JobId={job}", "TimeLimit=30")  # one interruption is enough
@@ -56,9 +58,12 @@ def ranks(project):
 
 
 def warned(process):
-    """Whether SIGTERM waits for a process that is held."""
-    pending = re.search(r"ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text())
-    return int(pending[1], 16) >> (signal.SIGTERM - 1) & 1
+    """Whether SIGTERM waits for a process that is held, or has ended it already: Slurm may send SIGCONT as well."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return int(re.search(r"ShdPnd:\s+(\w+)", status)[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
 def test_pretraining_uses_two_nodes_and_goes_back_into_the_queue_at_its_time_limit(project, said):
