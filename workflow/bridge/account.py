@@ -32,8 +32,8 @@ def costs(stage: str) -> Iterator[list[int]]:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         line = (
             started,
-            f"{time.monotonic() - clock:.1f}",
-            f"{used.ru_utime + used.ru_stime:.1f}",
+            f"{time.monotonic() - clock:.3f}",
+            f"{used.ru_utime + used.ru_stime:.3f}",
             f"{used.ru_maxrss / 1024:.0f}",  # Linux gives KiB
             str(codes[-1]) if codes else "",
             os.uname().nodename,
