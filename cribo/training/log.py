@@ -25,13 +25,16 @@ class Journal:
     """One record every few steps: a line on stderr, and the same in `metrics.jsonl` of the run directory.
 
     Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run. On a terminal
-    a bar under the lines moves with every step. `flops` are those of one image, `peak` those of all devices in a second.
+    a bar under the lines moves with every step. A line starts with the run's name, that of its directory without the
+    fingerprint, because several trainings may share a terminal. `flops` are those of one image, `peak` those of all devices
+    in a second.
     """
 
     def __init__(
         self, path: Path, done: int, steps: int, images_per_step: int, write: bool, flops: float = 0.0, peak: float = 0.0
     ):
         self.path, self.steps, self.images_per_step, self.write = path, steps, images_per_step, write
+        self.run = path.parent.name.rpartition("-")[0]
         self.flops, self.peak = flops, peak
         self.waited = 0.0  # seconds that the loop stood waiting for data since the last record
         self.marked, self.first = (time.perf_counter(), done), (time.perf_counter(), done)
@@ -75,7 +78,7 @@ class Journal:
         speed = f"{pace['images_per_second']:.4g} img/s  data {pace['data_wait']:.0%}{used}  {pace['memory_gb']:.1f} GB"
         started, first = self.first
         left = (self.steps - step) * (time.perf_counter() - started) / (step - first)
-        say(f"step {step}/{self.steps}  epoch {epoch}  {shown}  {speed}  ETA {clock(left)}")
+        say(f"{self.run}: step {step}/{self.steps}  epoch {epoch}  {shown}  {speed}  ETA {clock(left)}")
 
     def _pace(self, step: int) -> dict[str, float]:
         """Speed since the last record, and the most memory in use so far: of the GPU, or of this process without one."""

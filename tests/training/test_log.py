@@ -6,7 +6,8 @@ from cribo.training.log import Journal
 
 
 def test_records_of_steps_that_are_done_over_are_dropped(tmp_path, capsys):
-    path = tmp_path / "metrics.jsonl"
+    path = tmp_path / "cross-view-0123456789abcdef" / "metrics.jsonl"
+    path.parent.mkdir()
     first = Journal(path, 0, 10, 4, write=True)
     for step in (1, 2, 3):
         first.record(step, 0, {"loss": float(step)})
@@ -15,7 +16,7 @@ def test_records_of_steps_that_are_done_over_are_dropped(tmp_path, capsys):
     second.record(3, 0, {"loss": 30.0})
     assert [(e["step"], e["loss"]) for e in second.entries()] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
-    assert "step 3/10  epoch 0  loss 30" in capsys.readouterr().err
+    assert "cross-view: step 3/10  epoch 0  loss 30" in capsys.readouterr().err
 
 
 def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
