@@ -26,7 +26,7 @@ from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
-from cribo.params_errors import ParamsError, problems_of
+from cribo.params.errors import ParamsError, problems_of
 
 
 def main(arguments: list[str]) -> None:

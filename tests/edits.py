@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cribo.params_errors import lines_of_text
+from cribo.params.errors import lines_of_text
 
 DEMO = Path("recipes/demo.yaml").read_text()
 

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from cribo import params
-from cribo.params_errors import DATA_KINDS
+from cribo.params.data import Data
+from cribo.params.errors import DATA_KINDS
 from tests.edits import DEMO, edited, judging, line_of, renamed
 
 
@@ -204,7 +205,7 @@ def test_a_data_set_with_masks_is_judged_on(entry):
 
 
 def test_errors_know_every_kind_of_data_set():
-    kinds = {k for group in get_args(get_args(params.Data)[0]) for k in get_args(group.model_fields["kind"].annotation)}
+    kinds = {k for group in get_args(get_args(Data)[0]) for k in get_args(group.model_fields["kind"].annotation)}
     assert kinds == DATA_KINDS
 
 

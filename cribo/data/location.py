@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cribo.data.manifest import DataError
-from cribo.params_errors import lines_of
+from cribo.params.errors import lines_of
 
 # What tells each kind's folder, and where it may lie below the folder that somebody gives.
 INSIDE = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cribo import params, params_evaluate
+from cribo import params
 from cribo.data.location import locate
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.prepare import prepare
@@ -15,7 +15,7 @@ from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.stage import Judge
-from cribo.params_types import Group
+from cribo.params.types import Group
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def _lists(name: str, kind: str, path: Path) -> dict[str, str]:
 MASKED = opener("voc", "ade20k", "coco_stuff", "pascal_context")
 PROTOCOLS = {
     "dense_nn": Protocol(
-        params_evaluate.DenseNN,
+        params.evaluate.DenseNN,
         {"k": 50, "temperature": 0.07, "subsample": [1, 8, 64, 128], "runs": 5, "seed": 0},
         "VOC, ADE20K, COCO-Stuff or Pascal Context as published, or a folder that `prepare` made",
         MASKED,
         dense_nn_result.judge,
     ),
     "hummingbird": Protocol(
-        params_evaluate.Hummingbird,
+        params.evaluate.Hummingbird,
         {
             "size": 512,
             "k": 30,
@@ -102,14 +102,14 @@ PROTOCOLS = {
         hummingbird.judge,
     ),
     "knn": Protocol(
-        params_evaluate.KNN,
+        params.evaluate.KNN,
         {"k": [10, 20, 100, 200], "temperature": 0.07, "short_side": 256, "crop": 224},
         "folders {train,val}/CLASS/ of photos",
         opener("imagenet"),
         knn.judge,
     ),
     "yolos": Protocol(
-        params_evaluate.Yolos,
+        params.evaluate.Yolos,
         {
             "epochs": 150,
             "batch_size": 32,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cribo.params_types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
+from cribo.params.types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
 
 
 class DenseNN(Group):

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE
-from cribo.params import Folder, Imported, Params, Photos, Scenes, Trained, is_mae, needs_bank, needs_masks, needs_objects
-from cribo.params_errors import Key, Problem
+from cribo.params.data import Folder, Photos, Scenes
+from cribo.params.errors import Key, Problem
+from cribo.params.pretrain import is_mae, needs_bank, needs_masks, needs_objects
+from cribo.params.schema import Imported, Params, Trained
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
 MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image

@@ -1,0 +1,54 @@
+"""From the text of params.yaml to checked values, or to every mistake in it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from cribo.params.checks import contradictions
+from cribo.params.data import Data
+from cribo.params.errors import ParamsError, Problem, lines_of_text, problems_of, read
+from cribo.params.evaluate import LinearDecoding, SegmenterDecoding
+from cribo.params.schema import Params, Trained, as_tuples
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
+    """
+    return parse(read(Path(path)), Path(path))
+
+
+def parse(text: str, path: Path) -> Params:
+    """`load` for text at hand; `path` is for messages."""
+    tree, lines = lines_of_text(text, path)
+    problems: list[Problem] = []
+    try:
+        params = Params.model_validate(as_tuples(tree), strict=True)
+    except ValidationError as error:
+        raise ParamsError(problems_of(error, Params, ()), path, lines) from None
+    for name in params.models.trained:
+        try:
+            params.model(name)
+        except ValidationError as error:
+            problems += problems_of(error, Trained, ("models", "trained", name))
+    for protocol in ("linear_segmentation", "segmenter"):
+        block = getattr(params.evaluate, protocol)
+        for name in block.datasets:
+            try:
+                block.on(name)
+            except ValidationError as error:
+                kind = LinearDecoding if protocol == "linear_segmentation" else SegmenterDecoding
+                problems += problems_of(error, kind, ("evaluate", protocol, "datasets", name))
+    problems = problems or list(contradictions(params))
+    if problems:
+        raise ParamsError(problems, path, lines)
+    return params
+
+
+def complete_data(settings: dict) -> dict:
+    """An entry of `data` with every default filled in. Raises pydantic's ValidationError."""
+    return TypeAdapter(Data).validate_python(as_tuples(settings), strict=True).model_dump(mode="json")

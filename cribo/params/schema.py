@@ -1,0 +1,103 @@
+"""All of params.yaml: the groups of the other files, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cribo.fidelity import resolved
+from cribo.model.foreign.formats import FORMATS
+from cribo.params.data import Data
+from cribo.params.evaluate import Evaluate
+from cribo.params.pretrain import Pretrain
+from cribo.params.types import Count, Group, Name, NonNegative, Whole, merged
+
+
+class Imported(Group):
+    """Weights from elsewhere; checks.py says which keys go with which `weights`, docs/encoders.md explains them."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    backbone: str | None = None
+    image_size: Annotated[int, Field(ge=14)] | None = None
+    seed: Whole | None = None
+    format: Literal[tuple(FORMATS)] | None = None
+    stride: Literal[8, 16, 32] | None = None
+    row: str | None = None
+
+
+class Trained(Pretrain):
+    """One pretrained model: the photos it learns from, and `pretrain` with the model's overlay applied."""
+
+    dataset: Name
+    row: str | None = None
+    method: Literal["CrIBo", "DINO", "MAE"] = "CrIBo"
+
+
+class Models(Group):
+    trained: dict[Name, dict]
+    imported: dict[Name, Imported]
+
+
+class Examples(Group):
+    models: tuple[Name, ...]
+    datasets: tuple[Name, ...]
+    photos: Count
+    bank: Count
+
+
+class Report(Group):
+    title: str
+    reference: Name
+    tables: tuple[Annotated[int, Field(ge=1, le=12)], ...]
+    tolerance: NonNegative
+    examples: Examples
+
+
+class Compute(Group):
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    tf32: bool
+    compile: bool
+    recompute: bool
+    micro_batch: Whole
+    shard_bank: bool
+    workers: Whole
+    threads: Whole
+    feature_memory_gb: NonNegative
+    checkpoint_steps: Count
+    keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
+    save_in_background: bool
+    log_steps: Count
+
+
+class Params(Group):
+    """Everything in params.yaml. `trained` holds each pretrained model with its overlay applied and checked."""
+
+    data: dict[Name, Data]
+    pretrain: Pretrain
+    models: Models
+    evaluate: Evaluate
+    report: Report
+    compute: Compute
+
+    @property
+    def trained(self) -> dict[str, Trained]:
+        return {name: self.model(name) for name in self.models.trained}
+
+    def model(self, name: str) -> Trained:
+        """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
+        given = self.unresolved(name).model_dump(mode="json")
+        return Trained.model_validate(as_tuples(resolved(given)), strict=True)
+
+    def unresolved(self, name: str) -> Trained:
+        """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
+        base = self.pretrain.model_dump(mode="json")
+        return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
+
+
+def as_tuples(tree: object) -> object:
+    """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
+    if isinstance(tree, dict):
+        return {key: as_tuples(value) for key, value in tree.items()}
+    return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree
