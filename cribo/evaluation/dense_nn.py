@@ -78,20 +78,17 @@ def evaluate(
     if not train or not val:
         raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
     classes, ignore = len(data.classes), data.ignore
+    factors = sorted(settings.subsample)
+    drawn = {factor: draws(len(train), factor, settings.runs, settings.seed) for factor in factors}
+    used = np.unique(np.concatenate([images for runs in drawn.values() for images in runs]))  # other photos are not read
     memory, queries = (
         extract(encoder, records, classes, ignore, world, workers, memory_gb, f"{split} features of {data.name}")
-        for split, records in (("train", train), ("val", val))
+        for split, records in (("train", [train[i] for i in used]), ("val", val))
     )
     truth = [_truth(val[i], classes, ignore) for i in queries.shares[world.rank]]
-    image_of = np.repeat(np.arange(len(train)), np.diff(memory.starts))
+    image_of = np.repeat(used, np.diff(memory.starts))
     labelled = memory.labels != ignore
-    plans = {
-        factor: [
-            (images, labelled & np.isin(image_of, images))
-            for images in draws(len(train), factor, settings.runs, settings.seed)
-        ]
-        for factor in sorted(settings.subsample)
-    }
+    plans = {factor: [(images, labelled & np.isin(image_of, images)) for images in drawn[factor]] for factor in factors}
     work = sum(int(kept[memory.rows].sum()) for plan in plans.values() for _, kept in plan) * len(queries.labels)
     progress = Progress(f"neighbours on {data.name}", work)
     runs: dict[int, list[Run]] = {}

@@ -92,6 +92,19 @@ def test_protocol_equals_restatement(encoder, data, k, temperature):
     assert found.runs[1][0].patch.occurring == 3  # val has no blue
 
 
+def test_photos_that_no_run_draws_are_not_read_and_the_scores_of_a_factor_do_not_depend_on_the_others(
+    encoder, data, monkeypatch
+):
+    both = evaluate(encoder, data, Settings(5, 0.07, (1, 3), 2, 7), ALONE)
+    read = []
+    monkeypatch.setattr(dense_nn, "extract", lambda *args: read.append(args[1]) or extract(*args))
+    alone = evaluate(encoder, data, Settings(5, 0.07, (3,), 2, 7), ALONE)
+    drawn = np.unique(np.concatenate(draws(6, 3, 2, 7)))
+    assert len(drawn) < 6 and read[0] == [data.splits["train"][i] for i in drawn]
+    scores = [[(run.keys, run.patch.mean, run.pixel.mean) for run in found.runs[3]] for found in (alone, both)]
+    assert scores[0] == scores[1]
+
+
 def test_features_stand_in_the_order_of_the_records(encoder, data, monkeypatch):
     whole = extract(encoder, data.splits["train"], 4, 255, ALONE, workers=2)
     for i, record in enumerate(data.splits["train"]):
