@@ -69,7 +69,8 @@ def warned(process):
 def test_pretraining_uses_two_nodes_and_goes_back_into_the_queue_at_its_time_limit(project, said):
     job = re.search(rf"SLURM jobid (\d+) \(log: (\S*rule_run_{MODEL}\S*)\)", said)
     shown = project.do("scontrol", "show", "job", job[1])
-    assert {"NodeList=lab[1-2]", "Restarts=1"} <= set(shown.split()) and "gres/gpu=4" in shown, shown
+    assert {"NodeList=lab[1-2]", "Restarts=1"} <= set(shown.split()), shown
+    assert re.search(r"TresPerNode=gres[:/]gpu:2\s", shown), shown
     log = (project.root / job[2]).read_text()
     assert "stopped by SIGTERM" in log and "back into the queue" in log and "going on after step" in log
 
