@@ -13,8 +13,9 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
@@ -103,6 +104,23 @@ def pick_device(wish: str) -> torch.device:
     if wish == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def data_parallel(module: nn.Module, world: World) -> nn.Module:
+    """The module itself, or wrapped so that the gradients of its parameters are averaged over processes.
+
+    After its first backward pass DDP sorts gradients into other buckets, and where a gradient lies decides in which order
+    more than two processes are summed. A resumed training would have such a first pass where the undisturbed one has none,
+    and end in other last digits. So it is done here, with a stand-in for the module's forward; compile the module later.
+    """
+    if world.size == 1:
+        return module
+    parallel = DistributedDataParallel(module)
+    module.forward = lambda: sum(p.sum() for p in module.parameters() if p.requires_grad)
+    parallel().backward()
+    del module.forward
+    module.zero_grad(set_to_none=True)
+    return parallel
 
 
 @contextmanager

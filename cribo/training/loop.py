@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-
 from cribo.data.loader import ViewPairs, load_batches
 from cribo.data.readers import Record
 from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import bundle, checkpoint
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import World
+from cribo.training.distributed import World, data_parallel
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.interruption import Interrupted, sigterm_flag
@@ -41,8 +38,8 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
         state.restore(saved)
         say(f"going on after step {state.step} of {steps}, state in {folder}")
+    student = data_parallel(state.student, world)
     accelerate(state.student, state.teacher, compute)
-    student = distributed(state.student, world)
     if world.main and state.step == 0:
         for line in opening(settings, len(records), state, world.size, world.device.type, compute.micro_batch):
             say(line)
@@ -93,11 +90,6 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
         finally:
             saver.close()
     return state
-
-
-def distributed(student: nn.Module, world: World) -> nn.Module:
-    """The student itself, or wrapped so that gradients are averaged over processes."""
-    return DistributedDataParallel(student) if world.size > 1 else student
 
 
 def step_batches(

@@ -12,13 +12,12 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
 from cribo.params import Compute
 from cribo.training import checkpoint
-from cribo.training.distributed import World
+from cribo.training.distributed import World, data_parallel
 from cribo.training.finite import NonFinite, Watch
 from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
@@ -83,7 +82,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
         state.restore(saved)
         if world.main:
             say(f"going on after iteration {state.step} of {steps}, state in {folder}")
-    parallel = DistributedDataParallel(model) if world.size > 1 else model
+    parallel = data_parallel(model, world)
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
