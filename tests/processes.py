@@ -1,13 +1,14 @@
 """Processes in the time of a fork, for tests that would otherwise wait for imports.
 
-A fresh interpreter takes seconds to import torch, a fork of this one milliseconds. So what tests need of other processes, their
-death, their collectives, their exit code and what they say, they get from forks. That a command line or torchrun starts them
-is tested with the real ones, once for each.
+A fresh interpreter takes seconds to import torch, a fork of this one milliseconds. What tests need of other processes (their
+death, their collectives, their exit code and what they say) they get from forks, therefore. That a command line or torchrun
+starts them is tested with the real ones, once for each.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -34,7 +35,7 @@ class Forks:
     """`work()` in `size` forks of this process at once, which find each other as torchrun's do; handled like a Popen."""
 
     def __init__(self, work: Callable[[], None], size: int = 1, cwd: Path | str = ".", **env: str):
-        self.streams = [tempfile.TemporaryFile("a+") for _ in "12"]  # noqa: SIM115; appended to by all, read from the start
+        self.streams = [tempfile.TemporaryFile("a+") for _ in "12"]  # noqa: SIM115
         if size > 1:
             env |= {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         ranks = [{"RANK": str(i), "LOCAL_RANK": str(i)} if size > 1 else {} for i in range(size)]
@@ -73,7 +74,8 @@ class Forks:
     def send_signal(self, number: int) -> None:
         """To all, as torchrun hands it on."""
         for process in self.processes:
-            os.kill(process.pid, number)
+            if process.is_alive():
+                os.kill(process.pid, number)
 
     def communicate(self, timeout: float = 600) -> tuple[str, str]:
         """Wait for the end; returns stdout and stderr. A minute after one has failed all are ended, as torchrun would."""
@@ -100,6 +102,7 @@ def free_port() -> int:
 
 def python_m(module: str, *arguments: str, size: int = 1, cwd: Path | str = ".", **env: str) -> Forks:
     """`python -m module arguments` in a fork, or the same in `size` of them."""
+    importlib.import_module(module)  # and all that it imports, here, so that no fork has to
     return Forks(partial(_as_main, module, arguments), size, cwd, **env)
 
 
