@@ -1,4 +1,4 @@
-"""What all tests share: two threads at most, real photos found through CRIBO_REAL_DATA or skipped with a sentence."""
+"""What all tests share: one thread, as forks need it, and real photos found through CRIBO_REAL_DATA or skipped."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

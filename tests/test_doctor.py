@@ -1,7 +1,5 @@
 """The doctor says what it finds, and names what stands in the way."""
 
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,6 +9,7 @@ from PIL import Image
 from cribo import doctor, measure, params, plan
 from cribo.data.readers import PreparedSet, Record
 from cribo.method import step
+from tests.processes import run_m
 
 
 @pytest.fixture
@@ -72,5 +71,5 @@ def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
 
 
 def test_a_folder_that_is_no_bundle_is_one_sentence(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "cribo.replay", str(tmp_path)], capture_output=True, text=True)
+    done = run_m("cribo.replay", str(tmp_path))
     assert done.returncode == 1 and "holds no about.json" in done.stderr and "Traceback" not in done.stderr

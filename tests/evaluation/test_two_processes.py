@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,8 @@ from cribo.model.export import write_encoder
 from cribo.training.distributed import World
 from tests.evaluation.detection.conftest import open_squares, write_coco
 from tests.evaluation.test_knn import open_photos, write_photos
-from tests.evaluation.two_processes import neighbours, results
+from tests.evaluation.two_processes import judge_all, neighbours, results
+from tests.processes import Forks
 
 ALONE = World(0, 1, torch.device("cpu"))
 SIZES = {"train": [(32, 32), (40, 27), (35, 48), (32, 32), (29, 61), (32, 32)], "val": [(32, 40), (45, 33), (32, 40)]}
@@ -35,14 +34,9 @@ def folder(tmp_path_factory, write_set):
     open_photos(write_photos(folder / "folders"), folder / "data")
     open_squares(write_coco(folder / "coco"), folder / "data")
     write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, folder / "encoder")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, "-m", "tests.evaluation.two_processes", str(folder)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    processes = Forks(partial(judge_all, folder), 2)
+    _, err = processes.communicate()
+    assert processes.returncode == 0, err
     return folder
 
 

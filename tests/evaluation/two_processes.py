@@ -1,10 +1,9 @@
-"""What test_two_processes.py runs in each process: `torchrun -m tests.evaluation.two_processes FOLDER`."""
+"""What test_two_processes.py runs in each process."""
 
 from __future__ import annotations
 
 import json
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,7 @@ def neighbours(encoder, data, world: World) -> dict[int, list]:
     return found
 
 
-def main(folder: Path) -> None:
+def judge_all(folder: Path) -> None:
     """Small batches, chunks and blocks, so that each process has several; keys on disk."""
     features.BATCH_PIXELS, image_features.BATCH_PIXELS, knn.QUERIES = 2 * 32 * 32, 5 * 32 * 32, 5
     shared_search.KEYS, shared_search.QUERIES, shared_search.BLOCK = 17, 40, 16
@@ -79,7 +78,3 @@ def main(folder: Path) -> None:
         (folder / f"neighbours{world.rank}.json").write_text(json.dumps(neighbours(encoder, data, world)))
         if world.main:
             (folder / "results.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -17,6 +17,7 @@ from cribo.data.prepare import prepare
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from stages.dense_nn import main
+from tests.processes import run_m
 
 REPOSITORY = Path(__file__).parents[2]
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 10, "val": 3, "objects": [2, 3]}
@@ -37,20 +38,19 @@ def root(tmp_path_factory):
 
 
 def command(root, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "stages.dense_nn", *arguments],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-    )
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=root, capture_output=True, text=True, env=env)
+
+
+def fork(root, *arguments):
+    return run_m(*arguments, cwd=root)
 
 
 def test_writes_the_same_result_each_time(root):
     path = root / "results/scores/dense_nn/random-scenes.json"
     trees = []
-    for _ in range(2):
-        done = command(root, "random", "scenes")
+    for start in (command, fork):
+        done = start(root, "stages.dense_nn", "random", "scenes")
         assert done.returncode == 0, done.stderr
         assert "neighbours on scenes: 100 %" in done.stderr and "patch mIoU" in done.stderr
         trees.append(json.loads(path.read_text()))

@@ -11,11 +11,13 @@ import yaml
 from safetensors.torch import load_file
 
 from cribo import params
+from tests.processes import run_m
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder, *command, **env):
+def python_m(folder, *command, **env):
+    """The command line itself, which costs seconds."""
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
@@ -45,37 +47,41 @@ def project(tmp_path_factory):
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params.merged(demo, small)))
     for command in (["stages.plan"], ["stages.prepare", "scenes"]):
-        done = run(folder, *command)
+        done = run_m(*command, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_pretraining_writes_its_outputs_removes_its_state_and_export_makes_an_encoder(project):
-    done = run(project, "cribo.launch", "stages.pretrain", "cribo")
+@pytest.fixture(scope="module")
+def trained(project):
+    """What the command line leaves of a training."""
+    done = python_m(project, "cribo.launch", "stages.pretrain", "cribo")
     assert done.returncode == 0, done.stderr
-    out = project / "results/pretrain/cribo"
-    assert {p.name for p in out.iterdir()} == {"checkpoint.safetensors", "metrics.json", "cost.json", "curves.csv"}
     assert not list((project / ".resume").iterdir())
-    metrics = json.loads((out / "metrics.json").read_text())
+    return project / "results/pretrain/cribo"
+
+
+def test_pretraining_writes_its_outputs_removes_its_state_and_export_makes_an_encoder(project, trained):
+    assert {p.name for p in trained.iterdir()} == {"checkpoint.safetensors", "metrics.json", "cost.json", "curves.csv"}
+    metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["step"] == 4 and metrics["loss"] > 0
-    assert len((out / "curves.csv").read_text().splitlines()) == 5
+    assert len((trained / "curves.csv").read_text().splitlines()) == 5
 
-    assert run(project, "stages.export", "cribo").returncode == 0
+    assert python_m(project, "stages.export", "cribo").returncode == 0
     exported = load_file(project / "results/encoders/cribo/model.safetensors")
-    trained = load_file(out / "checkpoint.safetensors")
-    assert all((value == trained[f"teacher.backbone.{key}"]).all() for key, value in exported.items())
+    weights = load_file(trained / "checkpoint.safetensors")
+    assert all((value == weights[f"teacher.backbone.{key}"]).all() for key, value in exported.items())
 
 
-def test_training_twice_gives_the_same_bytes(project):
-    digests = []
-    for _ in range(2):
-        assert run(project, "stages.pretrain", "global").returncode == 0
-        digests.append((project / "results/pretrain/global/checkpoint.safetensors").read_bytes())
-    assert digests[0] == digests[1]
+def test_training_twice_gives_the_same_bytes(project, trained):
+    """A second time in a fork, whose hashes and random numbers are others than those of the fresh interpreter before."""
+    first = (trained / "checkpoint.safetensors").read_bytes()
+    assert run_m("stages.pretrain", "cribo", cwd=project).returncode == 0
+    assert (trained / "checkpoint.safetensors").read_bytes() == first
 
 
 def test_an_untrained_encoder_is_imported_by_its_seed(project):
-    assert run(project, "stages.imports", "random").returncode == 0
+    assert python_m(project, "stages.imports", "random").returncode == 0
     assert (project / "results/encoders/random/config.json").exists()
 
 
@@ -88,7 +94,7 @@ def test_an_untrained_encoder_is_imported_by_its_seed(project):
     ],
 )
 def test_a_mistake_is_a_sentence_and_not_a_traceback(project, command, says):
-    done = run(project, *command)
+    done = run_m(*command, cwd=project)
     assert done.returncode == 1
     assert says in done.stderr and "Traceback" not in done.stderr
 
@@ -97,7 +103,7 @@ def test_a_gpu_that_is_not_there_is_refused(project):
     text = (project / "params.yaml").read_text()
     try:
         (project / "params.yaml").write_text(text.replace("device: auto", "device: cuda"))
-        done = run(project, "stages.pretrain", "cribo", CUDA_VISIBLE_DEVICES="")
+        done = run_m("stages.pretrain", "cribo", cwd=project)
     finally:
         (project / "params.yaml").write_text(text)
     assert done.returncode == 1 and "compute.device is cuda and torch sees no GPU" in done.stderr
@@ -108,7 +114,7 @@ def test_a_photo_that_changed_after_preparation_stops_the_training(project):
     whole = photo.read_bytes()
     try:
         photo.write_bytes(whole[:100])
-        done = run(project, "stages.pretrain", "cribo")
+        done = run_m("stages.pretrain", "cribo", cwd=project)
     finally:
         photo.write_bytes(whole)
     assert done.returncode == 1 and photo.name in done.stderr and "Traceback" not in done.stderr
@@ -121,7 +127,7 @@ def test_a_photo_that_a_loading_process_cannot_read_is_one_sentence(project):
     try:
         photo.write_bytes(bytes(len(whole)))
         (project / "params.yaml").write_text(plain.replace("workers: 0", "workers: 1"))
-        done = run(project, "stages.pretrain", "cribo")
+        done = run_m("stages.pretrain", "cribo", cwd=project)
     finally:
         photo.write_bytes(whole)
         (project / "params.yaml").write_text(plain)

@@ -17,6 +17,7 @@ from cribo.data.prepare import prepare
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from stages import linear_segmentation, segmenter
+from tests.processes import python_m
 
 ROOT = Path(__file__).parents[2]
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 8, "val": 3, "objects": [2, 3]}
@@ -50,6 +51,10 @@ def command(folder, *arguments, **env):
     )
 
 
+def in_two(folder, *arguments):
+    return python_m(*arguments, size=2, cwd=folder)
+
+
 def finished(process):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -57,9 +62,9 @@ def finished(process):
 
 
 def test_a_run_killed_with_signal_9_goes_on_and_gives_the_result_of_an_undisturbed_one(project):
-    cell = ("cribo.launch", "stages.linear_segmentation", "random", "scenes", "2", "0.01")
+    cell = ("stages.linear_segmentation", "random", "scenes", "2", "0.01")
     path = project / "results/scores/linear_segmentation/random-scenes-last2-0.01.json"
-    said = finished(command(project, *cell))
+    said = finished(command(project, "cribo.launch", *cell))
     assert (
         "iteration" not in said
         and "step 12/12" in said
@@ -70,14 +75,14 @@ def test_a_run_killed_with_signal_9_goes_on_and_gives_the_result_of_an_undisturb
     path.unlink()
     assert not list((project / ".resume").iterdir())
 
-    process = command(project, *cell)
+    process = python_m(*cell, cwd=project)
     while not list(project.glob(".resume/*/state-0000000[3-9].pt")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not path.exists()
-    assert "going on after iteration" in finished(command(project, *cell))
+    assert "going on after iteration" in finished(python_m(*cell, cwd=project))
     again = json.loads(path.read_text())
     assert again.pop("cost")["seconds"] > 0 and whole.pop("cost")
     assert again == whole
@@ -90,8 +95,9 @@ def test_segmenter_on_two_processes_gives_what_one_gives(project):
     text = (project / "results/plan/segmenter/scenes.yaml").read_text()
     (project / "results/plan/segmenter/scenes.yaml").write_text(text.replace("drop_path: 0.1", "drop_path: 0.0"))
     path, values = project / "results/scores/segmenter/random-scenes-1e-03.json", []
-    for gpus in ("1", "2"):
-        finished(command(project, "cribo.launch", "stages.segmenter", "random", "scenes", "1e-03", CRIBO_GPUS=gpus))
+    cell = ("stages.segmenter", "random", "scenes", "1e-03")
+    for start in (command, in_two):
+        finished(start(project, *cell))
         tree = json.loads(path.read_text())
         values.append(tree["value"])
         assert tree["n"]["val_images"] == 3 and tree["protocol_id"] == "segmenter"

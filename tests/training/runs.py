@@ -4,54 +4,54 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from cribo.training.distributed import World
+from cribo.training import update
+from cribo.training.distributed import World, join_world
+from cribo.training.loop import train
+from tests.processes import Forks
 
 ALONE = World(0, 1, torch.device("cpu"))
 
-# Runs the jobs of a file one after the other, on as many processes as it is started with.
-RUN = """
-import os, pickle, sys, torch
-torch.set_num_threads(1)
-from pathlib import Path
-from cribo.training import update
-from cribo.training.distributed import join_world
-from cribo.training.loop import train
 
-accepted, teach = [], update.teacher_step
-def noting(*args):
-    teaching = teach(*args)
-    if teaching.accepted is not None:
-        accepted.append(args[8].gather(teaching.accepted, 1))
-    return teaching
-update.teacher_step = noting
+def train_all(jobs):
+    """The jobs one after the other, on as many processes as do this."""
+    accepted, teach = [], update.teacher_step
 
-with join_world("cpu") as world:
-    for job in pickle.load(open(sys.argv[1], "rb")):
-        folder = Path(job["folder"])
-        (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
-        accepted.clear()
-        state = train(job["settings"], job["records"], folder, job["compute"], world).to_dict()
-        if world.main:
-            torch.save({**state, "accepted": list(accepted)}, f"{folder}.pt")
-"""
+    def noting(*args):
+        teaching = teach(*args)
+        if teaching.accepted is not None:
+            accepted.append(args[8].gather(teaching.accepted, 1))
+        return teaching
+
+    update.teacher_step = noting
+    with join_world("cpu") as world:
+        for job in jobs:
+            folder = Path(job["folder"])
+            (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
+            accepted.clear()
+            state = train(job["settings"], job["records"], folder, job["compute"], world).to_dict()
+            if world.main:
+                torch.save({**state, "accepted": list(accepted)}, f"{folder}.pt")
 
 
-def start(tmp_path, jobs, photos, processes=1):
+def start(tmp_path, jobs, photos, processes=1, torchrun=False):
     """Start trainings, {name: (settings, compute)}; the final state of each comes to tmp_path/NAME.pt."""
     listed = []
     for name, (settings, compute) in jobs.items():
         (tmp_path / name).mkdir(exist_ok=True)
         records = list(photos.splits["train"])
         listed.append({"settings": settings, "records": records, "folder": str(tmp_path / name), "compute": compute})
+    if not torchrun:
+        return Forks(partial(train_all, listed), processes)
     jobs_file = tmp_path / f"{'-'.join(jobs)}.jobs"
     jobs_file.write_bytes(pickle.dumps(listed))
-    (tmp_path / "run.py").write_text(RUN)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
-    command = [sys.executable, *torchrun, str(tmp_path / "run.py"), str(jobs_file)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "tests.training.runs"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-m", *command, str(jobs_file)], stderr=subprocess.PIPE, text=True, env=env)
 
 
 def finish(process):
@@ -87,3 +87,7 @@ def made(folder):
     """A new folder."""
     folder.mkdir()
     return folder
+
+
+if __name__ == "__main__":
+    train_all(pickle.loads(Path(sys.argv[1]).read_bytes()))

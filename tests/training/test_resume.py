@@ -31,7 +31,7 @@ def whole():
 
 def wait_for_step(folder, step, process):
     while not (folder / f"state-{step:08d}.pt").exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
 
 
@@ -47,17 +47,18 @@ def test_stopping_at_step_25_of_60_changes_no_bit(tmp_path, long, photos, whole,
     expected, lines = whole[processes]
 
     folder, job = tmp_path / "cut", {"cut": (settings, compute.model_copy(update={"workers": workers}))}
-    process = start(tmp_path, job, photos, processes)
+    lone_death = stop == signal.SIGKILL and processes > 1
+    process = start(tmp_path, job, photos, processes, torchrun=lone_death)
     wait_for_step(folder, 25, process)
-    if stop == signal.SIGKILL and processes > 1:
-        os.kill(int((folder / "pid-1").read_text()), stop)  # one alone: the others must end with it
+    if lone_death:
+        os.kill(int((folder / "pid-1").read_text()), stop)  # torchrun must end the others with it
     else:
         process.send_signal(stop)
     killed = time.monotonic()
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - killed < 60 and process.returncode != 0 and not (tmp_path / "cut.pt").exists()
     assert ("stopped by SIGTERM after step" in said) == (stop == signal.SIGTERM)
-    if stop == signal.SIGKILL and processes > 1:
+    if lone_death:
         assert "Signal 9 (SIGKILL)" in said and "rank      : 1" in said  # torchrun names the first to fail
         assert "has lost its peers" in said
 
