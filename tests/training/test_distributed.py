@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from cribo.training.distributed import World, join_world, pick_device
+from cribo.training.distributed import World, data_parallel, join_world, pick_device
 from tests.processes import Forks
 
 
@@ -27,6 +28,42 @@ def test_two_processes_sum_gather_and_agree():
     processes = Forks(agree, 2)
     out, err = processes.communicate()
     assert processes.returncode == 0 and out == "fine\n", err
+
+
+class Crossed(nn.Module):
+    """Gradients come in another order than DDP expects from that of the parameters."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(17, 17) for _ in range(8))
+
+    def forward(self, x):
+        for n in (3, 0, 6, 1, 7, 2, 5, 4):
+            x = self.layers[n](x).tanh()
+        return x
+
+
+def gradients(parallel, world):
+    x = torch.randn(5, 17, generator=torch.Generator().manual_seed(world.rank))
+    parallel(x).square().sum().backward()
+    found = torch.cat([p.grad.flatten() for p in parallel.parameters()])
+    parallel.zero_grad(set_to_none=True)
+    return found
+
+
+def restart():
+    with join_world("cpu") as world:
+        going, started = (data_parallel(Crossed(), world) for _ in range(2))
+        first, second, third = (gradients(going, world) for _ in range(3))
+        assert torch.equal(first, second) and torch.equal(first, third) and torch.equal(first, gradients(started, world))
+        assert torch.allclose(first, world.sum(gradients(Crossed(), world)) / 3) and first.abs().max() > 0
+
+
+def test_three_processes_sum_gradients_to_the_same_bits_in_the_first_step_after_a_start_as_in_any_other():
+    forks = Forks(restart, 3)
+    _, err = forks.communicate()
+    assert forks.returncode == 0, err
 
 
 def test_alone_collectives_give_back_what_they_get():
