@@ -32,7 +32,7 @@ def main() -> None:
         for suffix, render in RENDERERS.items():
             (folder / f"{table.name}.{suffix}").write_text(render(table), encoding="utf-8")
         (folder / f"{table.name}.html").write_text(render_html(table, settings["tolerance"]) + "\n", encoding="utf-8")
-    (folder / "scores.csv").write_text(score_list(settings, results / "scores"), encoding="utf-8")
+    (folder / "scores.csv").write_text(score_list(settings, results), encoding="utf-8")
     everything = "\n".join(render_markdown(table) for table in tables)
     (folder / "README.md").write_text(f"# Tables\n\n{everything}", encoding="utf-8")
     print(everything, end="")

@@ -79,12 +79,14 @@ def results_of(plan_: dict, results: Path) -> Iterator[tuple[str, str, dict]]:
         for path in sorted((results / "scores" / protocol).glob("*.json")):
             try:
                 tree = json.loads(path.read_text(encoding="utf-8"))
-                if tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]:
-                    yield protocol, path.stem, tree
+                asked = tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]
+                float(tree["value"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ReportError(
                     f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again"
                 ) from None
+            if asked:
+                yield protocol, path.stem, tree
 
 
 def costs(plan_: dict, trained: dict[str, dict], results: Path) -> list[tuple]:

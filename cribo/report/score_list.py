@@ -8,33 +8,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from cribo.report.results import ReportError
+from cribo.report.experiment import results_of
 
 COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
 
-def score_list(plan: dict, scores: Path) -> str:
-    """The CSV. Value: percent. Order: by file. `plan` is results/plan/report.yaml, `scores` results/scores."""
+def score_list(plan: dict, results: Path) -> str:
+    """The CSV. Value: percent. Order: by protocol, then by file. `plan` is results/plan/report.yaml."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
-    lines.writerows(_lines(plan, scores))
+    for protocol, _, tree in results_of(plan, results):
+        lines.writerow((tree["model"], protocol, tree["dataset"], tree["value"], _what(tree)))
     return text.getvalue()
-
-
-def _lines(plan: dict, scores: Path) -> Iterator[tuple[str, str, str, float, str]]:
-    for path in sorted(scores.glob("*/*.json")):
-        cells = plan.get(path.parent.name, {"models": (), "datasets": ()})
-        try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
-            if tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]:
-                yield tree["model"], path.parent.name, tree["dataset"], tree["value"], _what(tree)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReportError(f"{path} is no result ({error!r}): delete it and run its stage again") from None
 
 
 def _what(tree: dict) -> str:

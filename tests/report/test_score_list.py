@@ -11,8 +11,8 @@ PLAN = {"knn": {"models": ["a"], "datasets": ["scenes"]}, "linear_segmentation":
 
 
 def write(folder, kind, name, **tree):
-    path = folder / kind / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / "scores" / kind / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"dataset": "scenes", **tree}))
 
 
@@ -24,8 +24,8 @@ def test_scores_that_the_plan_asks_for_are_listed_at_full_precision(tmp_path):
     write(tmp_path, "linear_segmentation", "a-scenes-last4-0.001", model="a", **cell)
     assert score_list(PLAN, tmp_path).splitlines() == [
         "model,protocol,dataset,value,what",
-        "a,knn,scenes,12.3456789,top-1",
         "a,linear_segmentation,scenes,6.5,mIoU with 4 layers at learning rate 0.001",
+        "a,knn,scenes,12.3456789,top-1",
     ]
 
 
