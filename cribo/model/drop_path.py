@@ -37,7 +37,7 @@ def replace_drop_paths(vit: nn.Module) -> None:
 
 def drop_paths(vit: nn.Module) -> list[DropPath]:
     """Those of a network, from the first block to the last."""
-    return [m for m in vit.modules() if isinstance(m, DropPath)]
+    return [m for block in vit.blocks for m in (block.drop_path1, block.drop_path2) if isinstance(m, DropPath)]
 
 
 def draw(paths: list[DropPath], images: int, seed: int, views: int = 2) -> Float[Tensor, "2 B P"]:
