@@ -9,6 +9,7 @@ from transformers import YolosConfig, YolosForObjectDetection
 from cribo.evaluation.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
+SCALED = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}  # a layer scale, and the linear layer whose outputs it scales
 STD = 0.02  # of everything that is drawn: detection tokens, their positions, the positions between blocks, the heads
 
 
@@ -16,6 +17,8 @@ def build_yolos(
     encoder: Encoder, grid_px: tuple[int, int], tokens: int, categories: int, seed: int
 ) -> YolosForObjectDetection:
     """The detector before finetuning: the encoder's blocks, everything else drawn from `seed`.
+
+    A layer scale, which YOLOS has not, is multiplied into the weights before it: the same function.
 
     Args:
         grid_px: height and width, px, that the position embeddings are made for (bicubic); resized again for each photo.
@@ -56,7 +59,7 @@ def build_yolos(
 
 def _refuse_others(vit: nn.Module, name: str) -> None:
     known = ("cls_token", "pos_embed", "patch_embed.proj.", "norm.")
-    parts = ("norm1.", "norm2.", "attn.qkv.", "attn.proj.", "mlp.fc1.", "mlp.fc2.")
+    parts = ("norm1.", "norm2.", "attn.qkv.", "attn.proj.", "mlp.fc1.", "mlp.fc2.", *SCALED)
     for key in vit.state_dict():
         inside = key.split(".", 2)[2] if key.startswith("blocks.") else None
         if not (inside.startswith(parts) if inside is not None else key.startswith(known)):
@@ -68,6 +71,11 @@ def _refuse_others(vit: nn.Module, name: str) -> None:
 def _renamed(vit: nn.Module) -> dict[str, torch.Tensor]:
     """timm's weights under transformers' names; positions are left to `_positions`."""
     own = vit.state_dict()
+    for n in range(len(vit.blocks)):
+        for gamma, layer in SCALED.items():
+            if (scale := own.get(f"blocks.{n}.{gamma}")) is not None:
+                for part in (f"blocks.{n}.{layer}.weight", f"blocks.{n}.{layer}.bias"):
+                    own[part] = torch.einsum("o,o...->o...", scale, own[part])
     out = {
         "vit.embeddings.cls_token": own["cls_token"],
         "vit.embeddings.patch_embeddings.projection.weight": own["patch_embed.proj.weight"],

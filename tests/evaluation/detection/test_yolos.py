@@ -7,6 +7,7 @@ import math
 import pytest
 import timm
 import torch
+from torch import nn
 from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageLoss
 
 from cribo.evaluation.detection.loss import set_loss
@@ -16,9 +17,24 @@ from cribo.evaluation.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
 
+@pytest.fixture
+def scaled():
+    """An encoder with layer scale."""
+    torch.manual_seed(0)
+    vit = timm.create_model(
+        "vit_tiny_patch16_224", num_classes=0, depth=2, img_size=32, patch_size=8, init_values=0.5
+    ).eval()
+    for name, gamma in vit.named_parameters():
+        if name.endswith("gamma"):
+            nn.init.uniform_(gamma, -1, 1)
+    return Encoder(vit.eval(), (0, 0, 0), (1, 1, 1), "scaled")
+
+
 @torch.no_grad()
-def test_blocks_and_positions_are_the_encoders(encoder):
+@pytest.mark.parametrize("name", ["encoder", "scaled"])
+def test_blocks_and_positions_are_the_encoders(name, request):
     """timm's own blocks on the detector's embeddings give the detector's tokens, where nothing is added between blocks."""
+    encoder = request.getfixturevalue(name)
     model = build_yolos(encoder, (32, 32), 6, 4, seed=0).eval()
     model.vit.encoder.interpolation.mid_position_embeddings.zero_()
     images = torch.randn(2, 3, 32, 32)
@@ -43,9 +59,9 @@ def test_what_is_new_is_drawn_from_the_seed_and_the_global_state_stays(encoder):
 
 
 def test_an_encoder_with_other_parts_is_refused():
-    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1, img_size=32, init_values=1e-5)
-    with pytest.raises(EvaluationError, match=r"blocks.0.ls1.gamma, for which YOLOS has no place"):
-        build_yolos(Encoder(vit, (0, 0, 0), (1, 1, 1), "scaled"), (32, 32), 6, 4, 0)
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1, img_size=32, qk_norm=True)
+    with pytest.raises(EvaluationError, match=r"blocks.0.attn.q_norm.weight, for which YOLOS has no place"):
+        build_yolos(Encoder(vit, (0, 0, 0), (1, 1, 1), "normed"), (32, 32), 6, 4, 0)
 
 
 def targets(*counts):
