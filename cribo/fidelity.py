@@ -98,10 +98,14 @@ def resolved(settings: Mapping) -> dict:
     return tree
 
 
-def overridden(settings: Mapping) -> list[str]:
-    """Keys of unresolved settings with a value of their own that is not the preset's: one sentence each."""
+def overridden(settings: Mapping, read: Mapping) -> list[str]:
+    """Keys of unresolved settings with a value of their own that is not the preset's: one sentence each.
+
+    `read` is what the model reads of its settings (results/plan/pretrain/MODEL.yaml): other keys say nothing.
+    """
     fidelity = settings["fidelity"]
-    said = ((c, _at(settings, c.key), c.value(fidelity, settings)) for c in CHOICES)
+    choices = [choice for choice in CHOICES if _at(read, choice.key) is not None]
+    said = ((c, _at(settings, c.key), c.value(fidelity, settings)) for c in choices)
     return [
         f"{choice.key} is {_shown(own)} and overrides fidelity {fidelity}, which says {_shown(preset)}"
         for choice, own, preset in said

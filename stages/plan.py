@@ -12,7 +12,8 @@ def main() -> None:
     params = load("params.yaml")
     plan.write(params, "results/plan")
     for name in params.models.trained:
-        for sentence in overridden(params.unresolved(name).model_dump(mode="json")):
+        read = plan.pretrain_settings(params.model(name))
+        for sentence in overridden(params.unresolved(name).model_dump(mode="json"), read):
             print(f"{name}: {sentence}")
 
 

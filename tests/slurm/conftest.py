@@ -19,7 +19,7 @@ SMALL = {  # a training of seconds that saves often
         "clustering": {"K": 4, "normalise_images": 4},
         "matching": {"pool_images": 4, "first_epoch": 1},
         "memory_bank": {"images": 32},
-        "optimisation": {"epochs": 150, "batch_size": 16},
+        "optimisation": {"epochs": 60, "batch_size": 16},
     },
     "evaluate": {"models": ["random", "cribo"], "dense_nn": {"subsample": [1], "k": 5}},
     "report": {"examples": {"models": []}},
