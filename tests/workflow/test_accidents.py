@@ -7,6 +7,7 @@ import sys
 import time
 
 import psutil
+from dvc.repo import Repo
 
 VOC = "judge@large-voc"
 
@@ -51,6 +52,28 @@ def test_a_stage_that_outlives_a_killed_snakemake_is_recorded_by_the_next_one(tr
     said = tree.snakemake()
     assert f"dvc: {VOC}: finished earlier, only to be recorded" in said
     assert tree.ran() == [VOC, "tables"] and tree.stale() == set()
+
+
+def test_a_stage_runs_and_is_recorded_though_another_is_being_written_down(tree):
+    """DVC writes dvc.lock in place: two records at once, or a job that starts during one, would find half of it."""
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    snakemake = tree.start("snakemake", "-c2", VOC, TOY_WAIT=VOC)
+    tree.wait_for(VOC)
+    book = tree.root / "dvc.lock"
+    whole = book.read_text()
+    with Repo(tree.root).lock:
+        book.write_text(whole[: len(whole) // 2 + 5] + "'")
+        beside = tree.start(sys.executable, "-m", "workflow.bridge", "run", "judge@large-knn")
+        tree.go()
+        receipt = tree.root / f".snakemake/dvc/{VOC}.done"
+        while not receipt.exists():
+            time.sleep(0.05)
+        time.sleep(2)  # the record has begun
+        book.write_text(whole)
+    assert snakemake.poll() is None
+    assert not tree.said_by(snakemake).count("validation failed") and snakemake.returncode == 0
+    assert not tree.said_by(beside).count("dvc.lock") and beside.returncode == 0
+    assert tree.ran() == sorted([VOC, "judge@large-knn"])
 
 
 def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_are_not_recorded(tree):

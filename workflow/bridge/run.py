@@ -1,4 +1,4 @@
-"""A stage's command, on whatever host Snakemake chose. DVC's locks are not taken here, its books not opened."""
+"""A stage's command, on whatever host Snakemake chose. DVC's locks are not taken here, nothing is written in its books."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workflow.bridge.alive import running
 from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.resources import Requests
-from workflow.bridge.stages import Stage, load, one_sentence, open_repo
+from workflow.bridge.stages import Stage, load_without_lock, one_sentence
 from workflow.bridge.stamps import stamp, write
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,7 +27,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def run(name: str) -> int:
     """Run the stage and leave a receipt; the exit code of its command."""
     with one_sentence():
-        stage = load(open_repo()).get(name)
+        stage = load_without_lock().get(name)
     if not stage:
         raise BridgeError(f"{name} is no longer a stage of dvc.yaml: start snakemake again")
     again = stamp(name, "again")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dvc.stage import PipelineStage
 
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
+
+PATIENCE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between looks at a file that another process writes
 
 logging.getLogger("dvc").setLevel(logging.ERROR)  # a frozen stage is said once, by sync
 
@@ -74,7 +77,25 @@ def open_repo() -> Repo:
 
 
 def load(repo: Repo) -> dict[str, Stage]:
-    """Stages by name, in topological order."""
+    """Stages by name, in topological order, read while nobody writes: DVC writes dvc.lock in place."""
+    with repo.lock:
+        return _load(repo)
+
+
+def load_without_lock() -> dict[str, Stage]:
+    """The same on a compute node, which leaves DVC's lock alone: half of a dvc.lock is no YAML, and soon it is whole.
+
+    Where dvc.lock is read half and is YAML all the same, stages are as they should be: dvc.yaml says what they are.
+    """
+    for seconds in PATIENCE:
+        try:
+            return _load(open_repo())
+        except DvcException:
+            time.sleep(seconds)
+    return _load(open_repo())
+
+
+def _load(repo: Repo) -> dict[str, Stage]:
     graph = repo.index.graph
     order = [s for s in reversed(list(nx.topological_sort(graph))) if s.cmd]
     # A frozen stage is not waited for and waits for nobody, as in `dvc repro`.
