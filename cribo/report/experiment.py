@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from cribo import params, plan, recipe
 from cribo.fidelity import in_force
-from cribo.report.results import ReportError
+from cribo.report.results import results_of
 
 PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # else by data set
 DEFAULT_RECIPE = {"imagenet": "paper-vits16-in1k"}
@@ -70,23 +69,6 @@ def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
         for departure in in_force(settings):
             found.setdefault(str(departure), []).append(name)
     return [(", ".join(names), what) for what, names in found.items()]
-
-
-def results_of(plan_: dict, results: Path) -> Iterator[tuple[str, str, dict]]:
-    """(protocol, file name without suffix, tree) of every result about the experiment's models, in the plan's order."""
-    for protocol in ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"):
-        cells = plan_.get(protocol, {"models": (), "datasets": ()})
-        for path in sorted((results / "scores" / protocol).glob("*.json")):
-            try:
-                tree = json.loads(path.read_text(encoding="utf-8"))
-                asked = tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]
-                float(tree["value"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReportError(
-                    f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again"
-                ) from None
-            if asked:
-                yield protocol, path.stem, tree
 
 
 def costs(plan_: dict, trained: dict[str, dict], results: Path) -> list[tuple]:

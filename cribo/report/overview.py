@@ -13,6 +13,7 @@ from cribo.report.example_pages import examples
 from cribo.report.figures import Figure, step_figure, sweep_figures, training_figures
 from cribo.report.markup import folded, grid, page, paragraph
 from cribo.report.render_html import render_html
+from cribo.report.results import results_of
 from cribo.report.step_benchmark import read_step
 from cribo.report.symbols import as_html
 
@@ -53,7 +54,7 @@ def all_figures(plan: dict, trained: dict[str, dict], results: Path) -> list[Fig
     figures = training_figures(read_curves(list(trained), results / "pretrain"), labels)
     values = {
         (tree["model"], tree["dataset"]): tree["value"]
-        for protocol, _, tree in experiment.results_of(plan, results)
+        for protocol, _, tree in results_of(plan, results)
         if protocol == "dense_nn"
     }
     figures += sweep_figures(trained, values, 4 in plan["tables"])
@@ -83,7 +84,7 @@ def _example_names(plan: dict) -> list[str]:
 def _cards(plan: dict, results: Path) -> str:
     """The best value of each protocol and data set, and the reference's."""
     values: dict[tuple[str, str], dict[str, float]] = {}
-    for protocol, _, tree in experiment.results_of(plan, results):
+    for protocol, _, tree in results_of(plan, results):
         own = values.setdefault((protocol, tree["dataset"]), {})
         own[tree["model"]] = max(tree["value"], own.get(tree["model"], tree["value"]))
     cards = []

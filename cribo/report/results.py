@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -10,6 +11,23 @@ from pathlib import Path
 
 class ReportError(ValueError):
     """A result file that cannot be put into a table: one sentence for the user."""
+
+
+def results_of(plan_: dict, results: Path) -> Iterator[tuple[str, str, dict]]:
+    """(protocol, file name without suffix, tree) of every result about the experiment's models, in the plan's order."""
+    for protocol in ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"):
+        cells = plan_.get(protocol, {"models": (), "datasets": ()})
+        for path in sorted((results / "scores" / protocol).glob("*.json")):
+            try:
+                tree = json.loads(path.read_text(encoding="utf-8"))
+                asked = tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]
+                float(tree["value"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ReportError(
+                    f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again"
+                ) from None
+            if asked:
+                yield protocol, path.stem, tree
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import csv
 import io
 from pathlib import Path
 
-from cribo.report.experiment import results_of
+from cribo.report.results import results_of
 
 COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
