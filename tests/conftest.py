@@ -1,4 +1,4 @@
-"""What all tests share: one thread, as forks need it, and real photos found through CRIBO_REAL_DATA or skipped."""
+"""What all tests share: one thread, and real photos found through CRIBO_REAL_DATA or skipped."""
 
 import os
 from pathlib import Path

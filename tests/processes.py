@@ -1,14 +1,15 @@
 """Processes in the time of a fork, for tests that would otherwise wait for imports.
 
-A fresh interpreter takes seconds to import torch, a fork of this one milliseconds. What tests need of other processes (their
-death, their collectives, their exit code and what they say) they get from forks, therefore. That a command line or torchrun
-starts them is tested with the real ones, once for each.
+A fresh interpreter takes seconds to import torch, a fork of a warm one milliseconds. What tests need of other processes
+(their death, their collectives, exit codes, what they say) they get from forks of multiprocessing's fork server. It has
+imported and done nothing else; pytest's own process may have threads of autograd, which no fork survives. That a command
+line or torchrun starts them is tested with the real ones, once for each.
 """
 
 from __future__ import annotations
 
 import atexit
-import importlib
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -17,7 +18,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,39 +28,25 @@ import torch
 
 from cribo.data.workers import _end_workers
 
-FORK = multiprocessing.get_context("fork")
+HANGS = 200  # seconds after which a fork says where it stands
+SERVER = multiprocessing.get_context("forkserver")
+WARM = ["stages.pretrain", "stages.segmenter", "stages.dense_nn", "stages.report", "stages.prepare", "cribo.replay"]
+SERVER.set_forkserver_preload([*WARM, "tests.training.runs", "tests.evaluation.two_processes"])
 
 
 class Forks:
-    """`work()` in `size` forks of this process at once, which find each other as torchrun's do; handled like a Popen."""
+    """`work()` in `size` processes at once, which find each other as torchrun's do; handled like a Popen."""
 
     def __init__(self, work: Callable[[], None], size: int = 1, cwd: Path | str = ".", **env: str):
-        self.streams = [tempfile.TemporaryFile("a+") for _ in "12"]  # noqa: SIM115
+        self.streams = [tempfile.NamedTemporaryFile("r") for _ in "12"]  # noqa: SIM115
+        paths, env = [stream.name for stream in self.streams], os.environ | env
         if size > 1:
             env |= {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         ranks = [{"RANK": str(i), "LOCAL_RANK": str(i)} if size > 1 else {} for i in range(size)]
-        self.processes = [FORK.Process(target=self._child, args=(work, cwd, env | rank)) for rank in ranks]
+        place = str(Path(cwd).absolute())
+        self.processes = [SERVER.Process(target=_child, args=(work, place, env | rank, paths)) for rank in ranks]
         for process in self.processes:
             process.start()
-
-    def _child(self, work: Callable[[], None], cwd: Path | str, env: dict[str, str]) -> None:
-        """What a fresh process has and a fork of pytest has not; then the work; then an end as the interpreter's."""
-        for number, stream in enumerate(self.streams, 1):
-            os.dup2(stream.fileno(), number)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
-        sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        torch.set_num_threads(1)  # others would be missing: threads do not survive a fork
-        torch.cuda.is_available = lambda: False  # nor does CUDA
-        os.environ.update(env)
-        os.chdir(cwd)
-        atexit._clear()
-        atexit.register(_end_workers)
-        try:
-            work()
-        finally:
-            atexit._run_exitfuncs()
 
     def poll(self) -> int | None:
         """The exit code of the first to fail, 0 when all have ended well, None before."""
@@ -77,7 +63,7 @@ class Forks:
             if process.is_alive():
                 os.kill(process.pid, number)
 
-    def communicate(self, timeout: float = 600) -> tuple[str, str]:
+    def communicate(self, timeout: float = HANGS + 40) -> tuple[str, str]:
         """Wait for the end; returns stdout and stderr. A minute after one has failed all are ended, as torchrun would."""
         end = time.monotonic() + timeout
         while alive := [process.sentinel for process in self.processes if process.exitcode is None]:
@@ -95,6 +81,26 @@ class Forks:
         return out, err
 
 
+def _child(work: Callable[[], None], cwd: str, env: dict[str, str], paths: list[str]) -> None:
+    """What a fresh process has and a fork has not; then the work; then an end as the interpreter's."""
+    for number, path in enumerate(paths, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
+    faulthandler.dump_traceback_later(HANGS, file=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    atexit._clear()
+    atexit.register(_end_workers)
+    try:
+        work()
+    finally:
+        atexit._run_exitfuncs()
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
@@ -102,7 +108,6 @@ def free_port() -> int:
 
 def python_m(module: str, *arguments: str, size: int = 1, cwd: Path | str = ".", **env: str) -> Forks:
     """`python -m module arguments` in a fork, or the same in `size` of them."""
-    importlib.import_module(module)  # and all that it imports, here, so that no fork has to
     return Forks(partial(_as_main, module, arguments), size, cwd, **env)
 
 

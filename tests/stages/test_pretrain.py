@@ -103,7 +103,7 @@ def test_a_gpu_that_is_not_there_is_refused(project):
     text = (project / "params.yaml").read_text()
     try:
         (project / "params.yaml").write_text(text.replace("device: auto", "device: cuda"))
-        done = run_m("stages.pretrain", "cribo", cwd=project)
+        done = run_m("stages.pretrain", "cribo", cwd=project, CUDA_VISIBLE_DEVICES="")
     finally:
         (project / "params.yaml").write_text(text)
     assert done.returncode == 1 and "compute.device is cuda and torch sees no GPU" in done.stderr

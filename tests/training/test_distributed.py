@@ -58,6 +58,7 @@ def restart():
         first, second, third = (gradients(going, world) for _ in range(3))
         assert torch.equal(first, second) and torch.equal(first, third) and torch.equal(first, gradients(started, world))
         assert torch.allclose(first, world.sum(gradients(Crossed(), world)) / 3) and first.abs().max() > 0
+        world.barrier()
 
 
 def test_three_processes_sum_gradients_to_the_same_bits_in_the_first_step_after_a_start_as_in_any_other():
