@@ -71,7 +71,9 @@ class Forks:
                 end = min(end, time.monotonic() + 60)
             if not wait(alive, end - time.monotonic()):
                 break
-        late = [process.kill() for process in self.processes if process.exitcode is None]
+        late = [process for process in self.processes if process.exitcode is None]
+        for process in late:
+            process.kill()
         for process in self.processes:
             process.join()
         for stream in self.streams:

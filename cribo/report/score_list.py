@@ -10,7 +10,7 @@ import csv
 import io
 from pathlib import Path
 
-from cribo.report.results import results_of
+from cribo.report.results import ReportError, results_of
 
 COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
@@ -20,8 +20,12 @@ def score_list(plan: dict, results: Path) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
-    for protocol, _, tree in results_of(plan, results):
-        lines.writerow((tree["model"], protocol, tree["dataset"], tree["value"], _what(tree)))
+    for protocol, name, tree in results_of(plan, results):
+        try:
+            lines.writerow((tree["model"], protocol, tree["dataset"], tree["value"], _what(tree)))
+        except (KeyError, TypeError) as error:
+            path = results / "scores" / protocol / f"{name}.json"
+            raise ReportError(f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again") from None
     return text.getvalue()
 
 

@@ -74,7 +74,7 @@ def test_pretraining_writes_its_outputs_removes_its_state_and_export_makes_an_en
 
 
 def test_training_twice_gives_the_same_bytes(project, trained):
-    """A second time in a fork, whose hashes and random numbers are others than those of the fresh interpreter before."""
+    """A second time in a fork, whose hashes of strings are others than those of the fresh interpreter before."""
     first = (trained / "checkpoint.safetensors").read_bytes()
     assert run_m("stages.pretrain", "cribo", cwd=project).returncode == 0
     assert (trained / "checkpoint.safetensors").read_bytes() == first

@@ -21,9 +21,7 @@ from cribo.model.encoder import Encoder
 def scaled():
     """An encoder with layer scale."""
     torch.manual_seed(0)
-    vit = timm.create_model(
-        "vit_tiny_patch16_224", num_classes=0, depth=2, img_size=32, patch_size=8, init_values=0.5
-    ).eval()
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=2, img_size=32, patch_size=8, init_values=0.5)
     for name, gamma in vit.named_parameters():
         if name.endswith("gamma"):
             nn.init.uniform_(gamma, -1, 1)
