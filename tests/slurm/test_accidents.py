@@ -29,7 +29,6 @@ def test_a_job_moves_when_its_node_goes_down_and_the_next_run_makes_good_for_a_c
     toy.wait_for(VOC)
     toy.do("scontrol", "update", f"NodeName={node}", "State=resume")
     assert node_of(toy, job) != node and snakemake.poll() is None
-    time.sleep(0.3)  # the toy installs its handler after it wrote ran.log
     toy.do("scancel", job)
     assert "its state is saved, start snakemake again to continue" in toy.said_by(snakemake)
     assert snakemake.returncode and (toy.root / "state").read_text() == "whole"

@@ -160,7 +160,6 @@ def start_alone(tree, **env):
     """The rule's command without Snakemake around it, until the stage is at work."""
     wrapper = tree.start(sys.executable, "-m", "workflow.bridge", "run", VOC, TOY_WAIT=VOC, **env)
     tree.wait_for(VOC)
-    time.sleep(0.3)  # the toy installs its handler after it wrote ran.log
     return wrapper
 
 

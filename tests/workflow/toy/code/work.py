@@ -13,14 +13,15 @@ from pathlib import Path
 
 def main(output: str, inputs: list[str]) -> None:
     stage = os.environ["DVC_STAGE"]
+    waits = os.environ.get("TOY_WAIT") == stage
+    if waits:  # before ran.log says that the stage is at work: from then on a signal may come
+        signal.signal(signal.SIGTERM, saved)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     Path(output).write_text("half")
     with open("ran.log", "a") as log:
         log.write(f"{stage}\n")
-    if os.environ.get("TOY_WAIT") == stage:
-        signal.signal(signal.SIGTERM, saved)
-        while not Path("go").exists():
-            time.sleep(0.05)
+    while waits and not Path("go").exists():
+        time.sleep(0.05)
     if os.environ.get("TOY_FAIL") == stage:
         sys.exit(f"{stage} is broken on purpose")
     digest = hashlib.md5(b"".join(Path(i).read_bytes() for i in inputs)).hexdigest()
