@@ -60,12 +60,12 @@ def switches(compute: Compute, images: int, cuda: bool) -> dict[str, tuple[Compu
         "precision: bf16": (but(precision="bf16"), {}),
         "recompute": (but(recompute=True), {}),
         "micro_batch: half": (but(micro_batch=max(1, images // 2)), {}),
-        "compile": (but(compile=True), {}),
+        "not compiled" if compute.compile else "compile": (but(compile=not compute.compile), {}),
         "AdamW not fused": (compute, {"alter": foreach_adamw}),
         "attention written out": (compute, {"alter": plain_attention}),
     }
     if cuda:
-        rows |= {"tf32": (but(tf32=True), {})}
+        rows |= {"no tf32" if compute.tf32 else "tf32": (but(tf32=not compute.tf32), {})}
     same = f"precision: {compute.precision}"
     return {name: row for name, row in rows.items() if name != same}
 
@@ -178,7 +178,8 @@ def main() -> None:
     parts = [f"# One training step\n\n{about}"]
     base = took["baseline"]
     if "phases" in took:
-        head = ["component (Table 9)", "ms", "%", "paper: ms", "paper: %"]
+        component = "component (Table 9" + ("; networks not compiled)" if compute.compile else ")")
+        head = [component, "ms", "%", "paper: ms", "paper: %"]
         parts.append(markdown(head, table9(took["phases"])))
     if "global only" in took:
         head = ["(Table 10)", "img/s", "ImageNet epoch on one device", "GB", "MFU %", "time against global only, %"]

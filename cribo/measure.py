@@ -81,7 +81,10 @@ def measure(
     phases: bool = False,
     alter: Callable[[TrainingState], None] = lambda state: None,
 ) -> Measured:
-    """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first."""
+    """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first.
+
+    With `phases` the networks stay as they are written, even where `compute` asks to compile them.
+    """
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")
     if state.bank is not None:
@@ -90,7 +93,8 @@ def measure(
         state.bank.norms.fill_(20.0)
         state.bank.valid.fill_(True)
         state.bank.pushed = state.bank.images
-    accelerate(state.student, state.teacher, compute)
+    # The timers stand between the functions of a network, which its compiled form has no more.
+    accelerate(state.student, state.teacher, compute.model_copy(update={"compile": False}) if phases else compute)
     alter(state)
     course = Course.of(settings, 1000 * images, compute)
     batch = noise(settings, images, settings["views"]["size"] // patch_size(state.teacher.backbone))

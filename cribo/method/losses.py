@@ -7,6 +7,7 @@ differ in the rows and in their weights, so one function serves them all.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,8 @@ from torch.autograd.function import once_differentiable
 from cribo.method.objects import exact
 from cribo.method.rows import worth_computing
 
-# Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 64 on a GPU).
-BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 24}
+# Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 256 on a GPU).
+BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
 class Prototypes(NamedTuple):
@@ -42,6 +43,7 @@ def soft_cross_entropy(
     student_temperature: float,
     teacher_temperature: float,
     block: int | None = None,
+    compiled: bool = False,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " T"], Float[Tensor, " T"]]:
     """Σ_j Σ_i weights[j, i] · H(q_ji, p_i), from bottleneck vectors; the [n, L] logits are never held whole.
 
@@ -60,34 +62,27 @@ def soft_cross_entropy(
         *teacher_prototypes,
         centre,
         weights[:, rows],
-        student_temperature,
-        teacher_temperature,
+        (student_temperature, teacher_temperature),
         block or BLOCKS[student.device.type],
+        _compiled_block() if compiled and student.is_cuda else _block,
     )
 
 
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, tau_s, tau_t, block):
+    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, taus, block, of_block):
         grad_x, grad_direction = torch.zeros_like(x), torch.zeros_like(direction)
         loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
-        scale, teacher_scale, centre = scale / tau_s, teacher_scale / tau_t, centre / tau_t
+        scale, teacher_scale, centre = scale / taus[0], teacher_scale / taus[1], centre / taus[1]
         rows = max(1, block // direction.shape[0])
         for i in range(0, len(x), rows):
-            part, w = slice(i, i + rows), weights[:, i : i + rows]
-            s = (x[part] @ direction.T).mul_(scale)
-            lse = s.logsumexp(dim=1)
-            grad = (s - lse[:, None]).exp_().mul_(w.sum(dim=0)[:, None])
-            for j, target in enumerate(targets):
-                t = (target[part] @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
-                t_lse = t.logsumexp(dim=1)
-                q = (t - t_lse[:, None]).exp_()
-                loss[j] += (w[j] * (lse - _dots(q, s))).sum()
-                entropy[j] += (w[j] * (t_lse - _dots(q, t))).sum()
-                grad.sub_(q.mul_(w[j][:, None]))
+            part = slice(i, i + rows)
+            teacher = targets[:, part], teacher_direction, teacher_scale, centre
+            grad, losses, entropies = of_block(x[part], direction, scale, *teacher, weights[:, part])
+            loss, entropy = loss + losses, entropy + entropies
             grad_direction.addmm_(grad.T, x[part])  # by W = scale · direction so far; both follow below
             grad_x[part] = grad.mul_(scale) @ direction
-        grad_scale = _dots(grad_direction, direction) / tau_s
+        grad_scale = _dots(grad_direction, direction) / taus[0]
         ctx.save_for_backward(grad_x, grad_direction.mul_(scale[:, None]), grad_scale)
         ctx.mark_non_differentiable(loss, entropy)
         return loss.sum(), loss, entropy
@@ -98,8 +93,44 @@ class _SoftCrossEntropy(torch.autograd.Function):
         return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 8)
 
 
+def _block(
+    x: Float[Tensor, "n h"],
+    direction: Float[Tensor, "L h"],
+    scale: Float[Tensor, " L"],
+    targets: Float[Tensor, "T n h"],
+    teacher_direction: Float[Tensor, "L h"],
+    teacher_scale: Float[Tensor, " L"],
+    centre: Float[Tensor, " L"],
+    weights: Float[Tensor, "T n"],
+) -> tuple[Float[Tensor, "n L"], Float[Tensor, " T"], Float[Tensor, " T"]]:
+    """Of a block of rows: gradient by the student's logits, and for each target the loss and the teacher's entropy.
+
+    Both scales and the centre are those of logits that were divided by the temperature already.
+    """
+    s = (x @ direction.T).mul_(scale)
+    lse = s.logsumexp(dim=1)
+    grad = (s - lse[:, None]).exp_().mul_(weights.sum(dim=0)[:, None])
+    losses, entropies = [], []
+    for target, w in zip(targets, weights, strict=True):
+        t = (target @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
+        t_lse = t.logsumexp(dim=1)
+        q = (t - t_lse[:, None]).exp_()
+        losses.append((w * (lse - _dots(q, s))).sum())
+        entropies.append((w * (t_lse - _dots(q, t))).sum())
+        grad.sub_(q.mul_(w[:, None]))
+    return grad, torch.stack(losses), torch.stack(entropies)
+
+
+@cache
+def _compiled_block():
+    """`_block` with its dozen passes over the logits fused into a few; for a GPU, where every step has the same shapes."""
+    return torch.compile(_block, dynamic=False)
+
+
 def _dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
-    """Products of equal rows, without a tensor of all products."""
+    """Products of equal rows; on a CPU without a tensor of all products, where a GPU is five times slower that way."""
+    if a.is_cuda:
+        return (a * b).sum(dim=1)
     return torch.bmm(a[:, None], b[..., None])[:, 0, 0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -19,6 +20,9 @@ from cribo.method.rows import worth_computing
 
 # Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.
 TILES = {"cpu": 1024, "cuda": 8192}
+
+# How products with keys are computed; what is returned is exact in fp32 whichever it is.
+Search = Literal["fp32", "half", "fused"]
 
 
 @dataclass
@@ -93,32 +97,57 @@ def nearest(
     valid: Bool[Tensor, " M"],
     tile: int | None = None,
     ids: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
-    bf16: bool = False,
+    search: Search = "fp32",
+    asked: Bool[Tensor, " Q"] | None = None,
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
 
     One tile of keys at a time with a running maximum; of equal keys the first wins. With `ids`, of queries and keys, a key
     of the query's own id is passed over. Where no key is left the similarity is −inf and the index 0.
 
-    Exact in fp32. With `bf16` a tile's products are those of rounded vectors, summed in fp32, and its winner is scored again
-    in fp32: the similarity returned is exact, and short of the best by no more than about 2⁻⁶ (four unit vectors rounded to
-    8 bits each); in practice the same key wins but for near-ties below 10⁻³.
+    Exact in fp32. With `half` a tile's products are those of vectors rounded to half precision, summed in fp32, and its
+    winner is scored again in fp32: the similarity returned is exact, and short of the best by no more than 2⁻⁹ (four unit
+    vectors rounded to 11 bits each); in practice the same key wins but for near-ties below 10⁻⁴. `fused` does that in one
+    kernel of a GPU, which leaves out queries that are not `asked`: any answer is as good for them.
     """
     best = queries.new_full((queries.shape[0],), -torch.inf)
     index = torch.zeros(queries.shape[0], dtype=torch.long, device=queries.device)
-    for rows, block, live in _tiles(keys, valid, tile or TILES[keys.device.type]):
-        similarity = _rounded_products(queries, block) if bf16 else queries @ block.T
+    if search == "fused":
+        winners = _winners_of_parts(queries, keys, valid, ids, torch.ones_like(index) > 0 if asked is None else asked)
+    else:
+        winners = _winners_of_tiles(queries, keys, valid, tile or TILES[keys.device.type], ids, search == "half")
+    for similarity, where in winners:
+        better = similarity > best
+        best = torch.where(better, similarity, best)
+        index = torch.where(better, where, index)
+    return best, index
+
+
+def _winners_of_tiles(
+    queries: Tensor, keys: Tensor, valid: Tensor, tile: int, ids: tuple[Tensor, Tensor] | None, half: bool
+) -> Iterator[tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]]:
+    """Similarity and index of the best key of each tile."""
+    for rows, block, live in _tiles(keys, valid, tile):
+        similarity = _rounded_products(queries, block) if half else queries @ block.T
         if live is not None:
             similarity.masked_fill_(~live, -torch.inf)
         if ids is not None:
             similarity.masked_fill_(ids[0][:, None] == ids[1][rows], -torch.inf)
         top, where = similarity.max(dim=1)
-        if bf16:
+        if half:
             top = torch.where(top.isneginf(), top, (queries * block[where]).sum(dim=1))
-        better = top > best
-        best = torch.where(better, top, best)
-        index = torch.where(better, rows[where], index)
-    return best, index
+        yield top, rows[where]
+
+
+def _winners_of_parts(
+    queries: Tensor, keys: Tensor, valid: Tensor, ids: tuple[Tensor, Tensor] | None, asked: Tensor
+) -> Iterator[tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]]:
+    """Similarity and index of the best key of each part that the kernel searches side by side."""
+    from cribo.method.fused_search import fused_nearest  # needs Triton, which a machine without a GPU may lack
+
+    for where in fused_nearest(queries, asked, keys, valid, ids):
+        allowed = valid[where] if ids is None else valid[where] & (ids[0] != ids[1][where])
+        yield (queries * keys[where]).sum(dim=1).masked_fill(~allowed, -torch.inf), where
 
 
 def _tiles(
@@ -135,11 +164,11 @@ def _tiles(
 
 
 def _rounded_products(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "t d"]) -> Float[Tensor, "Q t"]:
-    """Products of the vectors rounded to bf16, summed in fp32 (bf16 sums would make ties of all that is close)."""
-    queries, keys = queries.bfloat16(), keys.bfloat16()
+    """Products of the vectors rounded to half precision, summed in fp32 (half sums would make ties of all that is close)."""
+    queries, keys = queries.half(), keys.half()  # as fast as bf16, and no number here is beyond its range
     if queries.is_cuda:
         return torch.mm(queries, keys.T, out_dtype=torch.float32)
-    return queries.float() @ keys.float().T  # the same sum; CPUs without bf16 units gain nothing from it
+    return queries.float() @ keys.float().T  # the same sum; CPUs without such units gain nothing from it
 
 
 @dataclass(frozen=True)
@@ -161,11 +190,11 @@ def retrieve(
     valid: Bool[Tensor, "B K"],
     image_ids: Int[Tensor, " B"] | None = None,
     tile: int | None = None,
-    bf16: bool = False,
+    search: Search = "fp32",
 ) -> Neighbours:
     """nn(c_m, M_m) for every valid object of both views, each in the bank of its own view (Eq. 2).
 
-    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `bf16`: see `nearest`.
+    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `search`: see `nearest`.
     """
     views, batch, K, d = objects.shape
     filled = bank.filled
@@ -180,7 +209,7 @@ def retrieve(
     partners = torch.zeros_like(own)
     if filled:
         for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
-            similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, bf16)
+            similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, search, valid.flatten()[rows])
             own[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
             partners[m, rows] = keys[1 - m][where]
             index[m, rows] = where

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
+from cribo.method.memory_bank import MemoryBank, Neighbours, Search, push, retrieve
 from cribo.method.world import World
 
 # The dimension of each tensor of a bank along which its slots lie.
@@ -56,11 +56,11 @@ def retrieve_sharded(
     valid: Bool[Tensor, "G K"],
     ours: slice,
     image_ids: Int[Tensor, " G"] | None = None,
-    bf16: bool = False,
+    search: Search = "fp32",
 ) -> Neighbours:
     """`memory_bank.retrieve` in the whole bank, of objects that all processes hold: the answers for images `ours`."""
     world = bank.world
-    local = retrieve(bank.shard, objects, valid, image_ids, bf16=bf16)
+    local = retrieve(bank.shard, objects, valid, image_ids, search=search)
     local = replace(local, slots=local.slots * world.size + world.rank)
     similarity, slots = world.gather_all([local.similarity[None], local.slots[None]], [0, 0])
     best = similarity == similarity.amax(dim=0)

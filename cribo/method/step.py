@@ -18,7 +18,7 @@ from cribo.method.health import centre_entropy, neighbour_signals, object_signal
 from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
-from cribo.method.memory_bank import MemoryBank, Neighbours, ages, push, retrieve
+from cribo.method.memory_bank import MemoryBank, Neighbours, Search, ages, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
 from cribo.method.sharded_bank import ShardedBank, push_sharded, retrieve_sharded
@@ -27,7 +27,7 @@ from cribo.method.world import World
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What a step reads of `results/plan/pretrain/MODEL.yaml`."""
+    """What a step reads of `results/plan/pretrain/MODEL.yaml`, and one switch of `compute`."""
 
     losses: frozenset[Literal["global", "cross_view", "cross_image"]]
     clustering: ClusteringSettings | KMeansSettings | LabelSettings | None
@@ -39,6 +39,7 @@ class StepSettings:
     directions: Literal["mean", "sum"]
     mean_images: int
     local_crops: int = 0
+    fused: bool = False  # losses and search as generated kernels (compute.compile)
 
     @property
     def K(self) -> int:
@@ -112,7 +113,7 @@ def teacher_step(
         known = object_classes(labels, classes, settings.K) if settings.criterion == "labels" else None
         batch = _gathered(objects, valid, image_ids, known, world)
         if cross_image:
-            found = _retrieve(bank, batch, settings.exclude_same_image, teacher.bf16 and objects.is_cuda)
+            found = _retrieve(bank, batch, settings.exclude_same_image, _search(teacher, settings.fused))
             accepted = accept(
                 objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
                 None if known is None else same_class(known, found.classes), world, (batch.objects, batch.valid),
@@ -149,13 +150,20 @@ def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor
     return _Gathered(objects, valid, image_ids, rest[0] if rest else None, ours)
 
 
-def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, bf16: bool) -> Neighbours:
+def _search(teacher, fused: bool) -> Search:
+    """How the bank is searched: rounded where the GPU rounds the backbone too, on a CPU never (it gains nothing there)."""
+    if not (teacher.bf16 and next(teacher.parameters()).is_cuda):
+        return "fp32"
+    return "fused" if fused else "half"
+
+
+def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, search: Search) -> Neighbours:
     """Neighbours of this process's objects, in a bank of its own or in one spread over all processes."""
     ids = batch.image_ids if exclude_same_image else None
     if isinstance(bank, ShardedBank):
-        return retrieve_sharded(bank, batch.objects, batch.valid, batch.ours, ids, bf16)
+        return retrieve_sharded(bank, batch.objects, batch.valid, batch.ours, ids, search)
     ours = batch.ours
-    return retrieve(bank, batch.objects[:, ours], batch.valid[ours], None if ids is None else ids[ours], bf16=bf16)
+    return retrieve(bank, batch.objects[:, ours], batch.valid[ours], None if ids is None else ids[ours], search=search)
 
 
 def _cluster(patches, positions, seeds, classes, how, world: World, at_once: int) -> Int[Tensor, "B 2N"]:
@@ -205,7 +213,7 @@ def student_step(
         weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
         loss, _, entropy = soft_cross_entropy(
             _other_view(projected.images), projected.image_prototypes, targets,
-            teaching.image_prototypes, centres.images, weights, *temperatures,
+            teaching.image_prototypes, centres.images, weights, *temperatures, compiled=settings.fused,
         )  # fmt: skip
         total = total + loss
         terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.pair_weight)}
@@ -223,7 +231,7 @@ def student_step(
     if targets:
         loss, parts, entropy = soft_cross_entropy(
             _other_view(projected.objects), projected.object_prototypes, torch.stack(targets),
-            teaching.object_prototypes, centres.objects, torch.stack(weights), *temperatures,
+            teaching.object_prototypes, centres.objects, torch.stack(weights), *temperatures, compiled=settings.fused,
         )  # fmt: skip
         total = total + loss
         terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}

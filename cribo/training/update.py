@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class Course:
     @classmethod
     def of(cls, settings: dict, images: int, compute: Compute) -> Course:
         """The course of a model over so many training images."""
-        how = None if "mae" in settings else step_settings(settings)
+        how = None if "mae" in settings else replace(step_settings(settings), fused=compute.compile)
         return cls(Schedule(settings, images), how, compute.micro_batch, compute.tf32)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from cribo.method import losses
 from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
 
 
@@ -105,3 +106,12 @@ def test_a_centre_moves_by_its_momentum_and_not_at_all_without_rows():
     torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
     update_centre(centre, torch.tensor([9.0, 9.0]), torch.tensor(0.0), 0.9)
     torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
+
+
+def test_the_block_that_a_gpu_compiles_traces_whole_and_computes_the_same():
+    g = torch.Generator().manual_seed(0)
+    x, direction, scale = torch.randn(5, 4, generator=g), torch.randn(9, 4, generator=g), torch.rand(9, generator=g)
+    targets, centre, weights = torch.randn(2, 5, 4, generator=g), torch.randn(9, generator=g), torch.rand(2, 5, generator=g)
+    arguments = x, direction, scale, targets, direction.flip(0), scale.flip(0), centre, weights
+    traced = torch.compile(losses._block, dynamic=False, fullgraph=True, backend="aot_eager")(*arguments)
+    torch.testing.assert_close(traced, losses._block(*arguments))

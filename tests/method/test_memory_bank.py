@@ -83,7 +83,7 @@ def test_neighbours_come_from_the_bank_of_their_own_view_and_partners_from_the_o
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.3, 0.05])
-def test_bf16_search_with_rescored_winners_differs_from_fp32_in_near_ties_only(spread):
+def test_half_precision_search_with_rescored_winners_differs_from_fp32_in_near_ties_only(spread):
     g = torch.Generator().manual_seed(0)
     kinds = torch.randn(10, 64, generator=g)
 
@@ -93,7 +93,7 @@ def test_bf16_search_with_rescored_winners_differs_from_fp32_in_near_ties_only(s
 
     queries, keys, valid = some(300), some(3000), torch.rand(3000, generator=g) < 0.8
     exact, index = nearest(queries, keys, valid, tile=700)
-    score, coarse = nearest(queries, keys, valid, tile=700, bf16=True)
+    score, coarse = nearest(queries, keys, valid, tile=700, search="half")
     torch.testing.assert_close(score, (queries * keys[coarse]).sum(dim=1))  # of the key found, in fp32
     assert valid[coarse].all()
     assert (exact - score).max() < 2e-3  # where another key won, it is this close to the best

@@ -26,9 +26,12 @@ def prepared(settings, photos, compute, world=ALONE):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute):
+@pytest.mark.parametrize("kernels", [False, True])
+def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute, kernels):
     world = World(0, 1, torch.device("cuda"))
+    compute = compute.model_copy(update={"compile": kernels})
     state, course, batches = prepared(settings, photos, compute, world)
+    state.student.bf16 = state.teacher.bf16 = kernels
     for step, batch in enumerate(batches):
         batch = Batch(*(x.pin_memory() for x in batch))
         torch.cuda.set_sync_debug_mode("error" if step >= 4 else "default")
@@ -38,6 +41,24 @@ def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute):
             torch.cuda.set_sync_debug_mode("default")
         if step == 8:
             break
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_generated_kernels_leave_a_training_on_a_gpu_alone(settings, photos, compute):
+    ends = []
+    for kernels in (False, True):
+        how = compute.model_copy(update={"compile": kernels})
+        state, course, batches = prepared(settings, photos, how, World(0, 1, torch.device("cuda")))
+        accelerate(state.student, state.teacher, how)
+        for step, batch in enumerate(batches, 1):
+            values = advance(state, state.student, batch, course, World(0, 1, torch.device("cuda")))
+            if step == 4:
+                break
+        ends.append((values["loss"].item(), state.to_dict()["teacher"]))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-4)
+    for a, b in zip(*(end[1].values() for end in ends), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_memory_does_not_grow_over_200_steps(settings, photos, compute):
