@@ -113,7 +113,7 @@ def nearest(
     best = queries.new_full((queries.shape[0],), -torch.inf)
     index = torch.zeros(queries.shape[0], dtype=torch.long, device=queries.device)
     if search == "fused":
-        winners = _winners_of_parts(queries, keys, valid, ids, torch.ones_like(index) > 0 if asked is None else asked)
+        winners = _winners_of_parts(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
     else:
         winners = _winners_of_tiles(queries, keys, valid, tile or TILES[keys.device.type], ids, search == "half")
     for similarity, where in winners:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from shutil import which
 
 import torch
 
@@ -12,12 +15,26 @@ from cribo.params import Compute
 
 
 def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
-    """Compile both networks and recompute the student's activations, as asked for; in place, names of weights stay."""
+    """Compile both networks and recompute the student's activations, as asked for; in place, names of weights stay.
+
+    Raises:
+        ValueError: a GPU's kernels are to be generated, and Triton or a C compiler is missing.
+    """
     student.backbone.set_grad_checkpointing(compute.recompute)
     if compute.compile:
+        if next(student.parameters()).is_cuda:
+            _check_generators()
         student.compile()
         if teacher is not student:  # MAE has no teacher
             teacher.tokens = torch.compile(teacher.tokens)
+
+
+def _check_generators() -> None:
+    """What generated kernels need, asked for before the first step rather than in the middle of it."""
+    compiler = os.environ.get("CC") or which("gcc") or which("clang")
+    for there, what in ((find_spec("triton"), "Triton"), (compiler, "a C compiler (gcc, clang or $CC)")):
+        if not there:
+            raise ValueError(f"compute.compile needs {what}, which is not here: install it or set compute.compile to false")
 
 
 @contextmanager

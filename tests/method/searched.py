@@ -30,8 +30,8 @@ def differences(device):
         if asked.any():
             assert valid[found[asked]].all() and (ids is None or (ids[0] != ids[1][found])[asked].all())
             of_key = (queries * keys[found]).sum(dim=1)
-            pairs = [((best - score)[asked], (score - of_key)[asked])]
-            out.append([x.abs().max().item() for x in pairs[0]] + [(index != found)[asked].float().mean().item()])
+            off = [x[asked].abs().max().item() for x in (best - score, score - of_key)]
+            out.append([*off, (index != found)[asked].float().mean().item()])
     return out
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cribo.data.loader import Batch
-from cribo.training import update
+from cribo.training import acceleration, update
 from cribo.training.acceleration import accelerate, tensor_cores
 from cribo.training.distributed import World
 from cribo.training.loop import step_batches
@@ -110,6 +110,15 @@ def test_compiled_networks_are_compiled_once_and_compute_the_same(settings, phot
     for a, b in zip(ends[0]["teacher"].values(), ends[1]["teacher"].values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert ends[0]["student"].keys() == ends[1]["student"].keys()
+
+
+@pytest.mark.parametrize(("there", "found", "missing"), [(None, "/bin/gcc", "Triton"), (True, None, "a C compiler")])
+def test_generated_kernels_are_refused_in_a_sentence_where_their_tools_are_missing(monkeypatch, there, found, missing):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(acceleration, "find_spec", lambda _: there)
+    monkeypatch.setattr(acceleration, "which", lambda _: found)
+    with pytest.raises(ValueError, match=rf"compute\.compile needs {missing}.*set compute\.compile to false"):
+        acceleration._check_generators()
 
 
 def test_recomputed_activations_give_the_same_bits_with_drop_path(settings, photos, compute):
