@@ -20,6 +20,17 @@ def node_of(tree, job):
     return re.search(r"BatchHost=(\S+)", tree.do("scontrol", "show", "job", job))[1]
 
 
+def wait_for_end(tree, job):
+    """Until nothing of the job runs any more."""
+    while job in tree.do("squeue", "--noheader", "--format=%A").split():
+        time.sleep(0.2)
+
+
+def log_of(tree, job):
+    (log,) = tree.root.glob(f"results/logs/slurm/**/{job}.log")
+    return log.read_text()
+
+
 def test_a_job_moves_when_its_node_goes_down_and_the_next_run_makes_good_for_a_cancelled_one(toy):
     snakemake = start(toy)
     job = job_of(toy, VOC)
@@ -30,7 +41,9 @@ def test_a_job_moves_when_its_node_goes_down_and_the_next_run_makes_good_for_a_c
     toy.do("scontrol", "update", f"NodeName={node}", "State=resume")
     assert node_of(toy, job) != node and snakemake.poll() is None
     toy.do("scancel", job)
-    assert "its state is saved, start snakemake again to continue" in toy.said_by(snakemake)
+    toy.said_by(snakemake)
+    wait_for_end(toy, job)  # snakemake leaves as soon as the job counts as cancelled, its stage may still be saving then
+    assert "its state is saved, start snakemake again to continue" in log_of(toy, job)
     assert snakemake.returncode and (toy.root / "state").read_text() == "whole"
     assert toy.ran() == [VOC]
     toy.slurm(VOC)
@@ -44,8 +57,7 @@ def test_the_job_of_a_killed_snakemake_ends_and_is_recorded_by_the_next_one(toy)
     job = job_of(toy, VOC)
     assert f"{VOC} is still being computed by Slurm job {job}: wait for it, or `scancel {job}`" in toy.slurm(VOC, code=1)
     toy.go()
-    while job in toy.do("squeue", "--noheader", "--format=%A").split():
-        time.sleep(0.2)
+    wait_for_end(toy, job)
     assert f"dvc: {VOC}: finished earlier, only to be recorded" in toy.slurm(VOC)
     assert toy.ran() == [VOC] and toy.stale() == {"tables"}
 
