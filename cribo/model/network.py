@@ -14,6 +14,7 @@ from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
 from cribo.model.head import Head
 from cribo.model.masked_autoencoder import MaskedAutoencoder
+from cribo.model.patch_projection import replace_patch_projection
 
 
 class Projections(NamedTuple):
@@ -80,6 +81,7 @@ def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Netwo
     Prototype layers that no loss reads are not built: they would be weights without a gradient.
     """
     backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
+    replace_patch_projection(backbone)
     if "mae" in settings:
         decoder = settings["mae"]["decoder"]
         return MaskedAutoencoder(backbone, decoder["width"], decoder["depth"], decoder["heads"], bf16)

@@ -33,6 +33,7 @@ SOURCES = (
     "model/head.py",
     "model/masked_autoencoder.py",
     "model/network.py",
+    "model/patch_projection.py",
     "training",
     "data/images.py",
     "data/labels.py",
