@@ -7,7 +7,6 @@ the faster of the two, by 3 to 30 %, and stays.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
