@@ -72,7 +72,9 @@ class Forks:
             if not wait(alive, end - time.monotonic()):
                 break
         late = [process for process in self.processes if process.exitcode is None]
-        for process in late:
+        for process in late:  # it says where it stands, then it is ended
+            os.kill(process.pid, signal.SIGUSR1)
+            process.join(2)
             process.kill()
         for process in self.processes:
             process.join()
@@ -89,6 +91,7 @@ def _child(work: Callable[[], None], cwd: str, env: dict[str, str], paths: list[
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
     faulthandler.dump_traceback_later(HANGS, file=sys.stderr)
+    faulthandler.register(signal.SIGUSR1, file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
