@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -58,9 +59,9 @@ class Forks:
         return self.poll()
 
     def send_signal(self, number: int) -> None:
-        """To all, as torchrun hands it on."""
-        for process in self.processes:
-            if process.is_alive():
+        """To all that live, as torchrun hands it on."""
+        for process in filter(SERVER.Process.is_alive, self.processes):
+            with suppress(ProcessLookupError):
                 os.kill(process.pid, number)
 
     def communicate(self, timeout: float = HANGS + 40) -> tuple[str, str]:
@@ -73,7 +74,8 @@ class Forks:
                 break
         late = [process for process in self.processes if process.exitcode is None]
         for process in late:  # it says where it stands, then it is ended
-            os.kill(process.pid, signal.SIGUSR1)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGUSR1)
             process.join(2)
             process.kill()
         for process in self.processes:

@@ -50,7 +50,7 @@ def results(folder: Path, world: World, memory_gb: float = 8.0) -> dict:
     squares, state = boxes_of(open_set("squares", folder / "data", folder / "coco")), folder / f"state{world.size}"
     state.mkdir(exist_ok=True)
     model = finetune(encoder, squares, YOLOS, state, compute, world)
-    detections = yolos.detect(model, encoder, squares, yolos.sizes_of(YOLOS), 1, world)
+    detections = yolos.detect(model, encoder, squares, yolos.sizes_of(YOLOS, encoder.patch_size), 1, world)
     found["yolos"] = {name: float(value.abs().mean()) for name, value in model.named_parameters()}
     found["yolos"]["detections"] = len(detections)
     return found

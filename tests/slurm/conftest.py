@@ -60,7 +60,7 @@ def for_tests(root: Path) -> None:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clone on the branch `main`: the demo cut down to one model and an untrained one, nothing computed."""
-    tree = Checkout(tmp_path_factory.mktemp("demo") / "project", patience=400)
+    tree = Checkout(tmp_path_factory.mktemp("demo") / "project", patience=900)
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
         if (ROOT / name).is_file():
@@ -90,7 +90,7 @@ def commit(tree: Tree, message: str) -> None:
 @pytest.fixture
 def toy(computed: Path, tmp_path: Path) -> Checkout:  # noqa: F811 - the fixture
     """The toy project of tests/workflow, all up to date."""
-    tree = Checkout(tmp_path / "tree", patience=200)
+    tree = Checkout(tmp_path / "tree", patience=400)
     shutil.copytree(computed, tree.root, symlinks=True)
     (tree.root / "workflow").unlink()
     shutil.copytree(ROOT / "workflow", tree.root / "workflow")

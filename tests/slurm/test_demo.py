@@ -21,7 +21,13 @@ MODEL = "pretrain@cribo"
 
 
 @pytest.fixture(scope="module")
-def said(project):
+def twin(tmp_path_factory):
+    """Where the same training runs outside Slurm, undisturbed."""
+    return tmp_path_factory.mktemp("twin")
+
+
+@pytest.fixture(scope="module")
+def said(project, twin):
     """What the whole pipeline said. Its training is interrupted by the time limit of its job, however fast the machine is.
 
     Once it has saved a state, the limit is set to the next full minute but one and the training is held until Slurm's
@@ -36,6 +42,7 @@ def said(project):
         process.suspend()
     ran = minutes(project.do("squeue", "--noheader", "--format=%M", f"--jobs={job}").strip())
     project.do("scontrol", "update", f"JobId={job}", f"TimeLimit={math.ceil(ran) + 1}")
+    undisturbed = train(project, twin)  # now, as nothing else computes
     while not any(map(warned, held)):  # Slurm looks every 30 s; torchrun kills a rank that is deaf for 30 s more
         time.sleep(0.1)
     for process in held:
@@ -46,8 +53,19 @@ def said(project):
     project.do("scontrol", "update", f"JobId={job}", "TimeLimit=30")  # one interruption is enough
     said = project.said_by(snakemake)
     assert snakemake.returncode == 0, said
+    trained = project.said_by(undisturbed)
+    assert undisturbed.returncode == 0, trained
     commit(project, "Its results")
     return said
+
+
+def train(project, place):
+    """The project's training in four processes, started in `place`."""
+    for folder in ("data", "results/plan"):
+        shutil.copytree(project.root / folder, place / folder)
+    shutil.copy(project.root / "params.yaml", place)
+    launch = [sys.executable, "-m", "cribo.launch", "stages.pretrain", "cribo"]
+    return project.start("env", f"--chdir={place}", *launch, CRIBO_GPUS="4", PYTHONPATH=str(project.root))
 
 
 def ranks(project):
@@ -80,14 +98,9 @@ def test_afterwards_dvc_and_snakemake_find_nothing_to_do(project, said):
     assert project.planned() == set()
 
 
-def test_the_weights_are_those_of_an_undisturbed_run_bit_for_bit(project, said, tmp_path):
-    shutil.copytree(project.root / "data", tmp_path / "data")
-    shutil.copytree(project.root / "results/plan", tmp_path / "results/plan")
-    shutil.copy(project.root / "params.yaml", tmp_path)
-    launch = [sys.executable, "-m", "cribo.launch", "stages.pretrain", "cribo"]
-    project.do("env", f"--chdir={tmp_path}", *launch, CRIBO_GPUS="4", PYTHONPATH=str(project.root))
+def test_the_weights_are_those_of_an_undisturbed_run_bit_for_bit(project, said, twin):
     weights = "results/pretrain/cribo/checkpoint.safetensors"
-    assert (tmp_path / weights).read_bytes() == (project.root / weights).read_bytes()
+    assert (twin / weights).read_bytes() == (project.root / weights).read_bytes()
 
 
 def test_a_parameter_edited_on_a_branch_computes_its_cells_and_metrics_diff_shows_their_change(project, said):

@@ -22,7 +22,7 @@ class Tree:
     """One copy of the toy project, all of whose stages are up to date."""
 
     root: Path
-    patience: int = 60  # seconds that a command may take
+    patience: int = 200  # seconds after which a command counts as hung
 
     def start(self, *command: str, **env: str) -> subprocess.Popen:
         """A program of this environment, in its own process group."""

@@ -16,13 +16,15 @@ from cribo.evaluation.errors import EvaluationError
 @dataclass(frozen=True)
 class Sizes:
     """In px. short: shorter sides, [from, to, step]; longest: most of the longer side; crop_from: shorter sides before a
-    random crop; crop: its sides, [least, most]; test: shorter side of val photos."""
+    random crop; crop: its sides, [least, most]; test: shorter side of val photos; patch: of what sides are multiples, as the
+    network would not see the rest of a photo whose boxes are shares of the whole."""
 
     short: tuple[int, int, int]
     longest: int
     crop_from: tuple[int, ...]
     crop: tuple[int, int]
     test: int
+    patch: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
     if rng.random() < 0.5:
-        image, boxes = _resized(image, boxes, int(rng.choice(sizes.crop_from)), None)
+        image, boxes = _resized(image, boxes, int(rng.choice(sizes.crop_from)))
         width, height = (int(rng.integers(min(sizes.crop[0], side), min(sizes.crop[1], side) + 1)) for side in image.size)
         left, top = int(rng.integers(image.width - width + 1)), int(rng.integers(image.height - height + 1))
         image = image.crop((left, top, left + width, top + height))
@@ -53,12 +55,12 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
         seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         boxes, categories = boxes[seen], categories[seen]
     short = int(rng.choice(np.arange(sizes.short[0], sizes.short[1] + 1, sizes.short[2])))
-    return _sample(photo.id, *_resized(image, boxes, short, sizes.longest), categories)
+    return _sample(photo.id, *_resized(image, boxes, short, sizes.longest, sizes.patch), categories)
 
 
 def val_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
     """A photo of the val split, scaled and nothing else."""
-    return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest), photo.categories)
+    return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest, sizes.patch), photo.categories)
 
 
 def _photo(photo: BoxedPhoto) -> Image.Image:
@@ -71,13 +73,15 @@ def _photo(photo: BoxedPhoto) -> Image.Image:
 
 
 def _resized(
-    image: Image.Image, boxes: Float[np.ndarray, "n 4"], short: int, longest: int | None
+    image: Image.Image, boxes: Float[np.ndarray, "n 4"], short: int, longest: int | None = None, multiple: int = 1
 ) -> tuple[Image.Image, Float[np.ndarray, "n 4"]]:
-    """Bilinear, antialiased; the shorter side becomes `short`, or less where the longer one would exceed `longest`."""
+    """Bilinear, antialiased; the shorter side becomes `short`, or less where the longer one would exceed `longest`; then
+    each the nearest multiple of `multiple`."""
     low, high = sorted(image.size)
     if longest is not None and high / low * short > longest:
         short = round(longest * low / high)
     size = tuple(short if side == low else int(short * side / low) for side in image.size)
+    size = tuple(max(1, round(side / multiple)) * multiple for side in size)
     scale = np.array([size[0] / image.width, size[1] / image.height] * 2)
     return image.resize(size, Image.Resampling.BILINEAR), boxes * scale
 

@@ -32,7 +32,7 @@ def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute,
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
         world.barrier()
         model = finetune(encoder, data, settings, folder, compute, world)
-        detections = detect(model, encoder, data, sizes_of(settings), compute.workers, world)
+        detections = detect(model, encoder, data, sizes_of(settings, encoder.patch_size), compute.workers, world)
         tree = yolos_result(encoder.name, data, settings, detections, meter.read())
         if world.main:
             shutil.rmtree(folder)

@@ -15,6 +15,7 @@ from transformers import YolosForObjectDetection
 from cribo.evaluation.detection.augment import Sizes, val_sample
 from cribo.evaluation.detection.boxes import BoxedPhoto, DetectionSet
 from cribo.evaluation.detection.train import network_input
+from cribo.evaluation.detection.yolos import predict
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.progress import Progress
 from cribo.evaluation.read_ahead import read_ahead
@@ -41,8 +42,8 @@ def detect(
     own = range(world.rank, len(photos), world.size)
     progress, found = Progress(f"detections on {data.name}", max(1, len(own))), []
     for (index,), (sample,) in read_ahead([[i] for i in own], lambda i: val_sample(photos[i], sizes), workers):
-        out = model(network_input(encoder, [sample]))
-        found += entries(out.logits[0].float(), out.pred_boxes[0].float(), photos[index], data.categories)
+        logits, boxes = predict(model, network_input(encoder, [sample]))
+        found += entries(logits[0], boxes[0], photos[index], data.categories)
         if world.main:
             progress.add(1)
     return sorted((e for part in world.gather_objects(found) for e in part), key=lambda e: (e["image_id"], -e["score"]))

@@ -15,7 +15,7 @@ from transformers import YolosForObjectDetection
 from cribo.evaluation.detection.augment import Sample, Sizes, training_sample
 from cribo.evaluation.detection.boxes import DetectionSet
 from cribo.evaluation.detection.loss import set_loss
-from cribo.evaluation.detection.yolos import build_yolos, parameter_groups
+from cribo.evaluation.detection.yolos import build_yolos, parameter_groups, predict
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.read_ahead import read_ahead
 from cribo.model.encoder import Encoder
@@ -55,7 +55,7 @@ def finetune(
         order.first = saved["step"]
         say(f"going on after step {order.first} of {steps}, state in {folder}")
     journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world.main)
-    sizes = sizes_of(settings)
+    sizes = sizes_of(settings, encoder.patch_size)
 
     def read(item: tuple[int, int]) -> Sample:
         epoch, index = item
@@ -70,10 +70,9 @@ def finetune(
             objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
             totals = torch.zeros(3, device=world.device)
             for alike in by_size(samples):
-                with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=compute.precision == "bf16"):
-                    out = model(network_input(encoder, alike))
+                logits, boxes = predict(model, network_input(encoder, alike), compute.precision == "bf16")
                 targets = [target(sample, world.device) for sample in alike]
-                terms = set_loss(out.logits.float(), out.pred_boxes.float(), targets, batch_size, objects)
+                terms = set_loss(logits, boxes, targets, batch_size, objects)
                 sum(terms.values()).backward()
                 totals += torch.stack([term.detach() for term in terms.values()])
             sum_gradients(model, world)
@@ -155,10 +154,10 @@ class Remaining(Sequence):
         return self.order.at(self.order.first + n)
 
 
-def sizes_of(settings: dict) -> Sizes:
-    """The sizes in px among the settings."""
+def sizes_of(settings: dict, patch: int) -> Sizes:
+    """The sizes in px among the settings, for an encoder of `patch` px patches."""
     s = settings
-    return Sizes(tuple(s["short"]), s["longest"], tuple(s["crop_from"]), tuple(s["crop"]), s["test"])
+    return Sizes(tuple(s["short"]), s["longest"], tuple(s["crop_from"]), tuple(s["crop"]), s["test"], patch)
 
 
 def by_size(samples: Sequence[Sample]) -> list[list[Sample]]:

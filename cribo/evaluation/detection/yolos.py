@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformers import YolosConfig, YolosForObjectDetection
 
 from cribo.evaluation.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
 SCALED = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}  # a layer scale, and the linear layer whose outputs it scales
-STD = 0.02  # of everything that is drawn: detection tokens, their positions, the positions between blocks, the heads
+STD = 0.02  # of detection tokens, their positions and the positions between blocks; the heads are drawn as torch draws
 
 
 def build_yolos(
@@ -51,10 +52,22 @@ def build_yolos(
         embeddings, middle = model.vit.embeddings, model.vit.encoder.interpolation.mid_position_embeddings
         for drawn in (embeddings.detection_tokens, embeddings.position_embeddings, middle):
             nn.init.trunc_normal_(drawn, std=STD)
+        for layer in (*model.class_labels_classifier.layers, *model.bbox_predictor.layers):
+            layer.reset_parameters()  # transformers' own 0.02 starts all boxes at one place, which they leave slowly
     model.load_state_dict(model.state_dict() | _renamed(vit), strict=True)
     with torch.no_grad():
         embeddings.position_embeddings[:, :-tokens] = _positions(vit, [side // encoder.patch_size for side in grid_px])
     return model
+
+
+def predict(
+    model: YolosForObjectDetection, images: Float[Tensor, "B 3 H W"], bf16: bool = False
+) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T 4"]]:
+    """Logits and boxes (centre and size, shares of the photo) of every detection token; `bf16` is of the blocks alone."""
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
+        states = model.vit(images).last_hidden_state
+    states = states[:, -model.config.num_detection_tokens :].float()
+    return model.class_labels_classifier(states), model.bbox_predictor(states).sigmoid()
 
 
 def _refuse_others(vit: nn.Module, name: str) -> None:
@@ -68,7 +81,7 @@ def _refuse_others(vit: nn.Module, name: str) -> None:
         raise EvaluationError(f"{name} has {vit.num_prefix_tokens} tokens before its patches, and YOLOS needs CLS alone")
 
 
-def _renamed(vit: nn.Module) -> dict[str, torch.Tensor]:
+def _renamed(vit: nn.Module) -> dict[str, Tensor]:
     """timm's weights under transformers' names; positions are left to `_positions`."""
     own = vit.state_dict()
     for n in range(len(vit.blocks)):
@@ -101,7 +114,7 @@ def _renamed(vit: nn.Module) -> dict[str, torch.Tensor]:
     return out
 
 
-def _positions(vit: nn.Module, grid: list[int]) -> torch.Tensor:
+def _positions(vit: nn.Module, grid: list[int]) -> Tensor:
     """Position embeddings of CLS and of a grid of `grid` patches, bicubic from the encoder's own: `[1, 1 + h·w, d]`."""
     own = vit.pos_embed.detach()
     side = vit.patch_embed.grid_size

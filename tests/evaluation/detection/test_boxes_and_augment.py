@@ -11,7 +11,7 @@ from cribo.evaluation.detection.augment import Sizes, training_sample, val_sampl
 from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.errors import EvaluationError
 
-SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40)
+SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40, patch=1)
 
 
 def test_crowds_are_no_boxes_and_photos_without_boxes_stay(data):
@@ -60,6 +60,18 @@ def test_a_val_photo_is_scaled_and_nothing_else(data):
     left, top = photo.boxes[0, 0] / 48, photo.boxes[0, 1] / 40
     assert sample.boxes[0, 0] - sample.boxes[0, 2] / 2 == pytest.approx(left)
     assert sample.boxes[0, 1] - sample.boxes[0, 3] / 2 == pytest.approx(top)
+
+
+def test_sides_are_multiples_of_the_patch_and_boxes_still_shares_of_the_whole_photo(data):
+    for photo in data.splits["train"]:
+        for draw in range(20):
+            whole, fitted = (
+                training_sample(photo, replace(SIZES, patch=patch), np.random.default_rng(draw)) for patch in (1, 8)
+            )
+            sides = np.array(fitted.image.shape[:2])
+            assert not (sides % 8).any() and np.abs(sides - whole.image.shape[:2]).max() <= 4
+            np.testing.assert_allclose(fitted.boxes, whole.boxes, atol=1e-12)
+    assert val_sample(data.splits["val"][0], replace(SIZES, patch=14)).image.shape == (42, 42, 3)
 
 
 def test_a_set_without_boxes_is_one_sentence(prepared):

@@ -126,7 +126,7 @@ def test_the_result_and_what_is_left(encoder, prepared, settings, compute, tmp_p
 
 def test_detections_of_a_trained_detector_score_as_pycocotools_says(encoder, data, settings, compute, tmp_path):
     model = finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
-    detections = detect(model, encoder, data, sizes_of(settings), 1, ALONE)
+    detections = detect(model, encoder, data, sizes_of(settings, encoder.patch_size), 1, ALONE)
     found = average_precision(data, detections)
     np.testing.assert_allclose(list(found.stats.values()), official(data, detections), atol=1e-6)
 

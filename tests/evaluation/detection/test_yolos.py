@@ -12,7 +12,7 @@ from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageL
 
 from cribo.evaluation.detection.loss import set_loss
 from cribo.evaluation.detection.train import learning_rate
-from cribo.evaluation.detection.yolos import build_yolos, parameter_groups
+from cribo.evaluation.detection.yolos import build_yolos, parameter_groups, predict
 from cribo.evaluation.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
@@ -54,6 +54,24 @@ def test_what_is_new_is_drawn_from_the_seed_and_the_global_state_stays(encoder):
     middle = a.vit.encoder.interpolation.mid_position_embeddings.detach()
     assert middle.shape == (1, 1, 1 + 30 + 6, 16) and middle.std().item() == pytest.approx(0.02, rel=0.2)
     assert a(torch.randn(1, 3, 64, 24)).logits.shape == (1, 6, 5)  # another size than the positions are made for
+
+
+def test_the_heads_are_drawn_as_linear_layers_of_torch_are(encoder):
+    """Uniform within 1/√inputs, biases too: with transformers' 0.02 all tokens would begin at one box."""
+    model = build_yolos(encoder, (32, 32), 6, 4, seed=0)
+    for layer in (*model.class_labels_classifier.layers, *model.bbox_predictor.layers):
+        bound = layer.in_features**-0.5
+        assert 0.8 * bound < layer.weight.abs().max() <= bound and 0.2 * bound < layer.bias.abs().max() <= bound
+
+
+@torch.no_grad()
+def test_half_precision_is_of_the_blocks_alone(encoder):
+    model, images = build_yolos(encoder, (32, 32), 6, 4, seed=0).eval(), torch.randn(2, 3, 32, 32)
+    whole, half = predict(model, images), predict(model, images, bf16=True)
+    out = model(images)
+    assert torch.equal(whole[0], out.logits) and torch.equal(whole[1], out.pred_boxes)
+    assert all(value.dtype == torch.float32 for value in half) and not torch.equal(half[1], whole[1])
+    assert not torch.equal(half[1], half[1].bfloat16().float())  # boxes are not rounded to eight bits
 
 
 def test_an_encoder_with_other_parts_is_refused():
