@@ -25,7 +25,7 @@ from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
-from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
+from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_classes
 from cribo.model.encoder import Encoder
 from cribo.training.update import clustering_settings, needs_masks, seeds_an_image
 
@@ -62,7 +62,7 @@ def matches(encoder: Encoder, data: PreparedSet, settings: dict, out: Path) -> d
     batch, labels, objects, classes = encode(queries)
     valid = seen_in_both(labels, K)
     found = retrieve(bank, objects, valid)
-    same = None if classes is None else same_class(classes, found.classes)
+    same = None if classes is None else same_classes(classes, found.classes)
     accepted = accept(objects, valid, found.partners, found.found, criterion, pool, same)
 
     grid = model["views"]["size"] // encoder.patch_size

@@ -31,7 +31,7 @@ def fused_nearest(
     in both lists, and programs past it end at once: the host needs no count and waits for nothing.
     """
     key_order, query_order = _valid_first(valid), _valid_first(asked)
-    keys, queries = keys[key_order].half(), queries[query_order].half()
+    keys, queries = keys.half()[key_order], queries.half()[query_order]
     counts = torch.stack([asked.sum(), valid.sum()]).int()
     part = triton.cdiv(triton.cdiv(len(keys), SPLITS), KEYS) * KEYS
     found = torch.zeros(SPLITS, len(queries), dtype=torch.int32, device=keys.device)
@@ -47,7 +47,8 @@ def fused_nearest(
 
 def _valid_first(valid: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
     """An order with the valid before the others, as they were among themselves."""
-    return (~valid).to(torch.uint8).argsort(stable=True)
+    place = torch.where(valid, valid.cumsum(0) - 1, valid.sum() - 1 + (~valid).cumsum(0))  # faster than to sort
+    return torch.empty_like(place).scatter_(0, place, torch.arange(len(valid), device=valid.device))
 
 
 @triton.jit

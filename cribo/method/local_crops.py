@@ -30,6 +30,6 @@ def local_step(
     weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
     loss, _, _ = soft_cross_entropy(
         projected.images.flatten(0, 1), projected.image_prototypes, targets, teaching.image_prototypes, centres.images,
-        weights, settings.student_temperature, teacher_temperature,
+        weights, settings.student_temperature, teacher_temperature, compiled=settings.fused,
     )  # fmt: skip
     return Losses(loss, {"loss_global": loss.detach()})

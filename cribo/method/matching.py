@@ -20,18 +20,18 @@ def accept(
     found: Bool[Tensor, "2 B K"],
     criterion: Literal["cycle", "none", "labels"],
     pool_images: int,
-    same_class: Bool[Tensor, "2 B K"] | None = None,
+    same_classes: Bool[Tensor, "2 B K"] | None = None,
     world: World | None = None,
     everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
     """Whether object k of view m may be matched with its neighbour (Tables 8 and 11 compare the criteria).
 
-    `none` accepts every neighbour, `cycle` those of `cycle_consistent`, `labels` those of the object's own class.
+    `none` accepts every neighbour, `cycle` those of `cycle_consistent`, `labels` those of the object's own classes.
     """
     usable = found & valid
     if criterion == "cycle":
         return usable & cycle_consistent(objects, valid, partners, pool_images, world, everyones)
-    return usable & same_class if criterion == "labels" else usable
+    return usable & same_classes if criterion == "labels" else usable
 
 
 def cycle_consistent(

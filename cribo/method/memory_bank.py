@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from cribo.method.objects import exact, unit
-from cribo.method.oracle import VOID
+from cribo.method.oracle import WORDS
 from cribo.method.rows import worth_computing
 
 # Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.
@@ -37,7 +37,7 @@ class MemoryBank:
     norms: Float[Tensor, "2 S K"]  # its length: object = unit · norm
     valid: Bool[Tensor, "S K"]  # whether the entry is an object at all
     image_ids: Int[Tensor, " S"]
-    classes: UInt8[Tensor, "S K"]  # of each entry, for the oracle; VOID without one
+    classes: Int64[Tensor, "S K W"]  # of each entry, for the oracle: a set as bits
     pushed: int = 0
 
     @classmethod
@@ -48,7 +48,7 @@ class MemoryBank:
             torch.zeros(2, images, K, device=device),
             torch.zeros(images, K, dtype=torch.bool, device=device),
             torch.full((images,), -1, dtype=torch.long, device=device),
-            torch.full((images, K), VOID, dtype=torch.uint8, device=device),
+            torch.zeros(images, K, WORDS, dtype=torch.long, device=device),
         )
 
     @property
@@ -67,7 +67,7 @@ def push(
     objects: Float[Tensor, "2 B K d"],
     valid: Bool[Tensor, "B K"],
     image_ids: Int[Tensor, " B"],
-    classes: UInt8[Tensor, "B K"] | None = None,
+    classes: Int64[Tensor, "B K W"] | None = None,
 ) -> None:
     """Add B ≤ S images in place of the oldest. Comes after `retrieve` in a step: a query never meets itself."""
     count = valid.shape[0]
@@ -180,7 +180,7 @@ class Neighbours:
     found: Bool[Tensor, "2 B K"]  # False for what is no object, and where the bank holds none; all else is then arbitrary
     similarity: Float[Tensor, "2 B K"]  # cosine between object and neighbour
     slots: Int[Tensor, "2 B K"]  # slot of the neighbour's image in the bank
-    classes: UInt8[Tensor, "2 B K"]  # its class, for the oracle
+    classes: Int64[Tensor, "2 B K W"]  # its classes, for the oracle
 
 
 @torch.no_grad()
@@ -215,5 +215,6 @@ def retrieve(
             index[m, rows] = where
     found = similarity.isfinite() & valid.flatten()
     return Neighbours(
-        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K, bank.classes.flatten()[index])),
+        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K)),
+        bank.classes.flatten(0, 1)[index].unflatten(1, (batch, K)),
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 VOID = 255
+WORDS = 4  # of 64 bits: a set of classes has a bit for each, VOID's is never set
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,14 @@ def label_clusters(classes: UInt8[Tensor, "B n"], K: int) -> Int[Tensor, "B n"]:
     return torch.where(classes == VOID, K, classes.long())
 
 
-def object_classes(labels: Int[Tensor, "B n"], classes: UInt8[Tensor, "B n"], K: int) -> UInt8[Tensor, "B K"]:
-    """The class that most patches of a cluster have, of both views together; VOID where none has one.
-
-    Of classes with equally many patches the one with the lowest id.
-    """
-    votes = F.one_hot(classes.long(), VOID + 1)[..., :VOID].float()
-    count = F.one_hot(labels, K + 1)[..., :K].float().transpose(1, 2) @ votes
-    most, winner = count.max(dim=-1)
-    return torch.where(most > 0, winner, VOID).to(torch.uint8)
+def object_classes(labels: Int[Tensor, "B n"], classes: UInt8[Tensor, "B n"], K: int) -> Int64[Tensor, "B K W"]:
+    """The set of classes that the patches of a cluster have, of both views together, as bits; empty where all are void."""
+    has = F.one_hot(classes.long(), WORDS * 64).float()
+    has[..., VOID] = 0
+    has = F.one_hot(labels, K + 1)[..., :K].float().transpose(1, 2) @ has > 0
+    return (has.unflatten(-1, (WORDS, 64)).long() << torch.arange(64, device=has.device)).sum(dim=-1)
 
 
-def same_class(objects: UInt8[Tensor, "B K"], neighbours: UInt8[Tensor, "2 B K"]) -> Bool[Tensor, "2 B K"]:
-    """Whether an object and the neighbour found for it in each view have one class; an object without class has none."""
-    return (neighbours == objects) & (objects != VOID)
+def same_classes(objects: Int64[Tensor, "B K W"], neighbours: Int64[Tensor, "2 B K W"]) -> Bool[Tensor, "2 B K"]:
+    """Whether an object and the neighbour found for it in each view have the same classes (C.9), and any at all."""
+    return (neighbours == objects).all(dim=-1) & (objects != 0).any(dim=-1)

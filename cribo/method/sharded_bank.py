@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, push, retrieve
@@ -80,7 +80,7 @@ def push_sharded(
     objects: Float[Tensor, "2 G K d"],
     valid: Bool[Tensor, "G K"],
     image_ids: Int[Tensor, " G"],
-    classes: UInt8[Tensor, "G K"] | None = None,
+    classes: Int64[Tensor, "G K W"] | None = None,
 ) -> None:
     """`memory_bank.push` of the whole batch: each process keeps the images whose slots are its own."""
     mine = slice((bank.world.rank - bank.pushed) % bank.world.size, None, bank.world.size)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
@@ -20,7 +20,7 @@ from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, upd
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, ages, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
-from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_class
+from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_classes
 from cribo.method.sharded_bank import ShardedBank, push_sharded, retrieve_sharded
 from cribo.method.world import World
 
@@ -116,7 +116,7 @@ def teacher_step(
             found = _retrieve(bank, batch, settings.exclude_same_image, _search(teacher, settings.fused))
             accepted = accept(
                 objects, valid, found.partners, found.found, settings.criterion, settings.pool_images,
-                None if known is None else same_class(known, found.classes), world, (batch.objects, batch.valid),
+                None if known is None else same_classes(known, found.classes), world, (batch.objects, batch.valid),
             )  # fmt: skip
             neighbours = found.objects
             health |= neighbour_signals(accepted, found.found, ages(bank, found.slots, len(valid) * world.size))
@@ -135,7 +135,7 @@ class _Gathered(NamedTuple):
     objects: Float[Tensor, "2 G K d"]
     valid: Bool[Tensor, "G K"]
     image_ids: Int[Tensor, " G"]
-    classes: UInt8[Tensor, "G K"] | None
+    classes: Int64[Tensor, "G K W"] | None
     ours: slice
 
 
@@ -224,7 +224,11 @@ def student_step(
         targets.append(teaching.objects[:, part].flatten(0, 2))
         weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world)[:, part].flatten())
         names.append("cross_view")
-    if teaching.neighbours is not None:
+    if teaching.neighbours is None and settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:
+        targets.append(teaching.objects[:, part].flatten(0, 2))  # off in this epoch; its layers have a gradient, of zero,
+        weights.append(targets[0].new_zeros(len(targets[0])))  # because processes wait for each other's
+        names.append("cross_image")
+    elif teaching.neighbours is not None:
         targets.append(teaching.neighbours[:, part].flatten(0, 2))
         weights.append(_mean_weights(teaching.accepted, settings, world)[:, part].flatten())
         names.append("cross_image")

@@ -37,8 +37,8 @@ def set_hyperparameters(optimiser: torch.optim.Optimizer, lr: float, weight_deca
 def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
     """Scale each tensor's own gradient down to `max_norm` (DINO clips per tensor, not the global norm)."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    scales = [(max_norm / (norm + 1e-6)).clamp_max(1.0) for norm in torch._foreach_norm(gradients)]
-    torch._foreach_mul_(gradients, scales)
+    norms = torch.stack(torch._foreach_norm(gradients))
+    torch._foreach_mul_(gradients, (max_norm / (norms + 1e-6)).clamp_max(1.0).unbind())
 
 
 def drop_prototype_gradients(network: nn.Module) -> None:

@@ -59,7 +59,7 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
     weights      4 bytes a parameter, student and teacher
     gradients    4 bytes a trained parameter
     optimiser    8 bytes a trained parameter (AdamW's two moments)
-    bank         2 · S · K · (d + 1) · 4, and S · (2 · K + 8) for validity, classes and image ids
+    bank         2 · S · K · (d + 1) · 4, and S · (33 · K + 8) for validity, classes and image ids
     activations  what the student's backward reads. A block keeps 16 values of width d a token: both norms' inputs (2) and
                  outputs (2), queries, keys and values (3), attention (1), MLP before and after GELU (8): 64 · d bytes in
                  fp32, 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck a row,

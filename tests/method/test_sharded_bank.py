@@ -7,6 +7,7 @@ import torch
 
 from cribo.method import sharded_bank
 from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
+from cribo.method.oracle import WORDS
 from cribo.method.sharded_bank import SLOTS, ShardedBank, push_sharded, retrieve_sharded
 from tests.method.ranks import on_ranks
 
@@ -29,7 +30,7 @@ def own(ids):
 
 
 def classes(ids):
-    return (ids[:, None] * torch.arange(1, K + 1) % 7).to(torch.uint8)
+    return (ids[:, None] * torch.arange(1, K + 1) % 7)[..., None] - torch.arange(WORDS)
 
 
 def one_bank(steps):

@@ -51,7 +51,7 @@ def test_weights_gradients_optimiser_and_bank_are_the_bytes_of_their_tensors(set
     assert size.gradients == sum(p.grad.nbytes for p in networks if p.grad is not None)
     assert size.optimiser == sum(t.nbytes for t in moments)
     S, K, d = settings["memory_bank"]["images"], settings["clustering"]["K"], bank.units.shape[-1]
-    assert size.bank == 2 * S * K * (d + 1) * 4 + S * (2 * K + 8)
+    assert size.bank == 2 * S * K * (d + 1) * 4 + S * (33 * K + 8)
     assert size.total == sum(vars(size).values())
 
 
