@@ -27,6 +27,7 @@ from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
 from cribo.params.errors import ParamsError, problems_of
+from cribo.training.interruption import resumable_command
 
 
 def main(arguments: list[str]) -> None:
@@ -64,7 +65,8 @@ def main(arguments: list[str]) -> None:
         if given.out:
             write_json(given.out, tree)
         else:
-            print(json.dumps(tree, indent=2, ensure_ascii=False))
+            print(json.dumps(tree, indent=2, ensure_ascii=False), flush=True)
+        protocol.forget(encoder, data, spec)
         print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
 
 
@@ -115,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        with resumable_command():
+            main(sys.argv[1:])
     except EXPLAINED as error:
         sys.exit(str(error))

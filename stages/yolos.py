@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from cribo.command import run
 from cribo.data.readers import open_set
-from cribo.evaluation.detection.run import judge
+from cribo.evaluation.detection.run import forget, judge
 from cribo.evaluation.stage import run_stage
 from cribo.training.interruption import resumable_command
 
 
 def main(model: str, dataset: str) -> None:
     with resumable_command():
-        run_stage("yolos", model, dataset, open_set, judge)
+        run_stage("yolos", model, dataset, open_set, judge, forget)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
+import time
 
 import pytest
 import timm
@@ -17,7 +19,9 @@ from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import EncoderError
 from cribo.model.export import write_encoder
 from cribo.model.weights import encoder_of
+from tests.evaluation.detection.conftest import write_coco
 from tests.evaluation.test_knn import write_photos
+from tests.processes import python_m, run_m
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
 SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
@@ -85,6 +89,23 @@ def test_mistakes_are_one_sentence(root, more, says):
     with pytest.raises(ValueError, match=says) as error:
         evaluate.main(["--weights", str(root / "encoder"), *SMALL, *more])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, tmp_path):
+    photos = write_coco(tmp_path / "coco")
+    sizes = ["grid=[32,32]", "short=[32,40,8]", "longest=64", "crop_from=[32]", "crop=[24,32]", "test=32", "tokens=4"]
+    command = ["--weights", str(root / "encoder"), "--protocol", "yolos", "--dataset", f"squares={photos}", *SMALL]
+    command += ["--set", "epochs=8", "batch_size=4", *sizes, "--out", "out.json"]
+    process = python_m("cribo.evaluate", *command, cwd=tmp_path)
+    while not list(tmp_path.glob(".resume/*/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1].splitlines()
+    assert process.returncode == 1 and "stopped by SIGTERM after step" in said[-1], said
+    done = run_m("cribo.evaluate", *command, cwd=tmp_path)
+    assert done.returncode == 0 and "going on after step" in done.stderr, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["n"]["val_images"] == 5 and not list(tmp_path.glob(".resume/*"))
 
 
 # ------------------------------------------------------------------------------------------------------------- weights

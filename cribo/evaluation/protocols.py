@@ -14,19 +14,21 @@ from cribo.data.prepare import prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.stage import Judge
+from cribo.evaluation.stage import Forget, Judge
 from cribo.params.types import Group
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes."""
+    """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes;
+    forget: what it kept for going on, once the result is written."""
 
     schema: type[Group]
     paper: dict[str, Any]
     layout: str
     open: Callable[[str, Path, dict, Path], Any]
     judge: Judge
+    forget: Forget = lambda encoder, data, spec: None
 
 
 def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
@@ -129,5 +131,6 @@ PROTOCOLS = {
         "COCO's folders: annotations/, {train,val}2017/ or images/{train,val}2017/",
         opener("coco"),
         yolos.judge,
+        yolos.forget,
     ),
 }

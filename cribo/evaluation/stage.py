@@ -16,16 +16,27 @@ from cribo.training.distributed import World
 
 # Encoder, opened data set, settings as planned → the JSON tree; every process of the world takes part.
 Judge = Callable[[Encoder, Any, dict, Compute, World, Meter], dict]
+# The same three → nothing is left of what the judge kept for going on; called once the tree is written.
+Forget = Callable[[Encoder, Any, dict], None]
 
 
-def run_stage(protocol: str, model: str, dataset: str, open_data: Callable[[str], Any], judge: Judge) -> None:
+def run_stage(
+    protocol: str,
+    model: str,
+    dataset: str,
+    open_data: Callable[[str], Any],
+    judge: Judge,
+    forget: Forget = lambda encoder, data, spec: None,
+) -> None:
     """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json."""
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
     with join(compute.device, compute.threads) as world:
         meter = Meter(world.device)
         encoder = load_encoder(Path("results/encoders") / model, world.device, compute.precision)
-        tree = judge(encoder, open_data(spec["dataset"]), spec, compute, world, meter)
+        data = open_data(spec["dataset"])
+        tree = judge(encoder, data, spec, compute, world, meter)
         if world.main:
             path = Path("results/scores") / protocol / f"{model}-{dataset}.json"
             write_json(path, tree)
+            forget(encoder, data, spec)
             print(f"{path}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)

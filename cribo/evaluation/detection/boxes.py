@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ class BoxedPhoto:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """`instances`: COCO's file of each split, for the official scores; `digest` and `warnings` as of the prepared set."""
+    """`instances`: COCO's file of each split, for the official scores; `digest`: sha256 of the prepared set's and of these
+    files; `warnings`: as of the prepared set."""
 
     name: str
     digest: str
@@ -45,12 +47,14 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
-    splits, categories = {}, {}
+    splits, categories, digest = {}, {}, hashlib.sha256(data.digest.encode())
     for split, path in data.annotations.items():
-        tree = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        digest.update(hashlib.sha256(content).digest())
+        tree = json.loads(content)
         categories = {category["id"]: category["name"] for category in tree["categories"]}
         splits[split] = tuple(_photos(tree, {record.image.name: record.image for record in data.splits[split]}, path))
-    return DetectionSet(data.name, data.digest, categories, splits, dict(data.annotations), data.warnings)
+    return DetectionSet(data.name, digest.hexdigest(), categories, splits, dict(data.annotations), data.warnings)
 
 
 def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:

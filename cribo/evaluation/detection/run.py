@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -25,19 +26,28 @@ RUNS = Path(".resume")
 
 
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `prepared`; the state under RUNS is kept until there is one, and removed then."""
-    data = boxes_of(prepared)
-    settings = {key: value for key, value in spec.items() if key != "dataset"}
-    folder = RUNS / f"yolos-{encoder.name}-{data.name}-{fingerprint(encoder, settings, data.digest)}"
+    """The JSON tree of `encoder` on `prepared`; the state under RUNS stays until `forget` is called."""
+    data, settings = boxes_of(prepared), _settings(spec)
+    folder = _folder(encoder, data, settings)
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
         world.barrier()
         model = finetune(encoder, data, settings, folder, compute, world)
         detections = detect(model, encoder, data, sizes_of(settings, encoder.patch_size), compute.workers, world)
-        tree = yolos_result(encoder.name, data, settings, detections, meter.read())
-        if world.main:
-            shutil.rmtree(folder)
     world.barrier()
-    return tree
+    return yolos_result(encoder.name, data, settings, detections, meter.read())
+
+
+def forget(encoder: Encoder, prepared: PreparedSet, spec: dict) -> None:
+    """Remove the state of a finetuning whose result is safe."""
+    shutil.rmtree(_folder(encoder, boxes_of(prepared), _settings(spec)))
+
+
+def _settings(spec: dict) -> dict:
+    return {key: value for key, value in spec.items() if key != "dataset"}
+
+
+def _folder(encoder: Encoder, data: DetectionSet, settings: dict) -> Path:
+    return RUNS / f"yolos-{encoder.name}-{data.name}-{fingerprint(encoder, settings, data.digest)}"
 
 
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
@@ -74,4 +84,6 @@ def yolos_result(model: str, data: DetectionSet, settings: dict, detections: lis
         "metric": "box AP over IoU 0.50 to 0.95 as COCO defines it, by faster-coco-eval",
         "value": "AP",
     }
-    return result("yolos", model, data.name, data.digest, scores["AP"], scores, card, cost)
+    tree = result("yolos", model, data.name, data.digest, scores["AP"], scores, card, cost)
+    tree["versions"] |= {name: version(name) for name in ("transformers", "faster-coco-eval")}
+    return tree

@@ -79,6 +79,13 @@ def _refuse_others(vit: nn.Module, name: str) -> None:
             raise EvaluationError(f"{name} has the weight {key}, for which YOLOS has no place: a plain ViT is needed")
     if vit.num_prefix_tokens != 1:
         raise EvaluationError(f"{name} has {vit.num_prefix_tokens} tokens before its patches, and YOLOS needs CLS alone")
+    if vit.pos_embed.shape[1] != 1 + vit.patch_embed.num_patches:
+        raise EvaluationError(f"{name} has no position embedding of its CLS token, which YOLOS has")
+    block = vit.blocks[0]
+    if any(layer.bias is None for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2)):
+        raise EvaluationError(f"{name} has linear layers without biases, and YOLOS has one in each")
+    if not isinstance(block.mlp.act, nn.GELU) or block.mlp.act.approximate != "none":
+        raise EvaluationError(f"the activation of {name} is {block.mlp.act}, that of YOLOS the exact GELU")
 
 
 def _renamed(vit: nn.Module) -> dict[str, Tensor]:

@@ -54,7 +54,11 @@ def test_average_precision_is_that_of_pycocotools(data):
 
 
 def test_no_detection_is_a_precision_of_zero(data):
-    assert average_precision(data, []).stats["AP"] == 0
+    found = average_precision(data, [])
+    assert found.stats["AP"] == 0 and found.per_class["red"] == 0
+    photo = data.splits["val"][0]
+    wrong = {"image_id": photo.id, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.9}
+    np.testing.assert_equal(found, average_precision(data, [wrong]))  # unknown where there is no true box, as always
 
 
 def test_entries_are_boxes_in_px_of_the_photo_and_known_categories(data):
@@ -116,12 +120,18 @@ def folders(tmp_path):
         (tmp_path / name).mkdir()
 
 
-def test_the_result_and_what_is_left(encoder, prepared, settings, compute, tmp_path, monkeypatch):
+def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings, compute, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "RUNS", tmp_path / "runs")
-    tree = judge(encoder, prepared, {"dataset": "squares", **settings}, compute, ALONE, Meter(torch.device("cpu")))
+    spec = {"dataset": "squares", **settings}
+    tree = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))
     assert tree["protocol_id"] == "yolos" and tree["value"] == tree["AP"] and 0 <= tree["AP"] <= tree["AP50"] <= 100
     assert tree["n"]["detections"] <= 5 * 6 and set(tree["per_class"]) == {"red", "green"}
-    assert tree["protocol"]["batch_size"] == 4 and not list((tmp_path / "runs").iterdir())
+    assert tree["protocol"]["batch_size"] == 4 and {"transformers", "faster-coco-eval"} <= tree["versions"].keys()
+    assert [path.name[:18] for path in (tmp_path / "runs").iterdir()] == ["yolos-tiny-squares"]
+    again = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))  # say, its file could not be written
+    assert again | {"cost": 0} == tree | {"cost": 0} and "step 6 of 6" in capsys.readouterr().err
+    run.forget(encoder, prepared, spec)
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_detections_of_a_trained_detector_score_as_pycocotools_says(encoder, data, settings, compute, tmp_path):

@@ -75,9 +75,16 @@ def test_half_precision_is_of_the_blocks_alone(encoder):
 
 
 def test_an_encoder_with_other_parts_is_refused():
-    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1, img_size=32, qk_norm=True)
-    with pytest.raises(EvaluationError, match=r"blocks.0.attn.q_norm.weight, for which YOLOS has no place"):
-        build_yolos(Encoder(vit, (0, 0, 0), (1, 1, 1), "normed"), (32, 32), 6, 4, 0)
+    for other, said in (
+        ({"qk_norm": True}, r"blocks.0.attn.q_norm.weight, for which YOLOS has no place"),
+        ({"reg_tokens": 4}, r"reg_token, for which YOLOS has no place"),
+        ({"no_embed_class": True}, "no position embedding of its CLS token"),
+        ({"qkv_bias": False}, "linear layers without biases"),
+        ({"act_layer": "quick_gelu"}, "activation of other is QuickGELU.*exact GELU"),
+    ):
+        vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1, img_size=32, **other)
+        with pytest.raises(EvaluationError, match=said):
+            build_yolos(Encoder(vit, (0, 0, 0), (1, 1, 1), "other"), (32, 32), 6, 4, 0)
 
 
 def targets(*counts):
