@@ -12,12 +12,30 @@ from cribo.training.distributed import World, join_world
 
 @contextmanager
 def join(device: str, threads: int) -> Iterator[World]:
-    """This process among those of the run; torch and FAISS get `threads` CPU threads (0: all cores).
+    """This process among those of the run; torch and FAISS get `threads` CPU threads (0: all cores), fp32 is fp32.
 
     Raises:
         ValueError: cuda is asked for and there is none.
     """
     if threads:
         torch.set_num_threads(threads)
-    with join_world(device) as world:
+    with full_fp32(), join_world(device) as world:
         yield world
+
+
+@contextmanager
+def full_fp32() -> Iterator[None]:
+    """No TF32 inside, whatever the state outside, which comes back in the end.
+
+    Torch lets cuDNN's convolutions have it unless told otherwise, and patches are embedded by one; of products the search
+    for neighbours counts on every bit. `compute.tf32` is pretraining's.
+    """
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    try:
+        torch.set_float32_matmul_precision("highest")
+        cudnn.allow_tf32 = False
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]
