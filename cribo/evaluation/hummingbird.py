@@ -29,6 +29,8 @@ from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training.distributed import World
 
+BACKGROUND = "background"  # class 0 of VOC, Pascal Context and generated scenes; ADE20K and COCO-Stuff have none
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -70,43 +72,44 @@ def evaluate(
         raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
     if settings.size % encoder.patch_size:
         raise EvaluationError(f"{settings.size} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
-    classes, ignore = len(data.classes), data.ignore
+    classes, ignore, void = len(data.classes), data.ignore, void_column(data, settings)
     augmentation = Augmentation(settings.crop_area, settings.jitter, settings.jitter_probability)
     memory, queries = (
         soft_patches(
-            encoder, records, settings.size, passes, how, kept, classes, ignore, settings.void_is_class_0, settings.seed,
-            world, workers, memory_gb, f"{split} features of {data.name}",
+            encoder, records, settings.size, passes, how, kept, classes, ignore, void, settings.seed, world, workers,
+            memory_gb, f"{split} features of {data.name}",
         )
         for split, records, passes, how, kept in (
             ("train", train, settings.passes, augmentation, settings.patches_per_image),
             ("val", val, 1, None, None),
         )
     )  # fmt: skip
-    labelled = memory.counts.any(axis=1)
+    labelled = memory.labels.labelled
     if not labelled.any():
         raise EvaluationError(f"no training patch of {data.name} has a label")
     k = min(settings.k, int(labelled.sum()))
     own = queries.patches.shares[world.rank]
     held = int(labelled[memory.patches.rows].sum())
-    progress = Progress(f"neighbours on {data.name}", max(1, held * len(queries.counts)))
-    matrix = np.zeros((classes, classes), np.int64)
+    progress = Progress(f"neighbours on {data.name}", max(1, held * len(queries.labels)))
+    matrix = np.zeros((classes, memory.labels.columns), np.int64)
     square = queries.patches.grids[0]
     for positions, similarities, rows in shared_search(queries.patches, memory.patches, labelled, k, world, progress):
         each = square[0] * square[1]
         for n, position in enumerate(positions):
             span = slice(n * each, (n + 1) * each)
-            shares = soft_vote(similarities[span], memory.counts[rows[span]], settings.temperature)
+            pixels = memory.labels.counts(rows[span].ravel()).reshape(each, k, -1)
+            shares = soft_vote(similarities[span], pixels, settings.temperature)
             called = pixel_classes(shares.unflatten(0, square).to(world.device), (settings.size, settings.size))
             mask = Image.fromarray(read_mask(val[own[position]].mask))
             truth = np.asarray(mask.resize((settings.size, settings.size), Image.Resampling.NEAREST))
-            matrix += confusion(truth, called.cpu().numpy(), classes, ignore)
+            matrix += confusion(truth, called.cpu().numpy(), classes, ignore, matrix.shape[1])
     matrix = world.sum(torch.from_numpy(matrix).to(world.device)).cpu().numpy()
     counts = {
         "classes": classes,
         "train_images": len(train),
         "val_images": len(val),
         "keys": int(labelled.sum()),
-        "queries": len(queries.counts),
+        "queries": len(queries.labels),
         "neighbours": k,
         "pixels_scored": int(matrix.sum()),
     }
@@ -114,6 +117,17 @@ def evaluate(
         return Hummingbird(iou(matched(matrix)) if settings.match_classes else iou(matrix), iou(matrix), counts)
     except ValueError as error:
         raise EvaluationError(f"the val split: {error}") from None
+
+
+def void_column(data: PreparedSet, settings: Settings) -> int | None:
+    """As what void pixels are remembered: class 0 if that is the background, else one more that no pixel is scored as.
+
+    The second is open-hummingbird's ADE20K, whose class 0 is "other": neighbours vote for it, and a scored pixel that it
+    wins is missed. Counted as class 0 it would be `wall` here. None: void is not remembered.
+    """
+    if not settings.void_is_class_0:
+        return None
+    return 0 if data.classes[0] == BACKGROUND else len(data.classes)
 
 
 def soft_vote(
@@ -126,11 +140,15 @@ def soft_vote(
     return torch.einsum("qk,qkc->qc", weights, frequencies)
 
 
-def matched(matrix: Int[np.ndarray, "C C"]) -> Int[np.ndarray, "C C"]:
-    """The columns (predicted classes) permuted so that the sum of all IoUs is largest: Hungarian matching."""
+def matched(matrix: Int[np.ndarray, "C P"]) -> Int[np.ndarray, "C P"]:
+    """The columns (what was predicted) permuted so that the sum of all IoUs is largest: Hungarian matching.
+
+    Where there is one more than classes, the one that serves none comes last.
+    """
     overlap = matrix / np.maximum(1, matrix.sum(1)[:, None] + matrix.sum(0)[None] - matrix)
     _, column = linear_sum_assignment(overlap, maximize=True)
-    return matrix[:, column]
+    rest = np.setdiff1d(np.arange(matrix.shape[1]), column)
+    return matrix[:, np.concatenate([column, rest])]
 
 
 def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
@@ -151,6 +169,9 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
         "card": "docs/protocols.md, open-hummingbird",
         "features": f"{encoder.features}, L2-normalised",
         **choices,
+        "void_in_memory": {None: "does not count", 0: "counts as class 0, the background"}.get(
+            void_column(data, settings), "counts as one more class, and a scored pixel that it wins is missed"
+        ),
         "metric": "pixel IoU at the square size from one confusion matrix, mean over the classes in its ground truth",
         "value": "pixel mIoU" + (" after Hungarian matching of classes" if settings.match_classes else ""),
     }

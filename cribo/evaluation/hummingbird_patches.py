@@ -20,11 +20,11 @@ from cribo.evaluation.feature_rows import feature_rows
 from cribo.evaluation.features import Patches
 from cribo.evaluation.progress import Progress
 from cribo.evaluation.read_ahead import BATCH_PIXELS, read_ahead
+from cribo.evaluation.soft_labels import SoftLabels, packed, soft_labels
 from cribo.model.encoder import Encoder
 from cribo.training.distributed import World
 
 ASPECT = [3 / 4, 4 / 3]  # width / height of a crop
-SUMMED_ROWS = 1 << 20  # rows of labels that processes exchange at once
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Soft:
-    """Patches, and how many pixels of each class each of their rows has: `counts` `[P, C]`, rows of all processes."""
+    """Patches with soft labels in place of their hard ones, of the rows of all processes."""
 
     patches: Patches
-    counts: Int16[np.ndarray, "P C"]
+    labels: SoftLabels
 
 
 def soft_patches(
@@ -53,7 +53,7 @@ def soft_patches(
     kept: int | None,
     classes: int,
     ignore: int,
-    void_is_class_0: bool,
+    void: int | None,
     seed: int,
     world: World,
     workers: int,
@@ -63,7 +63,8 @@ def soft_patches(
     """Encode every photo `passes` times at `size` × `size` px; item number = pass · photos + photo.
 
     Without `augmentation` the whole photo is scaled (bilinear, its mask by nearest). Everything random is a function of
-    (seed, pass, photo). `kept` patches an item are chosen as `rare_first` does, all if None. Processes share the items.
+    (seed, pass, photo). `kept` patches an item are chosen as `rare_first` does, all if None. Void pixels count in column
+    `void`, which may follow the classes, or nowhere. Processes share the items.
 
     Raises:
         EvaluationError: a photo has no mask, or its mask holds an unknown value.
@@ -78,14 +79,13 @@ def soft_patches(
     starts = np.arange(items + 1) * rows_each
     rows = (np.array(own, dtype=np.int64)[:, None] * rows_each + np.arange(rows_each)).ravel()
     features = feature_rows(len(rows), encoder.width, memory_gb)
-    counts = np.zeros((items * rows_each, classes), np.int16)
-    progress, filled = Progress(what, max(1, len(own))), 0
+    progress, filled, labels = Progress(what, max(1, len(own))), 0, {}
 
     def read(item: int) -> tuple[UInt8[np.ndarray, "S S 3"], Int16[np.ndarray, "n C"]]:
         number = divmod(item, len(records))
         rng = np.random.default_rng([seed, *number])
         image, mask = square(records[number[1]], size, augmentation, rng)
-        return image, class_counts(mask, p, classes, ignore, void_is_class_0, records[number[1]])
+        return image, class_counts(mask, p, classes, ignore, void, records[number[1]])
 
     for batch, loaded in read_ahead(batches[world.rank :: world.size], read, workers):
         _, maps = encoder(torch.from_numpy(np.stack([image for image, _ in loaded])).permute(0, 3, 1, 2))
@@ -93,16 +93,12 @@ def soft_patches(
         for item, patches, (_, own_counts) in zip(batch, maps, loaded, strict=True):
             chosen = rare_first(own_counts, rows_each, np.random.default_rng([seed, *divmod(item, len(records)), 1]))
             features[filled : filled + rows_each] = patches[torch.from_numpy(chosen)]
-            counts[starts[item] : starts[item + 1]] = own_counts[chosen]
+            labels[item] = packed(own_counts[chosen])
             filled += rows_each
         if world.main:
             progress.add(len(batch))
-    if world.size > 1:  # rows of other processes are zero here
-        for first in range(0, len(counts), SUMMED_ROWS):
-            part = torch.from_numpy(counts[first : first + SUMMED_ROWS].astype(np.int32)).to(world.device)
-            counts[first : first + SUMMED_ROWS] = world.sum(part).cpu().numpy()
-    labels = np.zeros(0, np.uint8)  # soft ones take their place
-    return Soft(Patches(features, rows, labels, ((side, side),) * items, starts, shares), counts)
+    patches = Patches(features, rows, np.zeros(0, np.uint8), ((side, side),) * items, starts, shares)
+    return Soft(patches, soft_labels(labels, items, rows_each, columns(classes, void), world))
 
 
 def square(
@@ -128,18 +124,23 @@ def square(
 
 
 def class_counts(
-    mask: UInt8[np.ndarray, "S S"], patch: int, classes: int, ignore: int, void_is_class_0: bool, record: Record
+    mask: UInt8[np.ndarray, "S S"], patch: int, classes: int, ignore: int, void: int | None, record: Record
 ) -> Int16[np.ndarray, "n C"]:
-    """Pixels of each class in each patch, row by row; void pixels count as class 0 or not at all."""
+    """Pixels of each class in each patch, row by row; void pixels count in column `void`, or nowhere if that is None."""
     side = mask.shape[0] // patch
     squares = mask.reshape(side, patch, side, patch).swapaxes(1, 2).reshape(side * side, patch * patch)
-    void = squares == ignore
-    if (wrong := squares[~void & (squares >= classes)]).size:
+    unknown, width = squares == ignore, columns(classes, void)
+    if (wrong := squares[~unknown & (squares >= classes)]).size:
         raise EvaluationError(f"{record.mask} holds {wrong[0]}, which is neither one of {classes} classes nor {ignore}")
-    squares = np.where(void, 0, squares).astype(np.int64)
-    bins = np.arange(len(squares))[:, None] * classes + squares
-    counted = bins.ravel() if void_is_class_0 else bins[~void]
-    return np.bincount(counted, minlength=len(squares) * classes).reshape(-1, classes).astype(np.int16)
+    squares = np.where(unknown, void or 0, squares).astype(np.int64)
+    bins = np.arange(len(squares))[:, None] * width + squares
+    counted = bins[~unknown] if void is None else bins.ravel()
+    return np.bincount(counted, minlength=len(squares) * width).reshape(-1, width).astype(np.int16)
+
+
+def columns(classes: int, void: int | None) -> int:
+    """How many things a patch may hold: the classes, and void where that has a column of its own."""
+    return classes if void is None else max(classes, void + 1)
 
 
 def rare_first(counts: Int16[np.ndarray, "n C"], kept: int, rng: np.random.Generator) -> np.ndarray:

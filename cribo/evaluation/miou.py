@@ -9,12 +9,20 @@ from jaxtyping import Float, Int
 
 
 def confusion(
-    truth: Int[np.ndarray, " ..."], prediction: Int[np.ndarray, " ..."], classes: int, ignore: int
-) -> Int[np.ndarray, "C C"]:
-    """How often each true class (row) was called each class (column); entries whose truth is `ignore` do not count."""
+    truth: Int[np.ndarray, " ..."],
+    prediction: Int[np.ndarray, " ..."],
+    classes: int,
+    ignore: int,
+    columns: int | None = None,
+) -> Int[np.ndarray, "C P"]:
+    """How often each true class (row) was called each class (column); entries whose truth is `ignore` do not count.
+
+    `columns` is more than `classes` where something that is no class may be predicted, too.
+    """
+    columns = columns or classes
     counted = truth != ignore
-    pairs = truth[counted].astype(np.int64) * classes + prediction[counted]
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    pairs = truth[counted].astype(np.int64) * columns + prediction[counted]
+    return np.bincount(pairs, minlength=classes * columns).reshape(classes, columns)
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,12 @@ class IoU:
     occurring: int
 
 
-def iou(matrix: Int[np.ndarray, "C C"]) -> IoU:
-    """IoU of a confusion matrix (rows: truth). Raises ValueError where nothing was counted."""
-    truth, predicted, hit = matrix.sum(1), matrix.sum(0), matrix.diagonal()
+def iou(matrix: Int[np.ndarray, "C P"]) -> IoU:
+    """IoU of a confusion matrix (rows: truth); what is called none of the classes, in columns behind them, is missed.
+
+    Raises ValueError where nothing was counted.
+    """
+    truth, predicted, hit = matrix.sum(1), matrix.sum(0)[: len(matrix)], matrix.diagonal()
     occurs = truth > 0
     if not occurs.any():
         raise ValueError("no labelled patch or pixel was compared: the ground truth is void everywhere")

@@ -62,4 +62,4 @@ def _write_set(folder: Path, sizes: dict[str, list[tuple[int, int]]], void: floa
             Image.fromarray(mask).save(record.mask)
             records.append(record)
         splits[split] = tuple(records)
-    return PreparedSet("rectangles", ("ground", "red", "green", "blue"), 255, "digest", splits, "none", "generated")
+    return PreparedSet("rectangles", ("background", "red", "green", "blue"), 255, "digest", splits, "none", "generated")

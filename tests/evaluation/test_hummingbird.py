@@ -13,8 +13,10 @@ from PIL import Image
 
 from cribo.evaluation import hummingbird, shared_search
 from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.hummingbird import Settings, evaluate, matched, soft_vote
+from cribo.evaluation.hummingbird import Settings, evaluate, matched, soft_vote, void_column
 from cribo.evaluation.hummingbird_patches import Augmentation, class_counts, rare_first, soft_patches, square
+from cribo.evaluation.miou import iou
+from cribo.evaluation.soft_labels import packed, soft_labels
 from cribo.training.distributed import World
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -27,8 +29,14 @@ def data(tmp_path_factory, write_set):
     return write_set(tmp_path_factory.mktemp("photos"), SIZES)
 
 
-def restated_patches(encoder, record):
-    """[(feature, shares of classes)] of a photo at 32 × 32 px, void as class 0."""
+@pytest.fixture(params=[True, False], ids=["background", "no background"])
+def any_data(data, request):
+    """With class 0 as the background, or a class like any other, as ADE20K's."""
+    return data if request.param else replace(data, classes=("wall", *data.classes[1:]))
+
+
+def restated_patches(encoder, record, void):
+    """[(feature, shares of five things)] of a photo at 32 × 32 px, of which `void` is where void pixels count."""
     image = Image.open(record.image).resize((32, 32), Image.Resampling.BILINEAR)
     mask = np.array(Image.open(record.mask).resize((32, 32), Image.Resampling.NEAREST))
     x = torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 - torch.tensor(encoder.mean).view(3, 1, 1)
@@ -38,24 +46,25 @@ def restated_patches(encoder, record):
     for n in range(16):
         y, x0 = divmod(n, 4)
         pixels = mask[8 * y : 8 * y + 8, 8 * x0 : 8 * x0 + 8].ravel()
-        shares = [float(np.mean((pixels == c) | ((pixels == 255) & (c == 0)))) for c in range(4)]
+        shares = [float(np.mean((pixels == c) | ((pixels == 255) & (c == void)))) for c in range(5)]
         feature = tokens[n].double().numpy()
         patches.append((feature / np.linalg.norm(feature), np.array(shares)))
     return patches, mask
 
 
 def restated_pairs(encoder, data, k, temperature):
-    """(truth, prediction) of every pixel that is not void."""
-    memory = [patch for record in data.splits["train"] for patch in restated_patches(encoder, record)[0]]
+    """(truth, prediction) of every pixel that is not void; 4 is void that was predicted."""
+    void = 0 if data.classes[0] == "background" else 4
+    memory = [patch for record in data.splits["train"] for patch in restated_patches(encoder, record, void)[0]]
     pairs = []
     for record in data.splits["val"]:
-        queries, mask = restated_patches(encoder, record)
-        shares = np.zeros((16, 4))
+        queries, mask = restated_patches(encoder, record, void)
+        shares = np.zeros((16, 5))
         for n, (feature, _) in enumerate(queries):
             best = sorted(memory, key=lambda key, feature=feature: -float(feature @ key[0]))[:k]
             weights = [math.exp(float(feature @ key) / temperature) for key, _ in best]
             shares[n] = sum(w * label for w, (_, label) in zip(weights, best, strict=True)) / sum(weights)
-        planes = torch.tensor(shares).view(4, 4, 4).permute(2, 0, 1).unsqueeze(0).float()
+        planes = torch.tensor(shares).view(4, 4, 5).permute(2, 0, 1).unsqueeze(0).float()
         full = torch.nn.functional.interpolate(planes, (32, 32), mode="bilinear")[0].argmax(0).numpy()
         pairs += [(t, p) for t, p in zip(mask.ravel().tolist(), full.ravel().tolist(), strict=True) if t != 255]
     return pairs
@@ -75,10 +84,12 @@ def whole_photo(monkeypatch):
     monkeypatch.setattr(hummingbird, "soft_patches", lambda *a, **k: original(*a[:4], None, *a[5:], **k))
 
 
-def test_protocol_equals_restatement(encoder, data, monkeypatch):
+def test_protocol_equals_restatement(encoder, any_data, monkeypatch):
     whole_photo(monkeypatch)
-    found = evaluate(encoder, data, PLAIN, ALONE)
-    assert found.found.mean == pytest.approx(restated_miou(restated_pairs(encoder, data, 4, 0.1)), abs=1e-9)
+    found = evaluate(encoder, any_data, PLAIN, ALONE)
+    pairs = restated_pairs(encoder, any_data, 4, 0.1)
+    assert found.found.mean == pytest.approx(restated_miou(pairs), abs=1e-9)
+    assert found.counts["pixels_scored"] == len(pairs)
     assert found.counts["keys"] == 48 and found.counts["queries"] == 32 and found.counts["neighbours"] == 4
 
 
@@ -102,17 +113,27 @@ def test_every_choice_changes_the_score(encoder, data):
     assert all(scores[key] != scores["base"] for key in scores if key != "base"), scores
 
 
-def test_matching_is_the_best_of_all_permutations():
+@pytest.mark.parametrize("columns", [4, 5])
+def test_matching_is_the_best_of_all_permutations(columns):
     rng = np.random.default_rng(0)
     for _ in range(5):
-        matrix = rng.integers(0, 50, (4, 4))
+        matrix = rng.integers(0, 50, (4, columns))
 
-        def total(columns, matrix=matrix):
-            m = matrix[:, list(columns)]
+        def total(order, matrix=matrix):
+            m = matrix[:, list(order)]
             return sum(m[c, c] / (m[c].sum() + m[:, c].sum() - m[c, c]) for c in range(4))
 
-        best = max(permutations(range(4)), key=total)
+        best = max(permutations(range(columns)), key=total)
         assert np.array_equal(matched(matrix), matrix[:, list(best)])
+
+
+def test_where_no_class_is_background_void_is_none_of_them_and_what_it_wins_is_missed(encoder, data):
+    assert [void_column(replace(data, classes=names), PLAIN) for names in (data.classes, ("wall", "person"))] == [0, 2]
+    assert void_column(data, replace(PLAIN, void_is_class_0=False)) is None
+    assert iou(np.array([[6, 0, 2], [1, 3, 0]])).per_class.tolist() == [6 / 9, 3 / 4]
+    labels = soft_patches(encoder, data.splits["train"], 32, 1, None, None, 4, 255, 4, 0, ALONE, 0, math.inf, "").labels
+    first = labels.counts(np.array([0]))[0].tolist()  # the first patch of each photo is wholly void
+    assert first == [0, 0, 0, 0, 64] and labels.labelled.all()
 
 
 def test_soft_vote():
@@ -123,14 +144,26 @@ def test_soft_vote():
     assert soft_vote(cosines, counts, 0.2)[0].tolist() == pytest.approx([first, 1 - first])
 
 
+def test_packed_labels_are_the_counts_and_small():
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(256, [0.9, 0.05, 0.03, 0.02] + [0] * 146, (3, 50)) * rng.integers(0, 2, (3, 50, 1))
+    labels = soft_labels({n: packed(own) for n, own in enumerate(counts)}, 3, 50, 150, ALONE)
+    chosen = rng.integers(0, 150, 400)
+    assert np.array_equal(labels.counts(chosen), counts.reshape(150, 150)[chosen])
+    assert np.array_equal(labels.labelled, counts.reshape(150, 150).any(1)) and len(labels) == 150
+    assert labels.starts.nbytes + labels.entries.nbytes < 0.1 * counts.astype(np.int16).nbytes
+    assert labels.counts(chosen[:0]).shape == (0, 150)
+
+
 def test_class_counts_of_void(data):
     mask = np.full((16, 16), 255, np.uint8)
     mask[:8, :8] = 2
     record = data.splits["train"][0]
-    assert class_counts(mask, 8, 4, 255, True, record)[:2].tolist() == [[0, 0, 64, 0], [64, 0, 0, 0]]
-    assert class_counts(mask, 8, 4, 255, False, record)[:2].tolist() == [[0, 0, 64, 0], [0, 0, 0, 0]]
+    assert class_counts(mask, 8, 4, 255, 0, record)[:2].tolist() == [[0, 0, 64, 0], [64, 0, 0, 0]]
+    assert class_counts(mask, 8, 4, 255, 4, record)[:2].tolist() == [[0, 0, 64, 0, 0], [0, 0, 0, 0, 64]]
+    assert class_counts(mask, 8, 4, 255, None, record)[:2].tolist() == [[0, 0, 64, 0], [0, 0, 0, 0]]
     with pytest.raises(EvaluationError, match="holds 2, which is neither one of 2 classes nor 255"):
-        class_counts(mask, 8, 2, 255, True, record)
+        class_counts(mask, 8, 2, 255, 0, record)
 
 
 def test_patches_of_rare_classes_are_kept_more_often():
