@@ -55,7 +55,8 @@ class Clustering(Group):
     algorithm: Literal["sinkhorn", "kmeans", "labels"]
     K: Annotated[int, Field(ge=2)]
     lambda_pos: NonNegative
-    sharpness: Annotated[float, Field(gt=0, le=80)]  # exp(-80) is the last that fp32 can tell from zero
+    # Sinkhorn scales a column of exp(-sharpness) alone by up to K · exp(sharpness), and fp32 ends at exp(88).
+    sharpness: Annotated[float, Field(gt=0, le=80)]
     outer_iterations: Count
     sinkhorn_iterations: Count
     marginals: _or_fidelity(Literal["histogram", "uniform"])
