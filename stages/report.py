@@ -15,6 +15,7 @@ from cribo.report.curves import bootstrapping, read_curves
 from cribo.report.every_table import trained_settings
 from cribo.report.experiment import per_class
 from cribo.report.overview import report
+from cribo.report.results import read_results
 
 
 def write_csv(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     curves = read_curves(list(trained_settings(settings, results / "plan/pretrain")), results / "pretrain")
     (results / "plots").mkdir(exist_ok=True)
     write_csv(results / "plots/bootstrapping.csv", ("step", "model", "ratio"), bootstrapping(curves))
-    write_csv(results / "plots/per_class.csv", ("what", "IoU"), per_class(settings, results))
+    write_csv(results / "plots/per_class.csv", ("what", "IoU"), per_class(read_results(settings, results)))
     print(f"the report: {(results / 'report.html').resolve()}")
 
 

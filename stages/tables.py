@@ -1,4 +1,4 @@
-"""python -m stages.tables: results/scores/*/*.json and the paper's values → results/tables/.
+"""python -m stages.tables: the plan's results/scores/*/*.json and the paper's values → results/tables/.
 
 Rows and columns: results/plan/report.yaml. Writes .md, .csv, .tex and .html of each table, README.md with all of them, and
 scores.csv, a line a score.
@@ -16,7 +16,9 @@ from cribo.report.render_csv import render_csv
 from cribo.report.render_html import render_html
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
+from cribo.report.results import read_results
 from cribo.report.score_list import score_list
+from cribo.report.step_benchmark import read_step
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 
@@ -24,7 +26,8 @@ RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 def main() -> None:
     settings, results = plan.read("report"), Path("results")
     trained = trained_settings(settings, results / "plan/pretrain")
-    tables = [*own_tables(settings, trained, results / "scores"), *paper_tables(settings, trained, results)]
+    found, step = read_results(settings, results), read_step(results / "benchmarks/step.json")
+    tables = [*own_tables(settings, trained, found), *paper_tables(settings, trained, found, step)]
     folder = results / "tables"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -32,7 +35,7 @@ def main() -> None:
         for suffix, render in RENDERERS.items():
             (folder / f"{table.name}.{suffix}").write_text(render(table), encoding="utf-8")
         (folder / f"{table.name}.html").write_text(render_html(table, settings["tolerance"]) + "\n", encoding="utf-8")
-    (folder / "scores.csv").write_text(score_list(settings, results), encoding="utf-8")
+    (folder / "scores.csv").write_text(score_list(found), encoding="utf-8")
     everything = "\n".join(render_markdown(table) for table in tables)
     (folder / "README.md").write_text(f"# Tables\n\n{everything}", encoding="utf-8")
     print(everything, end="")

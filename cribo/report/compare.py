@@ -1,7 +1,7 @@
 """python -m cribo.report.compare REV [OUT]: what this working tree's experiment changes against a git revision, as one page.
 
-Reads results that are in git: scores, curves and params.yaml of REV (a branch, tag or commit) and of the working tree.
-Writes OUT (results/compare.html). Experiments of `dvc exp` are git revisions too: `dvc exp show` names them.
+Reads what is in git: curves, params.yaml and the scores that it asks for, of REV (a branch, tag or commit) and of the
+working tree. Writes OUT (results/compare.html). Experiments of `dvc exp` are git revisions too: `dvc exp show` names them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pathlib import Path
 
 import yaml
 
+from cribo import params, plan
 from cribo.report.charts import Line, lines
 from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
 from cribo.report.experiment import flat
 from cribo.report.markup import grid, page, paragraph
+from cribo.report.planned import planned
 from cribo.report.render_html import render_html
 from cribo.report.results import ReportError
 from cribo.report.table import NOT_RUN, Column, Number, Row, Table, difference
@@ -70,13 +72,25 @@ def compare(before: Here | There, after: Here | There, rev: str) -> str:
 
 
 def _results(tree: Here | There) -> dict[str, dict]:
-    found = {}
+    """Those that the tree's params.yaml asks for; all of them where this version cannot read that file."""
+    found, asked = {}, _asked(tree)
     for name, text in tree.files("results/scores"):
+        if asked is not None and name not in asked:
+            continue
         try:
             found[name.removeprefix("results/scores/").removesuffix(".json")] = json.loads(text)
         except ValueError as error:
             raise ReportError(f"{name} cannot be read as JSON ({error})") from None
     return found
+
+
+def _asked(tree: Here | There) -> set[str] | None:
+    text = dict(tree.files("params.yaml")).get("params.yaml", "")
+    try:
+        report = plan.report_settings(params.parse(text, Path("params.yaml")))
+    except params.ParamsError:
+        return None
+    return {cell.path(Path("results")).as_posix() for cell in planned(report)}
 
 
 def _scores(before: dict[str, dict], after: dict[str, dict], rev: str) -> str:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 from cribo.report import paper
 from cribo.report.counterparts import models_of, printed
-from cribo.report.results import DenseNNResult, Score, read_dense_nn
+from cribo.report.planned import Planned
+from cribo.report.results import Results, of_protocol
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, difference
-
-Results = dict[tuple[str, str], DenseNNResult]  # by (model, data set); a pair without a result is absent
-
-
-def read_results(plan: dict, folder: str | Path) -> Results:
-    """The results that the plan names and that exist. Raises ReportError for one that is corrupt."""
-    found = {
-        (model, dataset): read_dense_nn(Path(folder) / f"{model}-{dataset}.json", model, dataset)
-        for dataset in plan["dense_nn"]["datasets"]
-        for model in plan["models"]
-    }
-    return {pair: result for pair, result in found.items() if result is not None}
 
 
 def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Table:
@@ -31,25 +19,21 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
     value, ours, the difference.
     """
     labels: dict[str, list[str]] = {}
-    for model, about in plan["models"].items():
-        labels.setdefault(about["row"], []).append(model)
-    setups = models_of(plan, trained)
+    for model in plan["dense_nn"]["models"]:
+        labels.setdefault(plan["models"][model]["row"], []).append(model)
+    setups, own = models_of(plan, trained), of_protocol(results, "dense_nn")
     factors = sorted(set(plan["dense_nn"]["subsample"]), reverse=True)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
     for dataset in plan["dense_nn"]["datasets"]:
         columns += _columns(dataset, factors)
-        reference = _average(labels[plan["models"][plan["reference"]]["row"]], dataset, factors[-1], "patch", results)
+        reference = _average(labels[plan["models"][plan["reference"]]["row"]], dataset, factors[-1], "patch", own)
         for label, models in labels.items():
-            cells[label] += _cells(setups, models, dataset, factors, reference, results)
+            cells[label] += _cells(setups, models, dataset, factors, reference, own)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
-    return Table(
-        "dense_nn",
-        title,
-        tuple(columns),
-        tuple(Row(label, tuple(own)) for label, own in cells.items()),
-        (*_notes(plan, labels, factors), *_warnings(plan, results)),
-    )
+    rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
+    notes = (*_notes(plan, labels, factors), *_warnings(own))
+    return Table("dense_nn", title, tuple(columns), rows, notes)
 
 
 def _columns(dataset: str, factors: list[int]) -> list[Column]:
@@ -92,26 +76,22 @@ def _cells(
 
 def _average(models: list[str], dataset: str, factor: int, level: str, results: Results) -> Cell:
     """One model: its mean and spread between runs. Several: mean and spread of their means, over those that have run."""
-    scores: list[Score] = [
-        getattr(results[model, dataset], level)[factor]
-        for model in models
-        if (model, dataset) in results and factor in getattr(results[model, dataset], level)
-    ]
+    trees = [results[cell] for model in models if (cell := Planned("dense_nn", model, dataset)) in results]
+    scores = [tree[level][share] for tree in trees if (share := f"1/{factor}") in tree[level]]
     if not scores:
         return NOT_RUN
     if len(models) == 1:
-        return Number(scores[0].mean, scores[0].std, scores[0].n)
-    means = [score.mean for score in scores]
+        return Number(scores[0]["mean"], scores[0]["std"], len(scores[0]["runs"]))
+    means = [score["mean"] for score in scores]
     return Number(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None, len(means))
 
 
-def _warnings(plan: dict, results: Results) -> tuple[str, ...]:
+def _warnings(results: Results) -> tuple[str, ...]:
     """What the data sets' manifests warn of, once each."""
-    said = {
-        dataset: [warning for pair, result in results.items() if pair[1] == dataset for warning in result.warnings]
-        for dataset in plan["dense_nn"]["datasets"]
-    }
-    return tuple(f"{dataset}: {'; '.join(dict.fromkeys(warnings))}." for dataset, warnings in said.items() if warnings)
+    said: dict[str, dict[str, None]] = {}
+    for cell, tree in results.items():
+        said.setdefault(cell.dataset, {}).update(dict.fromkeys(tree.get("data_warnings", ())))
+    return tuple(f"{dataset}: {'; '.join(warnings)}." for dataset, warnings in said.items() if warnings)
 
 
 def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:

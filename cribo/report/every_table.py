@@ -6,31 +6,29 @@ from pathlib import Path
 
 import yaml
 
-from cribo.report.dense_nn_table import dense_nn_table, read_results
+from cribo.report.dense_nn_table import dense_nn_table
 from cribo.report.ours import Ours
 from cribo.report.paper_tables import paper_table
+from cribo.report.results import Results
 from cribo.report.segmentation_table import segmentation_tables
-from cribo.report.single_value_tables import KNN, YOLOS, read_values, value_table
-from cribo.report.step_benchmark import read_step
+from cribo.report.single_value_tables import KNN, YOLOS, Kind, value_table
+from cribo.report.step_benchmark import StepBenchmark
 from cribo.report.table import Table
 
 
-def own_tables(plan: dict, trained: dict[str, dict], scores: Path) -> list[Table]:
-    """Rows and columns are what params.yaml evaluates. `plan` is results/plan/report.yaml, `scores` results/scores."""
-    tables = []
-    if plan["dense_nn"]["datasets"]:
-        tables.append(dense_nn_table(plan, trained, read_results(plan, scores / "dense_nn")))
-    tables += segmentation_tables(plan, trained, scores)
-    for kind in (KNN, YOLOS):
-        if plan[kind.protocol]["datasets"]:
-            tables.append(value_table(kind, plan, trained, read_values(kind, plan, scores)))
-    return tables
+def own_tables(plan: dict, trained: dict[str, dict], results: Results) -> list[Table]:
+    """Rows and columns are what params.yaml evaluates; `plan` is results/plan/report.yaml."""
+
+    def valued(*kinds: Kind) -> list[Table]:
+        return [value_table(kind, plan, trained, results) for kind in kinds if plan[kind.protocol]["datasets"]]
+
+    dense = [dense_nn_table(plan, trained, results)] if plan["dense_nn"]["datasets"] else []
+    return [*dense, *segmentation_tables(plan, trained, results), *valued(KNN, YOLOS)]
 
 
-def paper_tables(plan: dict, trained: dict[str, dict], results: Path) -> list[Table]:
+def paper_tables(plan: dict, trained: dict[str, dict], results: Results, step: StepBenchmark | None = None) -> list[Table]:
     """Those that `report.tables` names, in the paper's order; `trained` comes from `trained_settings`."""
-    ours = Ours(plan, trained, results / "scores")
-    step = read_step(results / "benchmarks/step.json")
+    ours = Ours(plan, trained, results)
     return [paper_table(number, ours, step) for number in sorted(set(plan["tables"]))]
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from cribo import params, plan, recipe
 from cribo.fidelity import in_force
-from cribo.report.results import results_of
+from cribo.report.results import Results
 
 PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # else by data set
 DEFAULT_RECIPE = {"imagenet": "paper-vits16-in1k"}
@@ -71,15 +71,14 @@ def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
     return [(", ".join(names), what) for what, names in found.items()]
 
 
-def costs(plan_: dict, trained: dict[str, dict], results: Path) -> list[tuple]:
-    """(stage, seconds, peak MiB of memory, of a GPU, device) of everything that has said it."""
+def costs(results: Results, trained: dict[str, dict], pretrained: Path) -> list[tuple]:
+    """(stage, seconds, peak MiB of memory, of a GPU, device) of what has said it; `pretrained` is results/pretrain."""
     rows: list[tuple] = []
     for name in trained:
-        path = results / "pretrain" / name / "cost.json"
+        path = pretrained / name / "cost.json"
         if path.exists():
             rows.append(_cost(f"pretrain@{name}", json.loads(path.read_text(encoding="utf-8"))))
-    rows += [_cost(f"{protocol}@{name}", tree["cost"]) for protocol, name, tree in results_of(plan_, results)]
-    return rows
+    return [*rows, *(_cost(f"{cell.protocol}@{cell.name}", tree["cost"]) for cell, tree in results.items())]
 
 
 def _cost(stage: str, cost: dict) -> tuple:
@@ -87,25 +86,24 @@ def _cost(stage: str, cost: dict) -> tuple:
     return stage, float(cost["seconds"]), cost["peak_memory_mib"], cost.get("peak_gpu_memory_mib", ""), device
 
 
-def per_class(plan_: dict, results: Path) -> list[tuple[str, float]]:
+def per_class(results: Results) -> list[tuple[str, float]]:
     """(model, protocol, data set and class as one label; IoU or AP in percent) of every result that has classes."""
     rows = []
-    for protocol, name, tree in results_of(plan_, results):
+    for cell, tree in results.items():
         classes = tree.get("per_class", {})
         for label, value in classes.get("patch", classes).items():
             if isinstance(value, int | float):
-                rows.append((f"{protocol} {name}: {label}", value))
+                rows.append((f"{cell.protocol} {cell.name}: {label}", value))
     return rows
 
 
-def versions(plan_: dict, trained: dict[str, dict], results: Path) -> list[tuple[str, str, str]]:
+def versions(results: Results, trained: dict[str, dict]) -> list[tuple[str, str, str]]:
     """(what, version or hash, which results carry it)."""
     found: dict[tuple[str, str], list[str]] = {}
-    for protocol, name, tree in results_of(plan_, results):
-        for package, number in tree["versions"].items():
-            found.setdefault((package, number), []).append(f"{protocol}@{name}")
-        digest = tree["dataset_digest"]
-        found.setdefault((f"data set {tree['dataset']}, sha256 of its index", digest), []).append(f"{protocol}@{name}")
+    for cell, tree in results.items():
+        data = f"data set {cell.dataset}, sha256 of its index", tree["dataset_digest"]
+        for what in (*tree["versions"].items(), data):
+            found.setdefault(what, []).append(f"{cell.protocol}@{cell.name}")
     rows = [(what, number, _few(which)) for (what, number), which in sorted(found.items())]
     for name, settings in trained.items():
         digest = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode()).hexdigest()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Iterator
-from numbers import Real
-from pathlib import Path
 
 from cribo.report import paper
 from cribo.report.counterparts import is_counterpart, models_of, score_of
-from cribo.report.results import ReportError
+from cribo.report.planned import Planned
+from cribo.report.results import Results
 from cribo.report.table import NOT_RUN, Cell, Number
 
 METRICS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "top1": "value"}
@@ -18,17 +15,18 @@ AGGREGATES = {"min": min, "max": max, "avg": statistics.fmean}
 
 
 class Ours:
-    """`scores` is results/scores; `plan` and `trained` come from results/plan/."""
+    """`plan` and `trained` come from results/plan/, `results` from `read_results`."""
 
-    def __init__(self, plan: dict, trained: dict[str, dict], scores: str | Path):
-        self.plan, self.folder = plan, Path(scores)
-        self.models = models_of(plan, trained)
-        self._read: dict[Path, dict] = {}
+    def __init__(self, plan: dict, trained: dict[str, dict], results: Results):
+        self.models, self.results = models_of(plan, trained), results
+        self.shares = {f"1/{factor}" for factor in plan["dense_nn"]["subsample"]}
 
     def opposite(self, cell: paper.Cell) -> Cell:
         """Mean over the counterparts that have been judged, `not run` without one."""
-        names = [name for name, model in self.models.items() if is_counterpart(model, cell)]
-        found = [score for name in names if (score := self._score(name, cell)) is not None]
+        best: dict[str, Number] = {}  # the paper reports the best learning rate
+        for planned, score in self._scores(cell).items():
+            best[planned.model] = max(score, best.get(planned.model, score), key=lambda number: number.value)
+        found = list(best.values())
         if not found:
             return NOT_RUN
         values = [score.value for score in found]
@@ -36,36 +34,23 @@ class Ours:
             return Number(aggregate(values), None, len(values))
         return found[0] if len(found) == 1 else Number(statistics.fmean(values), statistics.stdev(values), len(values))
 
-    def _score(self, model: str, cell: paper.Cell) -> Number | None:
+    def behind(self, cell: paper.Cell) -> Results:
+        """The results that `opposite` makes its number of."""
+        return {planned: self.results[planned] for planned in self._scores(cell)}
+
+    def _scores(self, cell: paper.Cell) -> dict[Planned, Number]:
         protocol, dataset, which = score_of(cell)
-        if protocol in ("linear_segmentation", "segmenter"):
-            values = [tree["value"] for tree in self._segmentation(model, dataset, protocol, which)]
-            return Number(max(values)) if values else None  # the paper reports the best learning rate
-        tree = self._tree(protocol, f"{model}-{dataset}.json", model, dataset)
-        if tree is None:
-            return None
+        layers = which if protocol == "linear_segmentation" else None
+        models = {name for name, model in self.models.items() if is_counterpart(model, cell)}
+        found = {}
+        for planned, tree in self.results.items():
+            asked = (planned.protocol, planned.dataset, planned.layers) == (protocol, dataset, layers)
+            if asked and planned.model in models and (score := self._score(tree, protocol, which)):
+                found[planned] = score
+        return found
+
+    def _score(self, tree: dict, protocol: str, which: str | int | None) -> Number | None:
         if protocol != "dense_nn":
-            return Number(tree[METRICS[which]])
-        score = tree["patch"].get(which)
+            return Number(tree[METRICS.get(which, "value")])
+        score = tree["patch"].get(which) if which in self.shares else None
         return score and Number(score["mean"], score["std"], len(score["runs"]))
-
-    def _segmentation(self, model: str, dataset: str, protocol: str, layers: int | None) -> Iterator[dict]:
-        middle = "" if layers is None else f"last{layers}-"
-        for lr in self.plan[protocol]["learning_rates"]:
-            tree = self._tree(protocol, f"{model}-{dataset}-{middle}{lr}.json", model, dataset)
-            if tree is not None:
-                yield tree
-
-    def _tree(self, protocol: str, name: str, model: str, dataset: str) -> dict | None:
-        path = self.folder / protocol / name
-        if path not in self._read:
-            if not path.exists():
-                return None
-            try:
-                tree = json.loads(path.read_text(encoding="utf-8"))
-                if (tree["model"], tree["dataset"]) != (model, dataset) or not isinstance(tree["value"], Real):
-                    raise ValueError(f"{tree['model']} on {tree['dataset']}: {tree['value']}")
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReportError(f"{path} is no result of {model} on {dataset} ({error!r}): run its stage again") from None
-            self._read[path] = tree
-        return self._read[path]

@@ -12,9 +12,10 @@ from cribo.report.every_table import own_tables, paper_tables, trained_settings
 from cribo.report.example_pages import examples
 from cribo.report.figures import Figure, step_figure, sweep_figures, training_figures
 from cribo.report.markup import folded, grid, page, paragraph
+from cribo.report.planned import Planned
 from cribo.report.render_html import render_html
-from cribo.report.results import results_of
-from cribo.report.step_benchmark import read_step
+from cribo.report.results import Results, of_protocol, read_results
+from cribo.report.step_benchmark import StepBenchmark, read_step
 from cribo.report.symbols import as_html
 
 NAMES = {
@@ -33,32 +34,30 @@ def report(plan: dict, results: Path) -> tuple[str, list[Figure]]:
     A result that does not exist yet is a cell that says so. Raises ReportError for one that is corrupt.
     """
     trained = trained_settings(plan, results / "plan/pretrain")
-    figures = all_figures(plan, trained, results)
+    found, step = read_results(plan, results), read_step(results / "benchmarks/step.json")
+    figures = all_figures(plan, trained, found, results / "pretrain", step)
     lead = f'<p class="lead">{escape(_lead(plan, trained))}</p>'
     shown = "\n".join(examples(results / "examples" / name) for name in _example_names(plan))
     sections = [
-        ("results", "Results", _cards(plan, results) + _tables(plan, trained, results)),
+        ("results", "Results", _cards(plan, found) + _tables(plan, trained, found, step)),
         ("training", "Training", _charts(figures)),
         ("examples", "Examples", shown.strip()),
         ("parameters", "Parameters", _parameters(trained)),
-        ("cost", "Time and memory", _costs(plan, trained, results)),
-        ("versions", "Versions and hashes", _versions(plan, trained, results)),
+        ("cost", "Time and memory", _costs(found, trained, results / "pretrain")),
+        ("versions", "Versions and hashes", _versions(found, trained)),
     ]
     foot = "Made by <code>python -m stages.report</code> from result files alone: the same files give the same page."
     return page(plan["title"], lead, sections, foot), figures
 
 
-def all_figures(plan: dict, trained: dict[str, dict], results: Path) -> list[Figure]:
-    """Those that there are data for."""
+def all_figures(
+    plan: dict, trained: dict[str, dict], results: Results, pretrained: Path, step: StepBenchmark | None
+) -> list[Figure]:
+    """Those that there are data for; `pretrained` is results/pretrain."""
     labels = {name: _label(plan, name) for name in plan["models"]}
-    figures = training_figures(read_curves(list(trained), results / "pretrain"), labels)
-    values = {
-        (tree["model"], tree["dataset"]): tree["value"]
-        for protocol, _, tree in results_of(plan, results)
-        if protocol == "dense_nn"
-    }
+    figures = training_figures(read_curves(list(trained), pretrained), labels)
+    values = {(cell.model, cell.dataset): tree["value"] for cell, tree in of_protocol(results, "dense_nn").items()}
     figures += sweep_figures(trained, values, 4 in plan["tables"])
-    step = read_step(results / "benchmarks/step.json")
     return [*figures, *([step_figure(step.about, step.profile)] if step and step.profile else [])]
 
 
@@ -81,33 +80,38 @@ def _example_names(plan: dict) -> list[str]:
     return [f"{model}-{dataset}" for model in plan["examples"]["models"] for dataset in plan["examples"]["datasets"]]
 
 
-def _cards(plan: dict, results: Path) -> str:
-    """The best value of each protocol and data set, and the reference's."""
-    values: dict[tuple[str, str], dict[str, float]] = {}
-    for protocol, _, tree in results_of(plan, results):
-        own = values.setdefault((protocol, tree["dataset"]), {})
-        own[tree["model"]] = max(tree["value"], own.get(tree["model"], tree["value"]))
+def _cards(plan: dict, results: Results) -> str:
+    """The best value of each protocol, data set and number of layers, and the reference's."""
+    values: dict[str, dict[str, float]] = {}
+    for cell, tree in results.items():
+        own = values.setdefault(_judged(cell), {})
+        own[cell.model] = max(tree["value"], own.get(cell.model, tree["value"]))
     cards = []
-    for (protocol, dataset), own in values.items():
+    for judged, own in values.items():
         best = max(own, key=lambda name: own[name])
         base = own.get(plan["reference"])
         known = base is not None and best != plan["reference"]
         beside = f"{_label(plan, plan['reference'])}: {base:.1f} %" if known else ""
         cards.append(
-            f'<div class="card"><span>{escape(NAMES[protocol])}, {escape(dataset)}</span>'
+            f'<div class="card"><span>{escape(judged)}</span>'
             f"<b>{own[best]:.1f} <small>%</small></b><span>best: {as_html(_label(plan, best))}</span>"
             f"<span>{as_html(beside)}</span></div>"
         )
     return f'<div class="cards">{"".join(cards)}</div>' if cards else paragraph("Nothing has been judged yet.")
 
 
-def _tables(plan: dict, trained: dict[str, dict], results: Path) -> str:
+def _judged(cell: Planned) -> str:
+    """Protocol and data set in words, in which learning rates are one."""
+    layers = f", last {cell.layers} blocks" if (cell.layers or 1) > 1 else ""
+    return f"{NAMES[cell.protocol]}{layers}, {cell.dataset}"
+
+
+def _tables(plan: dict, trained: dict[str, dict], results: Results, step: StepBenchmark | None) -> str:
     own = [
-        replace(table, title=table.title.removesuffix(f". {plan['title']}"))
-        for table in own_tables(plan, trained, results / "scores")
+        replace(table, title=table.title.removesuffix(f". {plan['title']}")) for table in own_tables(plan, trained, results)
     ]
     html = [render_html(table, plan["tolerance"]) for table in own]
-    printed = [render_html(table, plan["tolerance"]) for table in paper_tables(plan, trained, results)]
+    printed = [render_html(table, plan["tolerance"]) for table in paper_tables(plan, trained, results, step)]
     if printed:
         key = (
             f'<p class="note">Δ: ours minus the paper\'s. <span class="yes">Green</span>: within {plan["tolerance"]:g}; '
@@ -149,8 +153,8 @@ def _parameters(trained: dict[str, dict]) -> str:
     return "\n".join(parts)
 
 
-def _costs(plan: dict, trained: dict[str, dict], results: Path) -> str:
-    rows = experiment.costs(plan, trained, results)
+def _costs(results: Results, trained: dict[str, dict], pretrained: Path) -> str:
+    rows = experiment.costs(results, trained, pretrained)
     if not rows:
         return ""
     minutes = sum(row[1] for row in rows) / 60
@@ -158,6 +162,6 @@ def _costs(plan: dict, trained: dict[str, dict], results: Path) -> str:
     return paragraph(text) + grid(["stage", "seconds", "peak memory, MiB", "of the GPU, MiB", "device"], rows)
 
 
-def _versions(plan: dict, trained: dict[str, dict], results: Path) -> str:
-    rows = experiment.versions(plan, trained, results)
+def _versions(results: Results, trained: dict[str, dict]) -> str:
+    rows = experiment.versions(results, trained)
     return folded(f"{len(rows)} entries", grid(["", "version or hash", "of"], rows)) if rows else ""

@@ -1,82 +1,67 @@
-"""Result files read back and checked."""
+"""Result files read back and checked: those that the plan asks for, and no others."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+
+from cribo.report.planned import Planned, planned
+
+Results = dict[Planned, dict]  # the JSON tree of each result that there is; one that has not run is absent
+
+# Fields that tables read beside `value`.
+NUMBERS = {"hummingbird": ("mIoU", "mIoU_unmatched"), "yolos": ("AP", "AP50", "AP75")}
 
 
 class ReportError(ValueError):
     """A result file that cannot be put into a table: one sentence for the user."""
 
 
-def results_of(plan_: dict, results: Path) -> Iterator[tuple[str, str, dict]]:
-    """(protocol, file name without suffix, tree) of every result about the experiment's models, in the plan's order."""
-    for protocol in ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"):
-        cells = plan_.get(protocol, {"models": (), "datasets": ()})
-        for path in sorted((results / "scores" / protocol).glob("*.json")):
-            try:
-                tree = json.loads(path.read_text(encoding="utf-8"))
-                asked = tree["model"] in cells["models"] and tree["dataset"] in cells["datasets"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReportError(
-                    f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again"
-                ) from None
-            if asked:
-                yield protocol, path.stem, tree
-
-
-@dataclass(frozen=True)
-class Score:
-    """mIoU in percent: mean, standard deviation between runs (None for one run) and number of runs."""
-
-    mean: float
-    std: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class DenseNNResult:
-    """Scores of one model on one data set, by factor, and what the data set's manifest warns of."""
-
-    patch: dict[int, Score]
-    pixel: dict[int, Score]
-    warnings: tuple[str, ...] = ()
-
-
-def read_dense_nn(path: str | Path, model: str, dataset: str) -> DenseNNResult | None:
-    """The result in `path`, None where the file does not exist.
+def read_results(plan: dict, results: Path) -> Results:
+    """Every result of the plan that exists, in the plan's order; `plan` is results/plan/report.yaml, `results` its folder.
 
     Raises:
-        ReportError: the file is no JSON, lacks scores, or is about another model or data set.
+        ReportError: one of these files is no JSON, lacks scores, or is about something else.
     """
-    path = Path(path)
+    paths = {cell: cell.path(Path(results)) for cell in planned(plan)}
+    return {cell: _read(cell, path) for cell, path in paths.items() if path.exists()}
+
+
+def of_protocol(results: Results, protocol: str, layers: int | None = None) -> Results:
+    """Those of one protocol, and of so many layers where it has them."""
+    return {cell: tree for cell, tree in results.items() if (cell.protocol, cell.layers) == (protocol, layers)}
+
+
+def _read(cell: Planned, path: Path) -> dict:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
     except (ValueError, OSError) as error:
         raise ReportError(f"{path} cannot be read as JSON ({error}): delete it and run its stage again") from None
     try:
-        about = (tree["model"], tree["dataset"])
-        result = DenseNNResult(_scores(tree["patch"]), _scores(tree["pixel"]), tuple(tree.get("data_warnings", ())))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReportError(
-            f"{path} is no dense nearest-neighbour result ({error!r}): delete it and run its stage again"
-        ) from None
-    if about != (model, dataset):
-        raise ReportError(f"{path} is about {about[0]} on {about[1]}, not {model} on {dataset}")
-    return result
+        about = _about(tree, cell)
+        _check(tree, cell.protocol)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{path} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
+    if about != cell:
+        raise ReportError(f"{path} is about {about.name}, not {cell.name}: delete it and run its stage again")
+    return tree
 
 
-def _scores(tree: dict) -> dict[int, Score]:
-    scores = {}
-    for share, score in tree.items():
-        one, factor = share.split("/")
-        if one != "1" or not isinstance(score["mean"], Real) or not isinstance(score["std"], Real | None):
-            raise ValueError(f"{share}: {score}")
-        scores[int(factor)] = Score(score["mean"], score["std"], len(score["runs"]))
-    return scores
+def _about(tree: dict, cell: Planned) -> Planned:
+    """What the file itself says that it is of; layers and learning rate only where the cell has them."""
+    layers = None if cell.layers is None else tree["layers"]
+    lr = None if cell.lr is None else tree["learning_rate"]
+    return Planned(cell.protocol, tree["model"], tree["dataset"], layers, lr)
+
+
+def _check(tree: dict, protocol: str) -> None:
+    """Raises what _read reports where a score is missing or no number."""
+    numbers = [tree[name] for name in ("value", *NUMBERS.get(protocol, ()))]
+    if protocol == "dense_nn":
+        for share, score in (pair for level in ("patch", "pixel") for pair in tree[level].items()):
+            if not share.startswith("1/") or not isinstance(score["std"], Real | None) or not score["runs"]:
+                raise ValueError(f"{share}: {score}")
+            numbers.append(score["mean"])
+    if not all(isinstance(number, Real) for number in numbers):
+        raise ValueError(numbers)

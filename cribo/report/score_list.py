@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 
-from cribo.report.results import ReportError, results_of
+from cribo.report.planned import Planned
+from cribo.report.results import ReportError, Results
 
 COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
 
-def score_list(plan: dict, results: Path) -> str:
-    """The CSV. Value: percent. Order: by protocol, then by file. `plan` is results/plan/report.yaml."""
+def score_list(results: Results) -> str:
+    """The CSV. Value: percent. Order: the plan's."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
-    for protocol, name, tree in results_of(plan, results):
-        try:
-            lines.writerow((tree["model"], protocol, tree["dataset"], tree["value"], _what(tree)))
-        except (KeyError, TypeError) as error:
-            path = results / "scores" / protocol / f"{name}.json"
-            raise ReportError(f"{path} is no result of {protocol} ({error!r}): delete it and run its stage again") from None
+    for cell, tree in results.items():
+        lines.writerow((cell.model, cell.protocol, cell.dataset, tree["value"], _what(cell, tree)))
     return text.getvalue()
 
 
-def _what(tree: dict) -> str:
-    said = tree["protocol"].get("value")
-    return said or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
+def _what(cell: Planned, tree: dict) -> str:
+    """What the value is."""
+    try:
+        said = (
+            tree["protocol"].get("value") or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        file = f"results/scores/{cell.protocol}/{cell.name}.json"
+        raise ReportError(f"{file} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
+    return said

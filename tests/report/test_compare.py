@@ -38,6 +38,20 @@ def test_scores_curves_and_parameters_of_a_revision_stand_beside_those_here(root
     assert html == compare(There(root, "main"), Here(root), "main")
 
 
+def test_a_result_that_params_yaml_no_longer_asks_for_is_left_out(root):
+    (root / "params.yaml").write_text(edited("evaluate.models", "[random, cribo]"))
+    html = compare(There(root, "main"), Here(root), "main")
+    assert html.count("dense_nn/global-scenes") == 1 and "not run" in html  # here; there it was asked for
+    write(root / "results/scores/knn/cribo-scenes.json", score("cribo", 9.9))
+    assert "knn/cribo-scenes" not in compare(There(root, "main"), Here(root), "main")
+
+
+def test_of_a_revision_whose_params_this_version_cannot_read_every_result_is_shown(root):
+    (root / "params.yaml").write_text("an: earlier version's\n")
+    write(root / "results/scores/knn/cribo-scenes.json", score("cribo", 9.9))
+    assert "knn/cribo-scenes" in compare(There(root, "main"), Here(root), "main")
+
+
 def test_an_unknown_revision_is_one_sentence(root):
     with pytest.raises(ReportError, match="git knows no revision nowhere here"):
         There(root, "nowhere")

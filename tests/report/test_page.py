@@ -11,7 +11,7 @@ import pytest
 
 from cribo.report.experiment import per_class
 from cribo.report.overview import report
-from cribo.report.results import ReportError
+from cribo.report.results import ReportError, read_results
 from tests.edits import edited
 from tests.report.pages import VALUES, experiment
 
@@ -74,7 +74,7 @@ def test_tolerance_decides_which_differences_are_coloured_as_agreement(results, 
 
 
 def test_every_class_of_every_result_is_a_point_for_dvc_plots(results):
-    rows = per_class(experiment(results), results)
+    rows = per_class(read_results(experiment(results), results))
     assert ("dense_nn cribo-scenes: background", 20.1) in rows and len(rows) == 2 * len(VALUES)  # `absent` has no score
 
 

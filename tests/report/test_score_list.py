@@ -1,35 +1,26 @@
-"""Every score of the experiment on a line: those that params.yaml asks for, and no other."""
-
-import json
+"""Every score of the experiment on a line, from which model cards are made."""
 
 import pytest
 
+from cribo.report.planned import Planned
 from cribo.report.results import ReportError
 from cribo.report.score_list import score_list
 
-PLAN = {"knn": {"models": ["a"], "datasets": ["scenes"]}, "linear_segmentation": {"models": ["a"], "datasets": ["scenes"]}}
 
-
-def write(folder, kind, name, **tree):
-    path = folder / "scores" / kind / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"dataset": "scenes", **tree}))
-
-
-def test_scores_that_the_plan_asks_for_are_listed_at_full_precision(tmp_path):
-    write(tmp_path, "knn", "a-scenes", model="a", value=12.3456789, protocol={"value": "top-1"})
-    write(tmp_path, "knn", "b-scenes", model="b", value=1.0, protocol={"value": "top-1"})
-    write(tmp_path, "yolos", "a-scenes", model="a", value=1.0, protocol={"value": "AP"})
-    cell = {"value": 6.5, "layers": 4, "learning_rate": 1e-3, "protocol": {}}
-    write(tmp_path, "linear_segmentation", "a-scenes-last4-0.001", model="a", **cell)
-    assert score_list(PLAN, tmp_path).splitlines() == [
+def test_scores_are_listed_at_full_precision():
+    results = {
+        Planned("linear_segmentation", "a", "scenes", 4, 1e-3): {
+            "value": 6.5, "layers": 4, "learning_rate": 1e-3, "protocol": {},
+        },
+        Planned("knn", "a", "scenes"): {"value": 12.3456789, "protocol": {"value": "top-1"}},
+    }  # fmt: skip
+    assert score_list(results).splitlines() == [
         "model,protocol,dataset,value,what",
         "a,linear_segmentation,scenes,6.5,mIoU with 4 layers at learning rate 0.001",
         "a,knn,scenes,12.3456789,top-1",
     ]
 
 
-def test_a_corrupt_result_is_named(tmp_path):
-    write(tmp_path, "knn", "a-scenes", model="a", protocol={})
-    with pytest.raises(ReportError, match=r"a-scenes\.json is no result"):
-        score_list(PLAN, tmp_path)
+def test_a_result_without_its_card_is_named():
+    with pytest.raises(ReportError, match=r"knn/a-scenes\.json is no result"):
+        score_list({Planned("knn", "a", "scenes"): {"value": 1.0}})

@@ -10,11 +10,11 @@ import re
 import pytest
 
 from cribo.report import paper
-from cribo.report.dense_nn_table import dense_nn_table, read_results
+from cribo.report.dense_nn_table import dense_nn_table
 from cribo.report.render_csv import render_csv
 from cribo.report.render_latex import escape, render_latex
 from cribo.report.render_markdown import render_markdown
-from cribo.report.results import ReportError
+from cribo.report.results import ReportError, read_results
 from cribo.report.table import NONE, NOT_RUN, Column, Number, Row, Table
 
 ALL = ["global", "cross_view", "cross_image"]
@@ -34,13 +34,18 @@ PLAN = {
         "b": model("CrIBo", ALL),
         "short": model("CrIBo, 30 epochs", ALL, epochs=30),
     },
-    "dense_nn": {"datasets": ["voc2012", "scenes"], "subsample": [1, 8]},
+    "dense_nn": {
+        "models": ["random", "cv", "a", "b", "short"],
+        "datasets": ["voc2012", "scenes"],
+        "subsample": [1, 8],
+    },
 }
 
 
 def write(folder, name, dataset, patch, pixel, warnings=()):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     tree = {
+        "value": patch,
         "model": name,
         "dataset": dataset,
         "data_warnings": list(warnings),
@@ -60,12 +65,12 @@ def write(folder, name, dataset, patch, pixel, warnings=()):
 def folder(tmp_path):
     for n, name in enumerate(PLAN["models"]):
         for m, dataset in enumerate(PLAN["dense_nn"]["datasets"]):
-            write(tmp_path / "dense_nn", name, dataset, 10.0 + 12 * n + m / 3, 11.0 + 12 * n + m / 7)
-    return tmp_path / "dense_nn"
+            write(tmp_path / "scores/dense_nn", name, dataset, 10.0 + 12 * n + m / 3, 11.0 + 12 * n + m / 7)
+    return tmp_path / "scores/dense_nn"
 
 
 def table_of(folder):
-    return dense_nn_table(PLAN, {}, read_results(PLAN, folder))
+    return dense_nn_table(PLAN, {}, read_results(PLAN, folder.parents[1]))
 
 
 def cell(table, label, title):
@@ -121,7 +126,7 @@ def test_a_row_of_two_models_with_one_result(folder):
 
 
 def test_nothing_run(tmp_path):
-    table = table_of(tmp_path)
+    table = table_of(tmp_path / "scores/dense_nn")
     assert all(
         c in (NOT_RUN, NONE) or table.columns[i].kind == "printed" for row in table.rows for i, c in enumerate(row.cells)
     )
@@ -133,9 +138,10 @@ CORRUPT = [
     "{",
     "[]",
     "{}",
-    '{"model": "cv", "dataset": "scenes", "patch": {"8": {}}, "pixel": {}}',
-    '{"model": "cv", "dataset": "scenes", "patch": {"1/8": {"mean": "x", "std": 1, "runs": []}}, "pixel": {}}',
-    '{"model": "else", "dataset": "scenes", "patch": {}, "pixel": {}}',
+    '{"model": "cv", "dataset": "scenes", "value": 1.0, "patch": {"8": {}}, "pixel": {}}',
+    '{"model": "cv", "dataset": "scenes", "value": 1.0, "pixel": {}, '
+    '"patch": {"1/8": {"mean": "x", "std": 1, "runs": [1]}}}',
+    '{"model": "else", "dataset": "scenes", "value": 1.0, "patch": {}, "pixel": {}}',
 ]
 
 
@@ -143,7 +149,7 @@ CORRUPT = [
 def test_corrupt_results_are_one_sentence(folder, text):
     (folder / "cv-scenes.json").write_text(text)
     with pytest.raises(ReportError, match=r"cv-scenes\.json") as raised:
-        read_results(PLAN, folder)
+        table_of(folder)
     assert "\n" not in str(raised.value)
 
 
@@ -220,5 +226,5 @@ def test_every_printed_value_is_there():
 def test_what_a_manifest_warns_of_stands_once_below_the_table(folder):
     for name in PLAN["models"]:
         write(folder, name, "voc2012", 10, 10, ["train has 3 images, the paper's has 10582"])
-    notes = dense_nn_table(PLAN, {}, read_results(PLAN, folder)).notes
+    notes = table_of(folder).notes
     assert [n for n in notes if "10582" in n] == ["voc2012: train has 3 images, the paper's has 10582."]

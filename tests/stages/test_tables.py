@@ -21,7 +21,8 @@ PLAN = {
         name: {"row": name, "backbone": "vit_demo_8", "dataset": None, "epochs": 0, "losses": []}
         for name in ("random", "other")
     },
-    "dense_nn": {"models": ["random"], "datasets": ["scenes"], "subsample": [1, 8]},
+    "dense_nn": {"models": ["random", "other"], "datasets": ["scenes"], "subsample": [1, 8]},
+    "hummingbird": {"models": [], "datasets": []},
     "knn": {"models": [], "datasets": []},
     "yolos": {"models": [], "datasets": []},
     "linear_segmentation": {"models": [], "datasets": [], "layers": [1], "learning_rates": [1.0]},
