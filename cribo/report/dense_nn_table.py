@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from cribo.report import paper
+from cribo.report.cautions import cautions
 from cribo.report.counterparts import models_of, printed
 from cribo.report.planned import Planned
 from cribo.report.results import Results, of_protocol
@@ -32,7 +33,7 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
             cells[label] += _cells(setups, models, dataset, factors, reference, own)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
-    notes = (*_notes(plan, labels, factors), *_warnings(own))
+    notes = (*_notes(plan, labels, factors), *cautions(columns, rows, labels, own))
     return Table("dense_nn", title, tuple(columns), rows, notes)
 
 
@@ -84,14 +85,6 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
         return Number(scores[0]["mean"], scores[0]["std"], len(scores[0]["runs"]))
     means = [score["mean"] for score in scores]
     return Number(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None, len(means))
-
-
-def _warnings(results: Results) -> tuple[str, ...]:
-    """What the data sets' manifests warn of, once each."""
-    said: dict[str, dict[str, None]] = {}
-    for cell, tree in results.items():
-        said.setdefault(cell.dataset, {}).update(dict.fromkeys(tree.get("data_warnings", ())))
-    return tuple(f"{dataset}: {'; '.join(warnings)}." for dataset, warnings in said.items() if warnings)
 
 
 def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:

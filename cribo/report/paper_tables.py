@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cribo.report import paper
+from cribo.report.cautions import data_notes, settings_notes
 from cribo.report.ours import Ours
 from cribo.report.paper import Cell as Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
@@ -118,11 +119,14 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
         for name in names:
             cells += _three(at.get((row, name)), ours, profile)
         body.append(Row(row[0], tuple(cells)))
+    beside = {} if number == 9 else {at: tree for cell in printed for at, tree in ours.behind(cell).items()}
     marks = {cell.reproduction_note for cell in printed}
     notes = (
         f"Paper: {paper.SOURCE}, Table {number}.",
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
         *([f"Ours: {step.about}."] if number == 9 and profile else []),
+        *settings_notes(beside),
+        *data_notes(beside),
         *(f"In the paper: {note}" for note in NOTES.get(number, ())),
     )
     return Table(f"paper_table_{number:02d}", f"Table {number}. {layout.title}", tuple(columns), tuple(body), notes)

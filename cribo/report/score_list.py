@@ -26,7 +26,7 @@ def score_list(results: Results) -> str:
 
 
 def _what(cell: Planned, tree: dict) -> str:
-    """What the value is."""
+    """What the value is, and what the data set's manifest warns of: a model card repeats it."""
     try:
         said = (
             tree["protocol"].get("value") or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
@@ -34,4 +34,4 @@ def _what(cell: Planned, tree: dict) -> str:
     except (KeyError, TypeError, AttributeError) as error:
         file = f"results/scores/{cell.protocol}/{cell.name}.json"
         raise ReportError(f"{file} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
-    return said
+    return "; ".join((said, *tree.get("data_warnings", ())))

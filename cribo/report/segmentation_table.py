@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cribo.report import paper
+from cribo.report.cautions import cautions, data_notes
 from cribo.report.counterparts import SEGMENTATION, models_of, printed
 from cribo.report.results import Results, of_protocol
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
@@ -82,6 +83,7 @@ def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], o
         number = {"linear": 2, "finetune": 3, "linear_concat4": 7}[setting]
         notes.append(f"Paper: {paper.SOURCE}, Table {number}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
+    notes += cautions(columns, rows, labels, own)
     return Table(wanted.name, f"{wanted.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
 
 
@@ -109,4 +111,4 @@ def _grid(about: dict, labels: dict[str, list[str]], own: Results, wanted: _Want
             row = tuple(NOT_RUN if value is None else Number(value) for value in found)
             rows.append(Row(label if len(models) == 1 else f"{label} ({model})", row))
     title = f"{wanted.title}, every learning rate"
-    return Table(f"{wanted.name}_grid", title, tuple(columns), tuple(rows))
+    return Table(f"{wanted.name}_grid", title, tuple(columns), tuple(rows), data_notes(own))

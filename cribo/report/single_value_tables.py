@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from cribo.report import paper
+from cribo.report.cautions import cautions
 from cribo.report.counterparts import models_of, printed
 from cribo.report.planned import Planned
 from cribo.report.results import Results, of_protocol
@@ -70,6 +71,7 @@ def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Resul
     if any(column.kind == "printed" for column in columns):
         notes.append(f"Paper: {paper.SOURCE}, {kind.tables}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
+    notes += cautions(columns, rows, labels, own)
     return Table(kind.protocol, f"{kind.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
 
 

@@ -30,6 +30,7 @@ def cell(
     found = mean_iou(matrix)
     pairs = zip(data.classes, found.per_class.tolist(), strict=True)
     scores = {
+        "data_warnings": list(data.warnings),
         "learning_rate": lr,
         "layers": layers,
         "pixel_accuracy": percent(float(matrix.trace() / matrix.sum())),
