@@ -11,7 +11,7 @@ from cribo.report.ours import Ours
 from cribo.report.paper_tables import paper_table
 from cribo.report.results import Results
 from cribo.report.segmentation_table import segmentation_tables
-from cribo.report.single_value_tables import KNN, YOLOS, Kind, value_table
+from cribo.report.single_value_tables import HUMMINGBIRD, KNN, YOLOS, Kind, value_table
 from cribo.report.step_benchmark import StepBenchmark
 from cribo.report.table import Table
 
@@ -23,7 +23,7 @@ def own_tables(plan: dict, trained: dict[str, dict], results: Results) -> list[T
         return [value_table(kind, plan, trained, results) for kind in kinds if plan[kind.protocol]["datasets"]]
 
     dense = [dense_nn_table(plan, trained, results)] if plan["dense_nn"]["datasets"] else []
-    return [*dense, *segmentation_tables(plan, trained, results), *valued(KNN, YOLOS)]
+    return [*dense, *valued(HUMMINGBIRD), *segmentation_tables(plan, trained, results), *valued(KNN, YOLOS)]
 
 
 def paper_tables(plan: dict, trained: dict[str, dict], results: Results, step: StepBenchmark | None = None) -> list[Table]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cribo.report.every_table import own_tables
 from cribo.report.planned import Planned
-from cribo.report.single_value_tables import KNN, YOLOS, value_table
+from cribo.report.single_value_tables import HUMMINGBIRD, KNN, YOLOS, value_table
 from cribo.report.table import NONE, NOT_RUN, Number
 
 ALL = ["global", "cross_view", "cross_image"]
@@ -54,3 +55,19 @@ def test_yolos_has_three_metrics(results):
     table = cells(YOLOS, results)
     assert [table["CrIBo"][f"coco {m} paper"].value for m in ("AP", "AP50", "AP75")] == [30.2, 48.4, 31.0]
     assert table["L_cv"]["coco AP Δ"].value == pytest.approx(20 - 27.1)
+
+
+def test_open_hummingbird_has_a_table_that_never_stands_beside_the_paper(results):
+    nothing = {"datasets": []}
+    plan = PLAN | {"dense_nn": nothing, "linear_segmentation": nothing, "segmenter": nothing}
+    assert [table.name for table in own_tables(plan, {}, results)] == ["hummingbird", "knn", "yolos"]
+    table = value_table(HUMMINGBIRD, PLAN, {}, results)
+    assert [(column.title, column.kind) for column in table.columns] == [
+        ("voc2012 mIoU", "measured"),
+        ("voc2012 unmatched", "measured"),
+    ]
+    assert {row.label: row.cells for row in table.rows} == {
+        "random": (NOT_RUN, NOT_RUN),
+        "CrIBo": (Number(46.6), Number(45.2)),
+    }
+    assert len(table.notes) == 1 and "not the paper's" in table.notes[0]
