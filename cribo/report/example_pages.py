@@ -33,18 +33,28 @@ def _matches(tree: dict, folder: Path) -> str:
     found = tree["matches"]
     if not found:
         return ""
-    criterion = {"cycle": "the way back leads to it", "none": "there is one", "labels": "it has the same class"}
+    back = f"the way back leads to it in a pool of {found['pool']} photos"
+    criterion = {"cycle": back, "none": "there is one", "labels": "it has the same class"}
     text = (
         f"Each query view, its regions in colours of their own (K = {found['K']}), then single regions, left, and the "
         f"nearest neighbour of each, right, among the objects of {found['bank']} other training photos. cos: cosine. "
-        f"✓: learnt from, as {criterion[found['criterion']]} in a pool of {found['pool']} photos; so are "
-        f"{100 * found['ratio']:.1f} % of the pool's objects. Views, clusters and criterion are those of a step after the "
-        "last one; the bank is computed anew by the exported teacher, as training's own goes with its state. Photos are "
-        "spread evenly over the split, not chosen."
+        f"✓: {'' if found['learnt'] else 'would be '}learnt from, as {criterion[found['criterion']]}; so are "
+        f"{100 * found['ratio']:.1f} % of the objects that both views of {found['queries']} photos show. {_groups(found)}"
+        "Views are drawn as in training; the bank is computed anew by the exported teacher, as training's own goes with its "
+        "state. Photos are spread evenly over the split, not chosen."
     )
     blocks = [_match(folder, photo) for photo in found["photos"]]
     title = f"<h3>Object-level matches across photos (Figs. 4 and 5): {escape(_about(tree))}</h3>"
     return "\n".join([title, paragraph(text, "note"), *blocks])
+
+
+def _groups(found: dict) -> str:
+    """Whether clusters and criterion saw as many photos together as in training."""
+    together = f"{found['group']} photo{'s' * (found['group'] != 1)}" if found["group"] else ""
+    scaled = f"the clustering's costs are scaled over {together}" if together else ""
+    if found["own_groups"]:
+        return f"As in training, {scaled}. " if scaled else ""
+    return f"Training's groups of photos are larger than there is room for here{f': {scaled}' if scaled else ''}. "
 
 
 def _match(folder: Path, photo: dict) -> str:

@@ -38,8 +38,8 @@ def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
         (
             "bootstrapping",
             "Bootstrapping ratio (Fig. 6)",
-            "share of objects",
-            "How many objects are learnt from a neighbour, mean of both directions.",
+            "share of K clusters",
+            "Of a photo's K clusters, live or not, those learnt from a neighbour; mean of both directions.",
         ),
         ("live_clusters", "Live clusters", "clusters", "Of a photo's K clusters, those that hold a patch."),
         ("valid_objects", "Objects in both views", "objects", "Of a photo's clusters, those that both views show."),

@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import cribo.examples.matches as module
 from cribo import params, plan
+from cribo.examples import objects
 from cribo.examples.choice import spread
 from cribo.examples.matches import matches
 from cribo.examples.pictures import class_colours, lit, palette, tinted
@@ -62,6 +64,35 @@ def test_a_photos_own_twin_in_the_bank_is_its_neighbour(encoder, data, settings,
         assert photo["pairs"] and all(pair["id"] == f"train{i}-{i + 7}" for pair in photo["pairs"])
         assert all(pair["cosine"] == pytest.approx(1, abs=1e-3) for pair in photo["pairs"])
         assert photo["accepted"] == photo["objects"]
+
+
+def with_groups(settings, normalise, pool, criterion="cycle"):
+    model = settings["model"]
+    clustering = model["clustering"] | {"normalise_images": normalise}
+    matching = model["matching"] | {"pool_images": pool, "criterion": criterion}
+    return settings | {"model": model | {"clustering": clustering, "matching": matching}}
+
+
+def test_clusters_and_criterion_see_photos_in_the_groups_of_the_training(encoder, data, settings, tmp_path, monkeypatch):
+    seen, pools = [], []
+    cluster, criterion = objects.joint_space_clustering, module.accept
+
+    def spy(tokens, positions, seeds, how):
+        seen.append((len(tokens) % how.normalise_images, how.normalise_images))
+        return cluster(tokens, positions, seeds, how)
+
+    monkeypatch.setattr(objects, "joint_space_clustering", spy)
+    monkeypatch.setattr(module, "accept", lambda *args: pools.append(args[5]) or criterion(*args))
+    found = matches(encoder, data, with_groups(settings, 3, 6), tmp_path)
+    assert set(seen) == {(0, 3)} and pools == [6]
+    assert (found["group"], found["pool"], found["queries"], found["bank"]) == (3, 6, 6, 6) and found["own_groups"]
+    assert not matches(encoder, data, with_groups(settings, 16, 16), tmp_path)["own_groups"]
+
+
+def test_the_share_of_matches_is_of_objects_and_not_of_dead_clusters(encoder, data, settings, tmp_path):
+    found = matches(encoder, data, with_groups(settings, 2, 2, "none") | {"photos": 6}, tmp_path)
+    assert any(photo["objects"] < found["K"] for photo in found["photos"])
+    assert found["ratio"] == 1 and all(photo["accepted"] == photo["objects"] for photo in found["photos"])
 
 
 def test_a_model_without_objects_has_no_matches_and_photos_without_masks_no_segmentation(encoder, data, settings, tmp_path):

@@ -62,7 +62,10 @@ def experiment(results: Path, text: str = DEMO) -> dict:
         folder / "examples.json",
         {
             "model": "cribo", "dataset": "scenes", "licence": "none", "source": "generated",
-            "matches": {"bank": 9, "pool": 8, "criterion": "cycle", "K": 4, "ratio": 0.25, "photos": [photo]},
+            "matches": {
+                "bank": 9, "queries": 8, "pool": 8, "group": 4, "own_groups": True, "criterion": "cycle", "learnt": True,
+                "K": 4, "ratio": 0.25, "photos": [photo],
+            },
             "segmentation": {
                 "memory": 9,
                 "legend": [{"name": "blob", "colour": "#00aa00"}],

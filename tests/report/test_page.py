@@ -13,7 +13,7 @@ from cribo.report.experiment import per_class
 from cribo.report.overview import report
 from cribo.report.results import ReportError, read_results
 from tests.edits import edited
-from tests.report.pages import VALUES, experiment
+from tests.report.pages import VALUES, experiment, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -76,6 +76,19 @@ def test_tolerance_decides_which_differences_are_coloured_as_agreement(results, 
 def test_every_class_of_every_result_is_a_point_for_dvc_plots(results):
     rows = per_class(read_results(experiment(results), results))
     assert ("dense_nn cribo-scenes: background", 20.1) in rows and len(rows) == 2 * len(VALUES)  # `absent` has no score
+
+
+def test_matches_say_of_what_they_are_a_share_and_whether_the_groups_are_the_training_s(results):
+    plan = experiment(results)
+    said = "25.0 % of the objects that both views of 8 photos show"
+    html, _ = report(plan, results)
+    assert said in html and "As in training, the clustering&#x27;s costs are scaled over 4 photos." in html
+    path = results / "examples/cribo-scenes/examples.json"
+    tree = json.loads(path.read_text())
+    tree["matches"] |= {"own_groups": False, "learnt": False}
+    write(path, tree)
+    html, _ = report(plan, results)
+    assert "larger than there is room for here" in html and "As in training" not in html and "would be learnt from" in html
 
 
 def test_a_damaged_example_is_one_sentence(results):
