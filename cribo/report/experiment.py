@@ -101,7 +101,7 @@ def versions(results: Results, trained: dict[str, dict]) -> list[tuple[str, str,
     """(what, version or hash, which results carry it)."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell, tree in results.items():
-        data = f"data set {cell.dataset}, sha256 of its index", tree["dataset_digest"]
+        data = f"data set {cell.dataset}, sha256 of its content", tree["dataset_digest"]
         for what in (*tree["versions"].items(), data):
             found.setdefault(what, []).append(f"{cell.protocol}@{cell.name}")
     rows = [(what, number, _few(which)) for (what, number), which in sorted(found.items())]
