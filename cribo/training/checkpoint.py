@@ -1,24 +1,27 @@
-"""The resumable state of a training run: written whole or not at all, verified, the one before kept.
+"""The resumable states of a training run: the newest are kept, and only whole ones count.
 
-It lives in a run directory of its own, named by everything that decides the result (settings, photos, sources), and never in
-an output of the stage: DVC clears outputs before a run and would hand the state of other parameters to the next.
+They live in a run directory of its own, named by everything that decides the result (settings, photos, sources), and never
+in an output of the stage: DVC clears outputs before a run and would hand the state of other parameters to the next.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-PARTIAL = ".partial"  # while it is written
+from cribo.training import state_file
+from cribo.training.state_file import PARTIAL, Damaged
+
+DAMAGED = ".damaged"  # found so and set aside: no state any more
 
 
 class RunInUse(RuntimeError):
@@ -42,31 +45,25 @@ def sole_owner(folder: Path) -> Iterator[None]:
 
 
 def save(folder: Path, step: int, state: dict, keep: int = 2) -> Path:
-    """Write the state after `step` steps; all older states but `keep` − 1 are removed once this one is verified.
+    """Write the state after `step` steps. Once it is verified all older states but `keep` − 1 go, and what was set aside.
 
-    Raises OSError, one sentence, when the disk does not take it; the states that were there stay.
+    Raises OSError, one sentence, when the disk does not take it or gives back something else; the states before it stay.
     """
-    final = folder / f"state-{step:08d}.pt"
-    partial = final.with_suffix(PARTIAL)
+    path = state_path(folder, step)
     try:
-        with open(partial, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, final)
-        _sync_folder(folder)
-    except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as a RuntimeError
-        partial.unlink(missing_ok=True)
-        older = _states(folder)
-        raise OSError(
-            f"the state after step {step} could not be saved in {folder} ({_reason(error, folder)}): make room there and "
-            f"give the same command again; it goes on from {older[-1].name if older else 'the first step'}"
-        ) from error
-    if (fault := damage(final)) is not None:
-        raise OSError(f"{final} was written but reads back damaged ({fault}): check the disk")
-    for old in _states(folder)[:-keep]:
+        state_file.write(path, state)
+        state_file.check(path)
+    except OSError as error:
+        raise OSError(_unsaved(folder, step, error)) from error
+    except Damaged as fault:
+        _clear_damaged(folder)
+        aside = _set_aside(path)
+        raise OSError(f"{path} reads back damaged ({fault}) and is set aside as {aside.name}: check the disk") from None
+    _clear_damaged(folder)
+    older = [other for other in _states(folder) if other < path]
+    for old in older[::-1][keep - 1 :]:
         old.unlink()
-    return final
+    return path
 
 
 class Saver:
@@ -104,50 +101,63 @@ def _copied(tree):
     return tree.detach().to("cpu", copy=True) if isinstance(tree, torch.Tensor) else tree
 
 
-def _reason(error: Exception, folder: Path) -> str:
-    """The operating system's word for it, which torch's error hides."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__context__
-    free = shutil.disk_usage(folder).free / 2**20
-    return f"{cause.strerror if cause else str(error).splitlines()[0]}, {free:,.0f} MiB free"
+def load_newest(folder: Path, warn: Callable[[str], None]) -> dict | None:
+    """The newest state that is whole, or None before the first save.
 
-
-def load_newest(folder: Path, warn) -> dict | None:
-    """The newest state that is whole, or None. Damaged ones are passed over, and `warn` is told of each."""
+    Tidies up, so one process alone calls it: writes that were cut off are removed, damaged states set aside, and `warn` is
+    told of each. Raises OSError, one sentence, when there are states and none is whole, or one cannot be read just now.
+    """
     for path in sorted(folder.glob(f"state-*{PARTIAL}")):
         warn(f"{path.name} was cut off while it was written: it is removed, and the last whole state counts")
         path.unlink()
     for path in reversed(_states(folder)):
-        if (fault := damage(path)) is not None:
-            warn(f"{path} is damaged ({fault}): going on from the state before it")
-            continue
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return state_file.read(path)
+        except Damaged as fault:
+            aside = _set_aside(path)
+            warn(f"{path} is damaged ({fault}): it is set aside as {aside.name}, and the state before it counts")
+        except OSError as error:
+            raise OSError(f"{path} cannot be read ({error.strerror}): give the same command again once it can") from error
+    if damaged := sorted(folder.glob(f"state-*{DAMAGED}")):
+        raise OSError(
+            f"no state in {folder} is whole ({', '.join(path.name for path in damaged)}): put a copy of one back there as "
+            f"{damaged[-1].stem}.pt, or remove the folder to start anew"
+        )
     return None
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with a state file, by the checksums that its zip container holds of every tensor; None if nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        return str(error)
-    return f"record {broken} fails its checksum" if broken else None
+def state_path(folder: Path, step: int) -> Path:
+    """Where the state after `step` steps is kept."""
+    return folder / f"state-{step:08d}.pt"
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest state; None if there is none."""
+    return next(reversed(_states(folder)), None)
 
 
 def _states(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("state-*.pt") if re.fullmatch(r"state-\d{8}\.pt", p.name))
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest state, whole or not; None if there is none."""
-    return next(reversed(_states(folder)), None)
+def _set_aside(path: Path) -> Path:
+    """Take a damaged state out of the count; it stays, for someone to look into, until the next is saved."""
+    return path.rename(path.with_suffix(DAMAGED))
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _clear_damaged(folder: Path) -> None:
+    """Make room: those set aside are as large as states."""
+    for path in folder.glob(f"state-*{DAMAGED}"):
+        path.unlink()
+
+
+def _unsaved(folder: Path, step: int, error: OSError) -> str:
+    """What to do when the disk does not take a state."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    free = f", {shutil.disk_usage(folder).free / 2**20:,.0f} MiB free" if full else ""
+    kept = newest(folder)
+    return (
+        f"the state after step {step} could not be saved in {folder} ({error.strerror}{free}): "
+        f"{'make room there' if full else 'see to the disk'} and give the same command again; "
+        f"it goes on from {kept.name if kept else 'the first step'}"
+    )
