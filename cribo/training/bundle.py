@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,6 +18,20 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.finite import NonFinite
+
+
+@contextmanager
+def kept(folder: Path, settings: dict, compute: Compute, world: World, saver: checkpoint.Saver) -> Iterator[None]:
+    """Where a loss inside is not finite, write a bundle; the FloatingPointError then says how to do it again."""
+    try:
+        yield
+    except NonFinite as fault:
+        saver.wait()
+        bundle = write(folder, fault, settings, compute, world)
+        raise FloatingPointError(
+            f"{fault}: `python -m cribo.replay {bundle}` does it again and names the first value that is not finite; "
+            "a lower optimisation.base_lr or a longer warm-up often helps"
+        ) from None
 
 
 def write(folder: Path, fault: NonFinite, settings: dict, compute: Compute, world: World) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from cribo.data.loader import ViewPairs, load_batches
@@ -16,6 +17,7 @@ from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
+from cribo.training.resume import resume
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance, needs_masks, seeds_an_image, views_an_image
@@ -27,69 +29,69 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     Raises:
         Interrupted: stopped by SIGTERM at a step boundary, state saved.
         FloatingPointError: a loss is not finite; what is needed to do it again is in `folder`.
+        CannotResume: there are states, and no whole one that all processes read.
         ValueError: batch, groups, images and processes do not fit together.
         OSError: the state could not be saved.
     """
     check_shapes(settings, len(records), world.size)
     course = Course.of(settings, len(records), compute)
     schedule, steps = course.schedule, course.schedule.steps
-    shards = world if compute.shard_bank else None
-    state = initial_state(settings, world.device, compute.precision == "bf16", shards)
-    if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
-        state.restore(saved)
-        say(f"going on after step {state.step} of {steps}, state in {folder}")
+    state = starting_state(settings, len(records), steps, folder, compute, world)
     student = data_parallel(state.student, world)
     accelerate(state.student, state.teacher, compute)
-    if world.main and state.step == 0:
-        for line in opening(settings, len(records), state, world.size, world.device.type, compute.micro_batch):
-            say(line)
 
     batches = step_batches(settings, records, state, state.step, steps, world, compute.workers)
-    peak = world.size * peak_flops(world.device, compute.precision, compute.tf32)
+    flops, peak = flops_per_image(settings), world.size * peak_flops(world.device, compute.precision, compute.tf32)
+    journal = Journal(folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world.main, flops, peak)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
-    journal = Journal(
-        folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world.main, flops_per_image(settings), peak
-    )
-    with sigterm_flag() as stop, journal:
-        try:
-            for batch in timed(batches, journal):
-                now = schedule.at(state.step)
-                values = advance(state, student, batch, course, world)
-                watch.add(state.step, values, batch, bool(stop))
-                journal.tick(state.step)
+    with sigterm_flag() as stop, journal, closing(saver), bundle.kept(folder, settings, compute, world, saver):
+        for batch in timed(batches, journal):
+            now = schedule.at(state.step)
+            values = advance(state, student, batch, course, world)
+            watch.add(state.step, values, batch, bool(stop))
+            journal.tick(state.step)
 
-                last = state.step == steps
-                log = last or state.step % compute.log_steps == 0
-                keep = last or state.step % compute.checkpoint_steps == 0
-                if not (log or keep or watch.stopping):  # the same on all processes
-                    continue
-                means = watch.means()
-                if log:
-                    journal.record(state.step, now.epoch, {**means, "lr": now.learning_rate})
-                stopping = watch.stopping and not last
-                if stopping or keep:
-                    if not finite_weights(list(state.student.parameters())):
-                        raise NonFinite(state.step, means, batch)
-                    saved = state.to_dict()
-                    if world.main:
-                        saver.save(state.step, saved)
-                if stopping or last:
-                    saver.wait()
-                    world.barrier()
-                if stopping:
-                    raise Interrupted(
-                        f"stopped by SIGTERM after step {state.step} of {steps}; the same command goes on from there"
-                    )
-        except NonFinite as fault:
-            saver.wait()
-            kept = bundle.write(folder, fault, settings, compute, world)
-            raise FloatingPointError(
-                f"{fault}: `python -m cribo.replay {kept}` does it again and names the first value that is not finite; "
-                "a lower optimisation.base_lr or a longer warm-up often helps"
-            ) from None
-        finally:
-            saver.close()
+            last = state.step == steps
+            log = last or state.step % compute.log_steps == 0
+            keep = last or state.step % compute.checkpoint_steps == 0
+            if not (log or keep or watch.stopping):  # the same on all processes
+                continue
+            means = watch.means()
+            if log:
+                journal.record(state.step, now.epoch, {**means, "lr": now.learning_rate})
+            stopping = watch.stopping and not last
+            if stopping or keep:
+                if not finite_weights(list(state.student.parameters())):
+                    raise NonFinite(state.step, means, batch)
+                save(state, saver, world)
+            if stopping or last:
+                saver.wait()
+                world.barrier()
+            if stopping:
+                raise Interrupted(
+                    f"stopped by SIGTERM after step {state.step} of {steps}; the same command goes on from there"
+                )
     return state
+
+
+def starting_state(settings: dict, images: int, steps: int, folder: Path, compute: Compute, world: World) -> TrainingState:
+    """The newest saved state, or that before the first step; the main process says where the run stands."""
+    shards = world if compute.shard_bank else None
+    state = initial_state(settings, world.device, compute.precision == "bf16", shards)
+    resumed = resume(folder, world, state.restore)
+    if world.main and resumed:
+        say(f"going on after step {state.step} of {steps}, state in {folder}")
+    elif world.main:
+        for line in opening(settings, images, state, world.size, world.device.type, compute.micro_batch):
+            say(line)
+    return state
+
+
+def save(state: TrainingState, saver: checkpoint.Saver, world: World) -> None:
+    """Have the main process save the state; what was put together for it goes out of memory when this returns."""
+    saved = state.to_dict()  # a collective when the bank is spread over processes
+    if world.main:
+        saver.save(state.step, saved)
 
 
 def step_batches(

@@ -1,18 +1,23 @@
-"""A training that is stopped goes on and ends like an undisturbed one, bit for bit."""
+"""A training that is stopped goes on, on all processes from one state, and ends like an undisturbed one, bit for bit."""
 
 import json
 import os
 import signal
 import time
+import weakref
+from functools import partial
 
 import pytest
 import torch
 
-from cribo.training import checkpoint
+from cribo.training import checkpoint, loop, resume
+from cribo.training.distributed import join_world
 from cribo.training.log import PACE
 from cribo.training.loop import train
 from cribo.training.optimiser import set_hyperparameters
-from cribo.training.state import initial_state
+from cribo.training.resume import CannotResume
+from cribo.training.state import TrainingState, initial_state
+from tests.processes import Forks
 from tests.training.runs import ALONE, finish, flat, made, result, same, start
 
 
@@ -84,6 +89,86 @@ def test_a_truncated_newest_state_is_named_and_the_one_before_leads_to_the_same_
     said = capfd.readouterr().err
     assert f"{newest.name} is damaged" in said and "going on after step 8 of 9" in said
     same(again, expected)
+
+
+def test_a_training_of_whose_states_none_is_whole_does_not_begin_anew(tmp_path, settings, photos, compute):
+    records, folder = list(photos.splits["train"]), made(tmp_path / "run")
+    train(settings, records, folder, compute, ALONE)
+    for path in folder.glob("state-*.pt"):
+        path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CannotResume, match=r"no state in .* is whole .* remove the folder to start anew"):
+        train(settings, records, folder, compute, ALONE)
+
+
+def go_on(folders, only_main=False):
+    """Resume from the folder of this process; the step that it reaches comes into reached-RANK there."""
+    with join_world("cpu") as world:
+        if only_main and not world.main:
+            checkpoint.load_newest = None  # nobody else tidies up or chooses
+        folder, reached = folders[world.rank], []
+        resume.resume(folder, world, reached.append)
+        (folder / f"reached-{world.rank}").write_text(str([saved["step"] for saved in reached]))
+
+
+def test_the_main_process_alone_tidies_up_and_chooses_what_all_load(tmp_path):
+    for step in (4, 6):
+        path = checkpoint.save(tmp_path, step, {"step": step})
+    path.write_bytes(path.read_bytes()[:-100])
+    (tmp_path / "state-00000008.partial").touch()
+    processes = Forks(partial(go_on, [tmp_path] * 2, only_main=True), 2)
+    _, said = processes.communicate()
+    assert processes.returncode == 0 and said.count("was cut off") == said.count("is damaged") == 1, said
+    assert [(tmp_path / f"reached-{rank}").read_text() for rank in range(2)] == ["[4]", "[4]"]
+
+
+@pytest.mark.parametrize(("other", "what"), [(None, "No such file"), (0, "finds step 0 in it")])
+def test_processes_that_do_not_find_the_same_state_end_with_one_sentence(tmp_path, other, what):
+    folders = [made(tmp_path / f"disk{rank}") for rank in range(2)]
+    checkpoint.save(folders[0], 6, {"step": 6})
+    if other is not None:
+        checkpoint.save(folders[1], 6, {"step": other})
+    processes = Forks(partial(go_on, folders), 2)
+    _, said = processes.communicate()
+    assert processes.poll() and not list(tmp_path.glob("*/reached-*"))
+    assert said.count("the folder must be on a disk that all processes share") == 1 and what in said, said
+    assert f"goes on from {folders[0]}/state-00000006.pt and process 1 of 2" in said
+
+
+def test_processes_that_find_no_whole_state_end_with_one_sentence(tmp_path):
+    checkpoint.save(tmp_path, 6, {"step": 6}).write_bytes(b"")
+    processes = Forks(partial(go_on, [tmp_path] * 2), 2)
+    _, said = processes.communicate()
+    assert processes.poll() and said.count("no state in") == 1 and "lost its peers" not in said, said
+
+
+def test_neither_a_loaded_nor_a_saved_state_stays_in_memory_beside_that_of_the_training(
+    tmp_path, settings, photos, compute, monkeypatch
+):
+    records, folder = list(photos.splits["train"]), made(tmp_path / "run")
+    train(settings, records, folder, compute.model_copy(update={"keep_states": 9}), ALONE)
+    for path in folder.glob("state-*[!2].pt"):
+        path.unlink()
+    passed, alive = [], []
+    restore, to_dict, advance = TrainingState.restore, TrainingState.to_dict, loop.advance
+
+    def noting_restore(self, saved):
+        passed.append(weakref.ref(saved["student"]["head.mlp.0.weight"]))
+        restore(self, saved)
+
+    def noting_to_dict(self):
+        put_together = to_dict(self) | {"gathered": torch.zeros(3)}  # as a bank spread over processes is
+        passed.append(weakref.ref(put_together["gathered"]))
+        return put_together
+
+    def noting_advance(*args):
+        alive.append(sum(reference() is not None for reference in passed))
+        return advance(*args)
+
+    monkeypatch.setattr(TrainingState, "restore", noting_restore)
+    monkeypatch.setattr(TrainingState, "to_dict", noting_to_dict)
+    monkeypatch.setattr(loop, "advance", noting_advance)
+    train(settings, records, folder, compute, ALONE)
+    assert len(passed) == 5 and alive == [0] * 7  # step 2 was loaded; 4, 6, 8 and 9 are saved
 
 
 def test_the_state_holds_every_tensor_that_a_training_carries_from_step_to_step(tmp_path, settings, photos, compute):

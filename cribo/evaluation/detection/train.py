@@ -23,7 +23,8 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.interruption import Interrupted, sigterm_flag
-from cribo.training.log import Journal, say
+from cribo.training.log import Journal, say, timed
+from cribo.training.resume import resume
 
 
 def finetune(
@@ -36,6 +37,7 @@ def finetune(
     Raises:
         Interrupted: stopped by SIGTERM at a step boundary, state saved.
         FloatingPointError: a loss is not finite.
+        CannotResume: there are states, and no whole one that all processes read.
         EvaluationError: the photos do not fill a batch, or the encoder does not fit.
     """
     photos, batch_size = data.splits["train"], settings["batch_size"]
@@ -49,10 +51,13 @@ def finetune(
     optimiser = torch.optim.AdamW(parameter_groups(model, settings["weight_decay"]), lr=settings["lr"])
     order = Order(len(photos), batch_size, settings["epochs"], settings["seed"], world)
     steps = len(order)
-    if (saved := checkpoint.load_newest(folder, say)) is not None:
+
+    def restore(saved: dict) -> None:
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         order.first = saved["step"]
+
+    if resume(folder, world, restore) and world.main:
         say(f"going on after step {order.first} of {steps}, state in {folder}")
     journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world.main)
     sizes = sizes_of(settings, encoder.patch_size)
@@ -61,9 +66,9 @@ def finetune(
         epoch, index = item
         return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], epoch, index]))
 
-    remaining = order.remaining()
+    batches = timed(read_ahead(order.remaining(), read, compute.workers), journal)
     with sigterm_flag() as stop:
-        for step, (_, samples) in enumerate(read_ahead(remaining, read, compute.workers), order.first):
+        for step, (_, samples) in enumerate(batches, order.first):
             epoch = step // order.per_epoch
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(epoch, settings["epochs"], settings["lr"], settings["min_lr"])

@@ -21,6 +21,7 @@ from cribo.training.distributed import World, data_parallel
 from cribo.training.finite import NonFinite, Watch
 from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
+from cribo.training.resume import resume
 
 POWER = 0.9  # of the polynomial schedule, mmsegmentation's
 
@@ -70,6 +71,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
     Raises:
         Interrupted: stopped by SIGTERM at an iteration's end, state saved.
         FloatingPointError: the loss is not finite.
+        CannotResume: there are states, and no whole one that all processes read.
         EvaluationError: batch and processes do not fit together.
         DataError: a file is missing or corrupt.
     """
@@ -78,10 +80,8 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
         raise EvaluationError(f"a batch of {batch_size} cannot be split over {world.size} processes: change batch_size")
     slope, offset = settings["end_lr"]
     end = slope * lr + offset
-    if (saved := checkpoint.load_newest(folder, say if world.main else lambda _: None)) is not None:
-        state.restore(saved)
-        if world.main:
-            say(f"going on after iteration {state.step} of {steps}, state in {folder}")
+    if resume(folder, world, state.restore) and world.main:
+        say(f"going on after iteration {state.step} of {steps}, state in {folder}")
     parallel = data_parallel(model, world)
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)

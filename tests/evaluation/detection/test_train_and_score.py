@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,9 +23,10 @@ from cribo.evaluation.detection.score import average_precision, detect, entries
 from cribo.evaluation.detection.train import Order, finetune, sizes_of
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.result import Meter
-from cribo.training.distributed import World
+from cribo.training.distributed import World, join_world
 from cribo.training.interruption import Interrupted
 from cribo.training.log import Journal
+from tests.processes import Forks
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -112,6 +116,29 @@ def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, m
     with pytest.raises(Interrupted, match="after step 2 of 6"):
         finetune(encoder, data, settings, tmp_path / "run", rarely, ALONE)
     assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000002.pt"]
+
+
+def twice(*what):
+    with join_world("cpu") as world:
+        for _ in range(2):
+            finetune(*what, world)
+
+
+def test_of_two_processes_one_says_where_a_run_goes_on(encoder, data, settings, compute, tmp_path):
+    processes = Forks(partial(twice, encoder, data, {**settings, "epochs": 1}, tmp_path / "run", compute), 2)
+    _, said = processes.communicate()
+    assert processes.returncode == 0 and said.count("going on after step 2 of 2") == 1, said
+
+
+def test_the_log_says_how_long_the_loop_stood_waiting_for_photos(encoder, data, settings, compute, tmp_path, monkeypatch):
+    def slowly(*what, read=train.training_sample):
+        time.sleep(0.05)
+        return read(*what)
+
+    monkeypatch.setattr(train, "training_sample", slowly)
+    finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
+    first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert 0 < first["pace"]["data_wait"] <= 1  # nothing was read ahead of the first batch
 
 
 @pytest.fixture(autouse=True)
