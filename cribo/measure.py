@@ -112,7 +112,7 @@ def measure(
     parts = spent[middle]
     if phases:
         parts["other"] = took[middle] - sum(parts.values())
-    return Measured(images, took[middle], peak_memory(), parts)
+    return Measured(images, took[middle], peak_memory(device), parts)
 
 
 def _now(device: torch.device) -> float:

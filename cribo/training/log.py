@@ -13,6 +13,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cribo.training.distributed import World
+
 PACE = "pace"  # the entry of a record that depends on the machine
 
 
@@ -26,20 +28,28 @@ class Journal:
 
     Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run. On a terminal
     a bar under the lines moves with every step. A line starts with the run's name, that of its directory without the
-    fingerprint, because several trainings may share a terminal. `flops` are those of one image, `peak` those of all devices
-    in a second.
+    fingerprint, because several trainings may share a terminal. The main process of `world` writes; without a world the
+    journal is only read. `flops` are those of one image, `peak` those of all devices in a second.
     """
 
     def __init__(
-        self, path: Path, done: int, steps: int, images_per_step: int, write: bool, flops: float = 0.0, peak: float = 0.0
+        self,
+        path: Path,
+        done: int,
+        steps: int,
+        images_per_step: int,
+        world: World | None,
+        flops: float = 0.0,
+        peak: float = 0.0,
     ):
-        self.path, self.steps, self.images_per_step, self.write = path, steps, images_per_step, write
+        self.path, self.steps, self.images_per_step, self.world = path, steps, images_per_step, world
+        self.write = world is not None and world.main
         self.run = path.parent.name.rpartition("-")[0]
         self.flops, self.peak = flops, peak
         self.waited = 0.0  # seconds that the loop stood waiting for data since the last record
         self.marked, self.first = (time.perf_counter(), done), (time.perf_counter(), done)
         self.bar = None
-        if write:
+        if self.write:
             kept = [line for line in self._lines() if json.loads(line)["step"] <= done]
             path.write_text("".join(f"{line}\n" for line in kept))
 
@@ -87,7 +97,7 @@ class Journal:
         pace = {"images_per_second": round(speed, 2), "data_wait": round(self.waited / (now - before), 4)}
         if self.peak:
             pace["mfu"] = round(speed * self.flops / self.peak, 4)
-        pace["memory_gb"] = round(peak_memory() / 1e9, 3)
+        pace["memory_gb"] = round(peak_memory(self.world.device) / 1e9, 3)
         self.marked, self.waited = (now, step), 0.0
         return pace
 
@@ -117,10 +127,10 @@ def timed(batches: Iterable, journal: Journal) -> Iterator:
         yield batch
 
 
-def peak_memory() -> int:
-    """The most bytes ever in use: on the GPU if there is one, else by this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+def peak_memory(device: torch.device) -> int:
+    """The most bytes ever in use: on the GPU that computes, or without one by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

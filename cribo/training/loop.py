@@ -42,7 +42,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
 
     batches = step_batches(settings, records, state, state.step, steps, world, compute.workers)
     flops, peak = flops_per_image(settings), world.size * peak_flops(world.device, compute.precision, compute.tf32)
-    journal = Journal(folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world.main, flops, peak)
+    journal = Journal(folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world, flops, peak)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
     with sigterm_flag() as stop, journal, closing(saver), bundle.kept(folder, settings, compute, world, saver):
         for batch in timed(batches, journal):

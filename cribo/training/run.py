@@ -108,7 +108,7 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
     save_file(tensors, partial, metadata={"cribo": json.dumps(described, sort_keys=True)})
     os.replace(partial, out / "checkpoint.safetensors")
 
-    journal = Journal(folder / "metrics.jsonl", state.step, state.step, 0, write=False)
+    journal = Journal(folder / "metrics.jsonl", state.step, state.step, 0, world=None)
     entries, device = journal.entries(), next(state.teacher.parameters()).device.type
     cost = {**journal.spent(settings["optimisation"]["batch_size"]), "device": device}
     (out / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")

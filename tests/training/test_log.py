@@ -2,17 +2,21 @@
 
 import json
 
-from cribo.training.log import Journal
+import torch
+
+from cribo.training.distributed import World
+from cribo.training.log import Journal, peak_memory
+from tests.training.runs import ALONE
 
 
 def test_records_of_steps_that_are_done_over_are_dropped(tmp_path, capsys):
     path = tmp_path / "cross-view-0123456789abcdef" / "metrics.jsonl"
     path.parent.mkdir()
-    first = Journal(path, 0, 10, 4, write=True)
+    first = Journal(path, 0, 10, 4, world=ALONE)
     for step in (1, 2, 3):
         first.record(step, 0, {"loss": float(step)})
     path.write_text(path.read_text() + '{"step": 4, "lo')  # killed in the middle of a line
-    second = Journal(path, 2, 10, 4, write=True)
+    second = Journal(path, 2, 10, 4, world=ALONE)
     second.record(3, 0, {"loss": 30.0})
     assert [(e["step"], e["loss"]) for e in second.entries()] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
@@ -20,7 +24,7 @@ def test_records_of_steps_that_are_done_over_are_dropped(tmp_path, capsys):
 
 
 def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
-    journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 4, write=False)
+    journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 4, World(1, 2, ALONE.device))
     journal.record(1, 0, {"loss": 1.0})
     assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
 
@@ -28,7 +32,7 @@ def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
 def test_speed_is_that_since_the_last_record_and_stays_out_of_the_curves(tmp_path, monkeypatch, capsys):
     clock = iter([0.0, 0.0, 2.0, 2.0, 4.0, 4.0])
     monkeypatch.setattr("cribo.training.log.time.perf_counter", lambda: next(clock))
-    journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 8, write=True, flops=3e9, peak=1e11)
+    journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 8, world=ALONE, flops=3e9, peak=1e11)
     journal.waited = 0.5
     journal.record(2, 0, {"loss": 1.0})  # 16 images in two seconds
     journal.record(6, 0, {"loss": 1.0})  # 32 in the next two
@@ -40,10 +44,18 @@ def test_speed_is_that_since_the_last_record_and_stays_out_of_the_curves(tmp_pat
     assert "16 img/s  data 0%  MFU 48.0%" in said and "ETA 0:03" in said
 
 
+def test_the_memory_of_a_training_on_the_cpu_is_that_of_its_process_where_there_is_a_gpu_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 5 if device else 0)
+    Journal(tmp_path / "metrics.jsonl", 0, 10, 4, world=ALONE).record(1, 0, {"loss": 1.0})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["pace"]["memory_gb"] > 0.01
+    assert peak_memory(torch.device("cuda")) == 5
+
+
 def test_a_bar_moves_on_a_terminal_and_only_there(tmp_path, monkeypatch):
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
-        with Journal(tmp_path / "metrics.jsonl", 0, 10, 4, write=True) as journal:
+        with Journal(tmp_path / "metrics.jsonl", 0, 10, 4, world=ALONE) as journal:
             journal.tick(3)
             assert (journal.bar is not None) == terminal
             if terminal:
@@ -54,5 +66,5 @@ def test_the_cost_is_the_time_between_records_of_all_turns_and_the_most_memory(t
     paces = [(4, 2.0, 0.5), (8, 4.0, 1.0), (10, 1.0, 0.7)]  # step, images a second, GB; batches of 3
     lines = [{"step": s, "epoch": 0, "pace": {"images_per_second": speed, "memory_gb": gb}} for s, speed, gb in paces]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    spent = Journal(tmp_path / "metrics.jsonl", 10, 10, 0, write=False).spent(3)
+    spent = Journal(tmp_path / "metrics.jsonl", 10, 10, 0, world=None).spent(3)
     assert spent == {"seconds": 12 / 2 + 12 / 4 + 6 / 1, "peak_memory_mib": round(1e9 / 2**20)}

@@ -59,7 +59,7 @@ def finetune(
 
     if resume(folder, world, restore) and world.main:
         say(f"going on after step {order.first} of {steps}, state in {folder}")
-    journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world.main)
+    journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world)
     sizes = sizes_of(settings, encoder.patch_size)
 
     def read(item: tuple[int, int]) -> Sample:

@@ -85,7 +85,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
     parallel = data_parallel(model, world)
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
-    journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world.main)
+    journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world)
     model.train()
 
     with sigterm_flag() as stop, journal:

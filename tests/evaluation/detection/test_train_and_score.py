@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_an_undisturbed_one(
     monkeypatch.setattr(Journal, "record", record)
     resumed = weights(finetune(encoder, data, settings, tmp_path / "killed", compute, ALONE))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    metrics = [Journal(tmp_path / name / "metrics.jsonl", 0, 0, 0, write=False).entries() for name in ("whole", "killed")]
+    metrics = [Journal(tmp_path / name / "metrics.jsonl", 0, 0, 0, world=None).entries() for name in ("whole", "killed")]
     assert metrics[0] == metrics[1] and len(metrics[0]) == 6
 
 
