@@ -7,24 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
+from cribo.evaluation.compute import join
 from cribo.examples.run import write_examples
 from cribo.model.encoder import load_encoder
 from cribo.params import load
-from cribo.training.distributed import World, pick_device
 
 
 def main(model: str, dataset: str) -> None:
     settings, compute = plan.read(f"examples/{model}-{dataset}"), load("params.yaml").compute
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
-    world = World(0, 1, pick_device(compute.device))
-    encoder = load_encoder(Path("results/encoders") / model, world.device, compute.precision)
-    write_examples(encoder, open_set(dataset), settings, world, Path("results/examples") / f"{model}-{dataset}")
+    with join(compute.device, compute.threads) as world:
+        encoder = load_encoder(Path("results/encoders") / model, world.device, compute.precision)
+        write_examples(encoder, open_set(dataset), settings, world, Path("results/examples") / f"{model}-{dataset}")
 
 
 if __name__ == "__main__":

@@ -127,8 +127,9 @@ def _winners_of_tiles(
     queries: Tensor, keys: Tensor, valid: Tensor, tile: int, ids: tuple[Tensor, Tensor] | None, half: bool
 ) -> Iterator[tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]]:
     """Similarity and index of the best key of each tile."""
+    rounded = queries.half()  # as fast as bf16, and no number here is beyond its range
     for rows, block, live in _tiles(keys, valid, tile):
-        similarity = _rounded_products(queries, block) if half else queries @ block.T
+        similarity = _products(rounded, block.half()) if half else queries @ block.T
         if live is not None:
             similarity.masked_fill_(~live, -torch.inf)
         if ids is not None:
@@ -163,9 +164,8 @@ def _tiles(
             yield rows, keys[start : start + tile], valid[start : start + tile]
 
 
-def _rounded_products(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "t d"]) -> Float[Tensor, "Q t"]:
-    """Products of the vectors rounded to half precision, summed in fp32 (half sums would make ties of all that is close)."""
-    queries, keys = queries.half(), keys.half()  # as fast as bf16, and no number here is beyond its range
+def _products(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "t d"]) -> Float[Tensor, "Q t"]:
+    """Products of vectors in half precision, summed in fp32 (half sums would make ties of all that is close)."""
     if queries.is_cuda:
         return torch.mm(queries, keys.T, out_dtype=torch.float32)
     return queries.float() @ keys.float().T  # the same sum; CPUs without such units gain nothing from it
