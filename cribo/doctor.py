@@ -21,11 +21,14 @@ import torch
 
 from cribo import plan
 from cribo.data.loader import ViewPairs
+from cribo.data.location import starts
+from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.readers import PreparedSet, open_set
 from cribo.measure import measure
 from cribo.model.architectures import BACKBONES
 from cribo.model.network import build_network
 from cribo.params import Params, load
+from cribo.params.data import Data
 from cribo.training.distributed import pick_device
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
@@ -58,7 +61,7 @@ def examine(params: Params, images: int | None) -> Findings:
     if compute.threads:
         torch.set_num_threads(compute.threads)
     room = _machine(found, device)
-    data = {name: _data(found, name) for name in params.data}
+    data = {name: _data(found, name, about) for name, about in params.data.items()}
     for name, model in params.trained.items():
         _model(found, name, plan.pretrain_settings(model), data[model.dataset], params, device, images, room)
     return found
@@ -94,11 +97,15 @@ def _driver() -> str:
     return subprocess.run(asked, capture_output=True, text=True).stdout.partition("\n")[0].strip() or "unknown"
 
 
-def _data(found: Findings, name: str) -> PreparedSet | None:
+def _data(found: Findings, name: str, about: Data) -> PreparedSet | None:
     try:
         data = open_set(name)
     except (OSError, ValueError) as error:
         found.say("data", f"{name}: not there ({error})")
+        if (Path("data") / name / MANIFEST).exists():
+            found.object(f"data set {name} cannot be opened: {error}")
+        elif missing := _unreachable(name, about):
+            found.object(f"data set {name} cannot be prepared: {missing}")
         return None
     counts = ", ".join(f"{len(records):,} {split}" for split, records in data.splits.items())
     gone = [r.image for r in [*data.splits["train"][:100], *data.splits["train"][-100:]] if not Path(r.image).exists()]
@@ -108,6 +115,19 @@ def _data(found: Findings, name: str) -> PreparedSet | None:
         return None
     found.say("data", f"{name}: {counts} images")
     return data
+
+
+def _unreachable(name: str, about: Data) -> str | None:
+    """Why `prepare` would not find the photos; archives and a download are left to it."""
+    if about.kind == "scenes" or getattr(about, "download", False):
+        return None
+    try:
+        folders, _ = starts(name, about.path)
+    except DataError as error:
+        return str(error)
+    if any(folder.is_dir() for folder in folders):
+        return None
+    return f"{' and '.join(map(str, folders))} is no folder: correct data.{name}.path or CRIBO_DATA"
 
 
 def _model(

@@ -1,6 +1,8 @@
 """The doctor says what it finds, and names what stands in the way."""
 
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from cribo import doctor, measure, params, plan
 from cribo.data.readers import PreparedSet, Record
 from cribo.method import step
+from cribo.params.data import Published
 from tests.processes import run_m
 
 
@@ -58,6 +61,32 @@ def test_data_that_is_not_prepared_is_said_and_time_is_left_out(small, monkeypat
     doctor.examine(small, images=1)
     said = capsys.readouterr().out
     assert "scenes: not there" in said and "about" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [(None, "nothing says where the photos of mine are"), ("/nowhere", "/nowhere is no folder: correct data.mine.path")],
+)
+def test_photos_that_prepare_would_not_find_are_an_obstacle(path, says, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRIBO_DATA", raising=False)
+    Path("params.yaml").write_text(f"data: {{mine: {{kind: coco, path: {path or 'null'}}}}}\n")
+    found = doctor.Findings()
+    assert doctor._data(found, "mine", Published(kind="coco", path=path)) is None
+    assert len(found.obstacles) == 1 and re.search(says, found.obstacles[0])
+    found = doctor.Findings()
+    assert doctor._data(found, "mine", Published(kind="coco", path=str(tmp_path))) is None and not found.obstacles
+
+
+def test_prepared_data_that_cannot_be_opened_is_an_obstacle(small, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data/scenes")
+    folder.mkdir(parents=True)
+    (folder / "MANIFEST.json").write_text("{")
+    (folder / "index.csv").write_text("")
+    found = doctor.Findings()
+    doctor._data(found, "scenes", small.data["scenes"])
+    assert found.obstacles and "MANIFEST.json is damaged" in found.obstacles[0]
 
 
 def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):

@@ -56,8 +56,8 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     files += [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
     if changed := _changed(root, files):
         raise DataError(
-            f"{len(changed)} files of {name} in {root} changed since `prepare`: "
-            f"run dvc repro prepare@{name} ({listed(changed)})"
+            f"{len(changed)} file{'s' * (len(changed) != 1)} of {name} in {root} changed since `prepare`: "
+            f"run `dvc repro -f -s prepare@{name}` ({listed(changed)})"
         )
     classes = {label: number for number, label in enumerate(manifest.classes)}
     by_split = {split: [row for row in rows if row.split == split] for split in (*SPLITS, *CROPS.values())}

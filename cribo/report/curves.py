@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def read_curve(lines: Iterable[str], name: object) -> Curve:
     try:
         rows = list(csv.DictReader(lines))
         curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
+        if lost := sorted(key for key, values in curve.items() if not all(v is None or math.isfinite(v) for v in values)):
+            raise ValueError(f"{lost[0]} holds what is no number")
         epochs = (curve["epoch"][-1] + 1) / curve["step"][-1]
         return curve | {"at": [step * epochs for step in curve["step"]]}
     except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:

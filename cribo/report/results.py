@@ -35,7 +35,7 @@ def of_protocol(results: Results, protocol: str, layers: int | None = None) -> R
 
 def _read(cell: Planned, path: Path) -> dict:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (ValueError, OSError) as error:
         raise ReportError(f"{path} cannot be read as JSON ({error}): delete it and run its stage again") from None
     try:
@@ -46,6 +46,11 @@ def _read(cell: Planned, path: Path) -> dict:
     if about != cell:
         raise ReportError(f"{path} is about {about.name}, not {cell.name}: delete it and run its stage again")
     return tree
+
+
+def _no_number(constant: str) -> None:
+    """NaN and infinities, which no stage writes."""
+    raise ValueError(f"it holds {constant}")
 
 
 def _about(tree: dict, cell: Planned) -> Planned:

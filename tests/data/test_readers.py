@@ -95,7 +95,7 @@ def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
         os.truncate(path, 100)
     else:
         path.unlink()
-    with pytest.raises(DataError, match=rf"changed since `prepare`: run dvc repro prepare@scenes .*{path.name}"):
+    with pytest.raises(DataError, match=rf"changed since `prepare`: run `dvc repro -f -s prepare@scenes` .*{path.name}"):
         open_set("scenes", prepared)
 
 

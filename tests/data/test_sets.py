@@ -205,6 +205,13 @@ def test_folder_with_masks_is_a_data_set_to_judge_on(root):
         opened(root, "folder", masks="labels", classes=["ground"])
 
 
+@pytest.mark.parametrize("key", ["train", "val", "masks"])
+def test_folder_whose_parts_are_not_there_names_their_key(root, key):
+    trees.folder(root, masks=True)
+    with pytest.raises(DataError, match=rf"nowhere is missing: data\.\w+\.{key} must name"):
+        opened(root, "folder", **{"masks": "labels", "classes": ["ground", "thing"], key: "nowhere"})
+
+
 def test_folder_without_images_says_what_counts_as_one(root):
     trees.text(root / "a.txt", ["no image"])
     with pytest.raises(DataError, match=r"holds no image \(.*\.jpg"):

@@ -85,6 +85,7 @@ def test_a_card_is_of_one_number_of_layers(stale):
     ("text", "says"),
     [
         ("{", "cannot be read as JSON"),
+        ('{"value": NaN}', "cannot be read as JSON .it holds NaN"),
         ("[]", "is no result of linear_segmentation"),
         ('{"model": "cribo", "dataset": "scenes", "value": 1}', "is no result of linear_segmentation"),
         ('{"model": "cribo", "dataset": "scenes", "value": "x", "layers": 1, "learning_rate": 8e-4}', "is no result"),

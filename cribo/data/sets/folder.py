@@ -13,9 +13,13 @@ LICENCE = "The owner of the images knows; nothing is known here."
 
 def listing(name: str, settings: dict, root: Path) -> Listing:
     masks, val = settings["masks"], settings["val"]
+    if masks and not (root / masks).is_dir():
+        raise DataError(f"{root / masks} is missing: data.{name}.masks must name the folder of masks inside {root}")
     entries: list[Entry] = []
     for split, folder, without in (("train", settings["train"], [masks, val]), ("val", val, [masks])):
-        for image in _images(root, folder, [part for part in without if part]) if folder else []:
+        if folder and not (root / folder).is_dir():
+            raise DataError(f"{root / folder} is missing: data.{name}.{split} must name a folder of photos inside {root}")
+        for image in _images(root / folder, root, [part for part in without if part]) if folder else []:
             identity = image.with_suffix("").as_posix()
             mask = f"{masks}/{identity}.png" if masks else ""
             entries.append(Entry(split, identity, image.as_posix(), mask))
@@ -25,11 +29,8 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     return Listing(root, entries, classes, LICENCE, f"a folder of images given as data.{name}.path")
 
 
-def _images(root: Path, folder: str, without: list[str]) -> list[Path]:
-    """Images below a folder, relative to the root and sorted; hidden ones and those below `without` do not count."""
-    start = root / folder
-    if not start.is_dir():
-        raise DataError(f"{start} is missing")
+def _images(start: Path, root: Path, without: list[str]) -> list[Path]:
+    """Images below `start`, relative to the root and sorted; hidden ones and those below `without` do not count."""
     apart = [Path(part) for part in without]
     kept = [
         path
