@@ -31,7 +31,15 @@ from cribo.data.workers import _end_workers
 
 HANGS = 200  # seconds after which a fork says where it stands
 SERVER = multiprocessing.get_context("forkserver")
-WARM = ["stages.pretrain", "stages.segmenter", "stages.dense_nn", "stages.report", "stages.prepare", "cribo.replay", "cribo.evaluate"]
+WARM = [
+    "stages.pretrain",
+    "stages.segmenter",
+    "stages.dense_nn",
+    "stages.report",
+    "stages.prepare",
+    "cribo.replay",
+    "cribo.evaluate",
+]
 SERVER.set_forkserver_preload([*WARM, "tests.training.runs", "tests.evaluation.two_processes"])
 
 
