@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from cribo import params
-from cribo.params.data import Data
+from cribo.data.scenes import CLASSES
+from cribo.params.data import SCENE_CLASSES, Data
 from cribo.params.errors import DATA_KINDS
 from tests.edits import DEMO, edited, judging, line_of, renamed
 
@@ -62,6 +63,13 @@ def test_all_mistakes_are_reported_at_once():
         ("pretrain.memory_bank.images", "3", "at least one batch"),
         ("pretrain.targets.warmup_epochs", "999", "do not fit"),
         ("pretrain.optimisation.warmup_epochs", "999", "do not fit"),
+        ("pretrain.matching.first_epoch", "36", "starts with epoch 36, counted from 0, and training has 36: lower it"),
+        ("pretrain.clustering.lambda_pos", ".inf", "should be a finite number"),
+        ("pretrain.optimisation.ema", "[0.9, .nan]", "should be a finite number"),
+        ("evaluate.models", "[random, random, cribo]", "names random twice: keep one"),
+        ("evaluate.dense_nn.datasets", "[scenes, scenes]", "names scenes twice: keep one"),
+        ("evaluate.knn.datasets", "[scenes, scenes]", "names scenes twice: keep one"),
+        ("report.examples.models", "[cribo, cribo]", "names cribo twice: keep one"),
         ("pretrain.losses", "[]", "at least 1"),
         ("pretrain.losses", "[globl]", "did you mean global?"),
         ("report.reference", "rand", "did you mean random?"),
@@ -153,7 +161,7 @@ def test_an_overlay_changes_its_keys_and_nothing_else():
 @pytest.mark.parametrize(
     ("overlay", "key"),
     [
-        ("{clustering: {algorithm: labels}}", "models.trained.cribo.clustering.algorithm"),
+        ("{clustering: {algorithm: labels, K: 13}}", "models.trained.cribo.clustering.algorithm"),
         ("{matching: {criterion: labels}}", "models.trained.cribo.matching.criterion"),
     ],
 )
@@ -164,6 +172,30 @@ def test_an_oracle_on_a_data_set_without_masks_is_refused_before_anything_starts
     assert len(found) == 1 and f"{key}: labels reads masks, and photos, from which cribo learns, has none" in found[0]
     scenes = edited("models.trained.cribo", row.replace("photos", "scenes"))
     assert parse(scenes).trained["cribo"].dataset == "scenes"
+
+
+def test_true_clusters_of_generated_scenes_need_a_cluster_for_each_of_their_classes():
+    found = sentences(edited("models.trained.cribo", "{dataset: scenes, clustering: {algorithm: labels, K: 12}}"))
+    assert len(found) == 1 and "cribo.clustering.K: 12 clusters are too few for labels" in found[0]
+    assert found[0].endswith("raise it to 13") and len(CLASSES) == SCENE_CLASSES
+
+
+def test_a_batch_that_generated_scenes_cannot_fill_is_refused_once_for_all_models():
+    found = sentences(edited("data.scenes.train", "15"))
+    at = f"params.yaml:{line_of('pretrain.optimisation.batch_size')}: pretrain.optimisation.batch_size: "
+    assert found == [f"{at}15 training images in scenes do not fill one batch of 16: lower it"]
+
+
+def test_a_loss_that_is_named_twice_is_refused():
+    found = sentences(edited("models.trained.cribo", "{dataset: scenes, losses: [global, global]}"))
+    assert len(found) == 1 and "models.trained.cribo.losses: names global twice: keep one" in found[0]
+
+
+def test_a_cross_image_loss_that_never_starts_is_refused_only_where_a_model_has_it():
+    short = "optimisation: {epochs: 20}}"
+    found = sentences(edited("models.trained.cribo", "{dataset: scenes, " + short))
+    assert len(found) == 1 and "starts with epoch 28, counted from 0, and training has 20" in found[0]
+    parse(edited("models.trained.global", "{dataset: scenes, losses: [global], " + short))
 
 
 def test_scientific_notation_without_a_point_is_a_number():
@@ -184,6 +216,8 @@ def with_data(entry, evaluated="scenes"):
         ("{kind: folder, train: ., download: true}", "data.photos.download: is no parameter"),
         ("{kind: coco, strct: true}", "did you mean strict?"),
         ("{kind: ade20k, path: 3}", "data.photos.path: "),
+        ("{kind: voc, train: a, val: a, masks: m}", "data.photos.val: a is train too"),
+        ("{kind: folder, train: a, val: a}", "data.photos.val: a is train too"),
     ],
 )
 def test_a_mistake_in_a_data_set_is_one_sentence(entry, says):

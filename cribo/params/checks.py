@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE
-from cribo.params.data import Folder, Photos, Scenes
+from cribo.params.data import SCENE_CLASSES, Folder, Photos, Scenes, Voc
 from cribo.params.errors import Key, Problem
 from cribo.params.pretrain import is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params.schema import Imported, Params, Trained
@@ -18,6 +19,8 @@ MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # proto
 def contradictions(params: Params) -> Iterator[Problem]:
     """Every one of them, each once, at the key that the file really has."""
     yield from _names(params)
+    yield from _twice(params)
+    yield from _leaks(params)
     yield from _judged(params)
     yield from _imports(params)
     yield from _inputs(params)
@@ -26,7 +29,7 @@ def contradictions(params: Params) -> Iterator[Problem]:
     yield from _decoders(params)
     seen = set()
     for name, model in params.trained.items():
-        for key, wrong in _shapes(model):
+        for key, wrong in (*_shapes(model), *_on_scenes(model, params.data.get(model.dataset))):
             place = _place(params, name, key)
             if (place, wrong) not in seen:
                 seen.add((place, wrong))
@@ -71,6 +74,29 @@ def _names(params: Params) -> Iterator[Problem]:
         if model.dataset not in params.data:
             key = ("models", "trained", name, "dataset")
             yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
+
+
+def _twice(params: Params) -> Iterator[Problem]:
+    """Lists that name a model or a data set more than once."""
+    groups = [(("evaluate", protocol), getattr(params.evaluate, protocol)) for protocol in (*MASKS, *KINDS)]
+    groups += [(("evaluate",), params.evaluate), (("report", "examples"), params.report.examples)]
+    for at, group in groups:
+        for key in ("models", "datasets"):
+            if again := _repeated(getattr(group, key, ())):
+                yield Problem((*at, key), f"names {again} twice: keep one")
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that stands in a list more than once."""
+    return next((name for name, times in Counter(list(names)).items() if times > 1), None)
+
+
+def _leaks(params: Params) -> Iterator[Problem]:
+    """Data sets that judge on the photos from which models learn."""
+    for name, spec in params.data.items():
+        if isinstance(spec, Voc | Folder) and spec.train == spec.val:
+            wrong = f"{spec.val} is train too, and no model is to be judged on photos that it learned from: name another"
+            yield Problem(("data", name, "val"), wrong)
 
 
 def _judged(params: Params) -> Iterator[Problem]:
@@ -195,6 +221,8 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     """Sizes of one model that do not fit together: key below `pretrain`, and what is wrong."""
     patch, side, o = BACKBONES[p.backbone].patch_size, p.views.size, p.optimisation
     tokens = 2 * (side // patch) ** 2
+    if again := _repeated(p.losses):
+        yield ("losses",), f"names {again} twice: keep one"
     if side % patch:
         yield ("views", "size"), f"{side} px is no multiple of {p.backbone}'s {patch} px patch"
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
@@ -223,6 +251,12 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
             yield from _groups(("clustering", "normalise_images"), p.clustering.normalise_images, o.batch_size)
         yield from _groups(("targets", "mean_images"), p.targets.mean_images, o.batch_size)
     if needs_bank(p):
+        if p.matching.first_epoch >= o.epochs:
+            yield (
+                ("matching", "first_epoch"),
+                f"the cross-image loss starts with epoch {p.matching.first_epoch}, counted from 0, and training has "
+                f"{o.epochs}: lower it, or leave cross_image out of losses",
+            )
         if p.memory_bank.images < o.batch_size:
             yield (
                 ("memory_bank", "images"),
@@ -231,6 +265,24 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
             )
         if p.matching.criterion == "cycle":
             yield from _groups(("matching", "pool_images"), p.matching.pool_images, o.batch_size)
+
+
+def _on_scenes(p: Trained, spec: Scenes | Photos | None) -> Iterator[tuple[Key, str]]:
+    """What params.yaml alone tells of a model and generated photos: whether they fill a batch, and K for true clusters."""
+    if not isinstance(spec, Scenes):
+        return
+    batch, clustering = p.optimisation.batch_size, p.clustering
+    if batch > spec.train:
+        yield (
+            ("optimisation", "batch_size"),
+            f"{spec.train} training images in {p.dataset} do not fill one batch of {batch}: lower it",
+        )
+    if needs_objects(p) and clustering.algorithm == "labels" and clustering.K < SCENE_CLASSES:
+        yield (
+            ("clustering", "K"),
+            f"{clustering.K} clusters are too few for labels, one for each of the {SCENE_CLASSES} classes of {p.dataset}: "
+            f"raise it to {SCENE_CLASSES}",
+        )
 
 
 def _groups(key: Key, size: int, batch: int) -> Iterator[tuple[Key, str]]:

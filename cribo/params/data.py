@@ -8,6 +8,8 @@ from pydantic import Field
 
 from cribo.params.types import Count, Group, Span, Whole
 
+SCENE_CLASSES = 13  # as many as cribo/data/scenes.py draws, and background: to check K without importing the renderer
+
 
 class Scenes(Span):
     kind: Literal["scenes"]

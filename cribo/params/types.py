@@ -15,9 +15,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Group(BaseModel):
-    """A group of parameters: no unknown key, no silent conversion (an integer may stand for a float, nothing else)."""
+    """A group of parameters: no unknown key, no infinity, no silent conversion (but an integer may stand for a float)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def ascending(pair: tuple[float, float]) -> tuple[float, float]:
