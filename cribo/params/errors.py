@@ -10,10 +10,22 @@ from typing import Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 Key = tuple[str | int, ...]
 
 DATA_KINDS = {"scenes", "voc", "ade20k", "coco", "coco_stuff", "imagenet", "pascal_context", "folder"}
+
+
+GROUP = "should be a group of keys"
+WANTED = {  # by pydantic's name of the mistake, where its own sentence speaks of Python
+    "tuple_type": "should be a list as [a, b]",
+    "dict_type": GROUP,
+    "model_type": GROUP,
+    "model_attributes_type": GROUP,
+    "string_type": "should be text",
+    "bool_type": "should be true or false",
+}
 
 
 @dataclass(frozen=True)
@@ -24,16 +36,18 @@ class Problem:
     wrong: str
     allowed: Sequence[str] = field(default=())
     given: str | None = None
+    line: int | None = None  # of what has no key
 
     def sentence(self, path: Path, lines: dict[Key, int]) -> str:
-        key, line = self.key, None
+        key, line = self.key, self.line
         while key and line is None:
             line, key = lines.get(key), key[:-1]
         where = f"{path}:{line}" if line else str(path)
         meant = difflib.get_close_matches(self.given or "", [str(a) for a in self.allowed], n=1)
         hint = f"; did you mean {meant[0]}?" if meant else ""
         choice = f" (allowed: {', '.join(map(str, self.allowed))})" if self.allowed else ""
-        return f"{where}: {'.'.join(map(str, self.key))}: {self.wrong}{choice}{hint}"
+        named = f"{'.'.join(map(str, self.key))}: " if self.key else ""
+        return f"{where}: {named}{self.wrong}{choice}{hint}"
 
 
 class ParamsError(ValueError):
@@ -66,7 +80,10 @@ def lines_of(path: Path) -> tuple[dict, dict[Key, int]]:
 def read(path: Path) -> str:
     """The text of a file. Raises ParamsError when there is none."""
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ParamsError([Problem((), "is not UTF-8: save it as UTF-8", line=line)], path, {}) from None
     except OSError as error:
         raise ParamsError(
             [Problem((), f"cannot be read ({error.strerror}): run from the folder that holds it")], path, {}
@@ -85,9 +102,14 @@ def lines_of_text(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
             raise ParamsError([Problem(key, "is given twice: keep one") for key in twice], path, lines)
         return loader.construct_document(node), lines
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" on line {mark.line + 1}" if mark else ""
-        raise ParamsError([Problem((), f"is no valid YAML{line}: {getattr(error, 'problem', error)}")], path, {}) from None
+        raise ParamsError([no_yaml(error)], path, {}) from None
+
+
+def no_yaml(error: Exception) -> Problem:
+    """What PyYAML or ruamel could not read, at the line where it gave up."""
+    mark = getattr(error, "problem_mark", None)
+    wrong = "is no valid YAML here or just above: correct brackets, quotes, colons or indentation"
+    return Problem((), wrong, line=mark.line + 1 if mark else None)
 
 
 def _walk(node: yaml.Node, at: Key, lines: dict[Key, int]):
@@ -105,33 +127,57 @@ def _walk(node: yaml.Node, at: Key, lines: dict[Key, int]):
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> list[Problem]:
-    """pydantic's findings as problems, with the keys that the schema would have accepted."""
-    found = []
-    for e in error.errors():
-        tags = DATA_KINDS  # pydantic puts the chosen member of a union into the path; the file has no such key
-        key = tuple(k for i, k in enumerate(e["loc"]) if not (k in tags and e["loc"][:1] == ("data",) and i == 2))
-        by_fidelity = key[-1:] == ("value",)  # pydantic's mark of a parameter that may also say `fidelity`
-        key = key[:-1] if by_fidelity else key
-        shown = (*prefix, *key)
-        if e["type"] == "string_pattern_mismatch":
-            shown = tuple(k for k in shown if k != "[key]")
-            found.append(Problem(shown, f"{e['input']!r} is no name: letters, digits, _ and . only"))
-        elif e["type"] == "too_short" and e["input"]:
+    """pydantic's findings as problems, with the keys that the schema would have accepted; a mistyped key goes first,
+    since the key that it was meant to be is missing only because of it."""
+    found: dict[tuple[Key, str], Problem] = {}
+    for e in sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden"):
+        if e["type"] == "too_short" and e["input"]:
             continue  # members that are refused are not counted; they have their own sentences
-        elif e["type"] == "extra_forbidden":
-            fields = _fields(root, key[:-1])
-            found.append(Problem(shown, "is no parameter", sorted(set(fields)), str(key[-1])))
-        elif e["type"] == "missing":
-            found.append(Problem(shown, "is missing"))
-        elif e["type"] in ("literal_error", "union_tag_invalid"):
-            expected = e["ctx"].get("expected") or e["ctx"].get("expected_tags")
-            value = e["ctx"].get("tag", e["input"])
-            choices = expected.replace("'", "").replace(" or ", ", ").split(", ") + ["fidelity"] * by_fidelity
-            found.append(Problem(shown, f"{value!r} is not allowed", choices, str(value)))
-        else:
-            message = e["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-            found.append(Problem(shown, f"{message}, not {e['input']!r}"))
-    return found
+        problem = _problem(e, root, prefix)
+        found.setdefault((problem.key, problem.wrong), problem)
+    return list(found.values())
+
+
+def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
+    """One finding of pydantic's."""
+    tags = DATA_KINDS  # pydantic puts the chosen member of a union into the path; the file has no such key
+    key = tuple(k for i, k in enumerate(e["loc"]) if not (k in tags and e["loc"][:1] == ("data",) and i == 2))
+    by_fidelity = key[-1:] == ("value",)  # pydantic's mark of a parameter that may also say `fidelity`
+    key = key[:-1] if by_fidelity else key
+    shown, kind, given = (*prefix, *key), e["type"], e["input"]
+    if kind == "string_pattern_mismatch" or "[key]" in shown:
+        return Problem(tuple(k for k in shown if k != "[key]"), f"{given!r} is no name: letters, digits, _ and . only")
+    if kind == "extra_forbidden":
+        return Problem(shown, "is no parameter", sorted(set(_fields(root, key[:-1]))), str(key[-1]))
+    if kind == "missing" and isinstance(key[-1], int):  # a member of a list of fixed length
+        return Problem(shown[:-1], f"has too few values: {_listed(given)}")
+    if kind == "missing":
+        return Problem(shown, "is missing")
+    if kind == "union_tag_not_found":
+        return Problem(shown, "needs `kind`", sorted(DATA_KINDS))
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = e["ctx"].get("expected") or e["ctx"].get("expected_tags")
+        value = e["ctx"].get("tag", given)
+        choices = expected.replace("'", "").replace(" or ", ", ").split(", ") + ["fidelity"] * by_fidelity
+        shown = (*shown, "kind") if kind == "union_tag_invalid" else shown
+        return Problem(shown, f"{value!r} is not allowed", choices, str(value))
+    return Problem(shown, _refused(e))
+
+
+def _refused(e: ErrorDetails) -> str:
+    """What a value should have been, in the words of YAML."""
+    kind, given = e["type"], e["input"]
+    if kind == "too_short":
+        return "is an empty list: it needs at least 1 value"
+    if kind == "too_long":
+        return f"has too many values, {len(given)}: at most {e['ctx']['max_length']} are allowed"
+    message = WANTED.get(kind) or e["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return f"{message}, and is left empty" if given is None else f"{message}, not {_listed(given)}"
+
+
+def _listed(value: object) -> str:
+    """A value as params.yaml would have it, where Python would write a tuple."""
+    return f"[{', '.join(map(_listed, value))}]" if isinstance(value, tuple | list) else repr(value)
 
 
 def _fields(model: type[BaseModel], at: Key) -> list[str]:
