@@ -1,6 +1,6 @@
 """Recipes: named experiments as overlays of recipes/demo.yaml.
 
-    python -m cribo.recipe list          every recipe with its first line
+    python -m cribo.recipe list          every recipe with its first sentence
     python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
     python -m cribo.recipe use NAME      write params.yaml and show what changed
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cribo import params
+from cribo.params.errors import lines_of
 from cribo.recipe_grid import expand
 
 RECIPES, TARGET, BASE = Path("recipes"), Path("params.yaml"), "demo"
@@ -39,6 +41,8 @@ def overlay(base: dict, changes: dict, at: tuple[str, ...] = ()) -> None:
 def path_of(name: str) -> Path:
     """Raises ValueError with what was probably meant when there is no such recipe."""
     path = RECIPES / f"{name}.yaml"
+    if not path.exists() and not names():
+        raise ValueError(f"there is no {RECIPES}/ here: run it from the folder that holds {RECIPES}/")
     if not path.exists():
         meant = "".join(f"; did you mean {m}?" for m in difflib.get_close_matches(name, names(), n=1))
         raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(names())}){meant}")
@@ -57,40 +61,51 @@ def text_of(name: str) -> str:
     text = path_of(BASE).read_text()
     if name != BASE:
         tree = yaml.load(text)
-        for changes in chain(name):
-            overlay(tree, expand(changes))
+        for path, changes in chain(name):
+            overlay(tree, _expanded(path, changes))
         buffer = StringIO()
         yaml.dump(tree, buffer)
         text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()
-    params.parse(text, Path(f"{TARGET} as {name} makes it"))
+    params.parse(text, path_of(name), numbered=name == BASE)
     return text
 
 
-def chain(name: str) -> list[dict]:
-    """The overlays that make a recipe, from the one next to the demo to its own."""
-    overlays: list[dict] = []
+def _expanded(path: Path, changes: dict) -> dict:
+    try:
+        return expand(changes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def chain(name: str) -> list[tuple[Path, dict]]:
+    """The overlays that make a recipe with their files, from the one next to the demo to its own."""
+    overlays: list[tuple[Path, dict]] = []
     seen = [BASE]
     while name not in seen:
         seen.append(name)
-        overlays.insert(0, YAML(typ="safe").load(path_of(name).read_text()) or {})
-        name = overlays[0].pop("extends", BASE)
+        path = path_of(name)
+        changes, _ = lines_of(path)
+        name = str(changes.pop("extends", BASE))
+        overlays.insert(0, (path, changes))
     if name != BASE:
         raise ValueError(f"recipes/{name}.yaml extends itself: {' -> '.join([*seen[1:], name])}")
     return overlays
 
 
-def about(name: str) -> list[str]:
-    """The comment lines that open a recipe."""
+def about(name: str) -> str:
+    """The first sentence of the comment that opens a recipe."""
     opening = itertools.takewhile(lambda line: line.startswith("#"), path_of(name).read_text().splitlines())
-    return [line.lstrip("# ") for line in opening]
+    comment = " ".join(line.lstrip("# ") for line in opening)
+    return re.split(r"(?<=[.!?])(?<!Eq\.)(?<!App\.) (?=[A-Z0-9])", comment)[0] or "(no comment says what it is)"
 
 
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["list"]:
+            path_of(BASE)  # a sentence where there are no recipes
             width = max(map(len, names()))
             for name in names():
-                print(f"{name:{width}}  {about(name)[0]}")
+                print(f"{name:{width}}  {about(name)}")
         case ["show", name]:
             print(path_of(name).read_text(), end="")
         case ["use", name]:

@@ -24,20 +24,43 @@ def expand(recipe: dict) -> dict:
     """The recipe with its grids written out. Raises ValueError in a sentence if one of them cannot be."""
     recipe = dict(recipe)
     models: dict[str, dict] = {}
-    for number, grid in enumerate(recipe.pop("grids", []), start=1):
-        if wrong := (set(grid) ^ KEYS) - {"row"}:
-            known = ", ".join(sorted(KEYS))
-            raise ValueError(f"grid {number}: {sorted(wrong)[0]} is unknown or missing: a grid has {known}")
+    for number, grid in enumerate(_list(recipe.pop("grids", []), "grids"), start=1):
+        _check(grid, f"grid {number}")
         for name, model in _models(grid):
             if models.setdefault(name, model) != model:
                 raise ValueError(f"two different models are called {name}: put what they differ in into the grid's `name`")
     if not models:
         return recipe
+    for key in ("models", "evaluate"):
+        if not isinstance(recipe.get(key, {}), dict):
+            raise ValueError(f"{key} should be a group of keys, not {recipe[key]!r}")
     trained = recipe.get("models", {}).get("trained", {})
     if both := sorted(set(trained) & set(models)):
         raise ValueError(f"{both[0]} is in models.trained and in a grid: every model needs its own name")
     named = recipe.get("evaluate", {}).get("models", [])
     return merged(recipe, {"models": {"trained": {**trained, **models}}, "evaluate": {"models": [*named, *models]}})
+
+
+def _check(grid: object, where: str) -> None:
+    """Raises ValueError where a grid does not have the shape that the head of this file shows."""
+    if not isinstance(grid, dict):
+        raise ValueError(f"{where}: should be a group of keys ({', '.join(sorted(KEYS))}), not {grid!r}")
+    if wrong := (set(grid) ^ KEYS) - {"row"}:
+        raise ValueError(f"{where}: {min(map(str, wrong))} is unknown or missing: a grid has {', '.join(sorted(KEYS))}")
+    for key in ("base", "values"):
+        if not isinstance(grid[key], dict):
+            raise ValueError(f"{where}: {key} should be a group of keys, not {grid[key]!r}")
+    for key in {"name", "row"} & set(grid):
+        if not isinstance(grid[key], str):
+            raise ValueError(f"{where}: {key} should be text, not {grid[key]!r}")
+    for key, values in grid["values"].items():
+        _list(values, f"{where}: values.{key}")
+
+
+def _list(given: object, where: str) -> list:
+    if not isinstance(given, list):
+        raise ValueError(f"{where} should be a list, not {given!r}")
+    return given
 
 
 def _models(grid: dict) -> list[tuple[str, dict]]:
@@ -46,7 +69,7 @@ def _models(grid: dict) -> list[tuple[str, dict]]:
     for values in itertools.product(*grid["values"].values()):
         model = dict(grid["base"])
         for key, value in zip(grid["values"], values, strict=True):
-            for part in reversed(key.split(".")):
+            for part in reversed(str(key).split(".")):
                 value = {part: value}
             model = merged(model, value)
         row = {"row": _filled(grid["row"], model)} if "row" in grid else {}

@@ -45,7 +45,7 @@ def test_what_the_paper_leaves_open_for_vit_s8_is_marked_as_ours():
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_recipe_is_a_valid_experiment_and_opens_with_what_it_is(name):
     assert yaml.safe_load(recipe.text_of(name))
-    assert len(recipe.about(name)[0]) > 20
+    assert len(recipe.about(name)) > 20
 
 
 def test_a_recipe_changes_its_keys_and_keeps_comments_and_everything_else(tmp_path, monkeypatch):
@@ -82,6 +82,51 @@ def test_a_recipe_may_start_from_another_one(tmp_path, monkeypatch):
     assert (pretrain["clustering"]["K"], pretrain["clustering"]["lambda_pos"], pretrain["seed"]) == (9, 1.0, 3)
     with pytest.raises(ValueError, match="extends itself: circle -> circle"):
         recipe.text_of("circle")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes recipes/mine.yaml beside the demo, in a folder of its own."""
+    demo = (recipe.RECIPES / "demo.yaml").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("recipes").mkdir()
+    Path("recipes/demo.yaml").write_text(demo)
+    return Path("recipes/mine.yaml").write_text
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [\n", r"recipes/mine.yaml:2: is no valid YAML here or just above"),
+        ("grids: 3", r"recipes/mine.yaml: grids should be a list, not 3"),
+        (
+            "pretrain: {clustering: {K: 0}}",
+            r"recipes/mine.yaml: pretrain.clustering.K: should be greater than or equal to 2",
+        ),
+        ("extends: demp", r"no recipe demp in recipes/ \(demo, mine\); did you mean demo\?"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_sentence_with_its_file_and_key(own, text, sentence):
+    own(text)
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        recipe.main(["use", "mine"])
+    assert not Path("params.yaml").exists()
+
+
+def test_the_list_shows_the_first_sentence_whole_and_says_where_there_is_none(own, capsys):
+    own("# The losses of Eq. 11 on\n# 3.5 photos. Expected: nothing.\npretrain: {seed: 1}\n")
+    recipe.main(["list"])
+    assert capsys.readouterr().out.splitlines()[1] == "mine  The losses of Eq. 11 on 3.5 photos."
+    own("pretrain: {seed: 1}\n")
+    recipe.main(["list"])
+    assert capsys.readouterr().out.splitlines()[1] == "mine  (no comment says what it is)"
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["use", "demo"], ["show", "demo"]])
+def test_from_another_folder_a_sentence_says_where_to_run_it(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="run it from the folder that holds recipes/"):
+        recipe.main(arguments)
 
 
 def test_an_unknown_recipe_says_what_was_meant():

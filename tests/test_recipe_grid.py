@@ -46,6 +46,11 @@ def test_a_list_in_a_name_is_joined_and_a_recipe_without_grids_is_left_as_it_is(
         ([GRID | {"name": "{matching.pool}"}], "speaks of matching.pool"),
         ([GRID | {"valeus": {}}], "valeus is unknown or missing"),
         ([{"name": "a", "base": {}}], "values is unknown or missing"),
+        (3, "grids should be a list, not 3"),
+        ([3], "grid 1: should be a group of keys"),
+        ([GRID | {"values": {"seed": 3}}], r"grid 1: values\.seed should be a list, not 3"),
+        ([GRID | {"base": None}], "grid 1: base should be a group of keys, not None"),
+        ([GRID | {"name": 3}], "grid 1: name should be text, not 3"),
     ],
 )
 def test_a_grid_that_cannot_be_written_out_is_one_sentence(grids, sentence):

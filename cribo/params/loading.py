@@ -22,9 +22,10 @@ def load(path: str | Path = "params.yaml") -> Params:
     return parse(read(Path(path)), Path(path))
 
 
-def parse(text: str, path: Path) -> Params:
-    """`load` for text at hand; `path` is for messages."""
+def parse(text: str, path: Path, numbered: bool = True) -> Params:
+    """`load` for text at hand; `path` is for messages, without lines where it holds not this text but what it is made of."""
     tree, lines = lines_of_text(text, path)
+    lines = lines if numbered else {}
     problems: list[Problem] = []
     try:
         params = Params.model_validate(as_tuples(tree), strict=True)
