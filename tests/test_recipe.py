@@ -113,6 +113,15 @@ def test_a_mistake_in_a_recipe_is_one_sentence_with_its_file_and_key(own, text, 
     assert not Path("params.yaml").exists()
 
 
+def test_the_recipe_that_the_documentation_shows_is_valid_as_it_stands(monkeypatch, tmp_path):
+    example = Path("docs/usage.md").read_text().split("```yaml\n# λ_pos", 1)[1].split("```", 1)[0]
+    for name in ("demo", "paper-vits16-coco"):
+        (tmp_path / f"{name}.yaml").write_text(recipe.path_of(name).read_text())
+    (tmp_path / "mine.yaml").write_text(f"# λ_pos{example}")
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
+    assert len(yaml.safe_load(recipe.text_of("mine"))["models"]["trained"]) == 6
+
+
 def test_the_list_shows_the_first_sentence_whole_and_says_where_there_is_none(own, capsys):
     own("# The losses of Eq. 11 on\n# 3.5 photos. Expected: nothing.\npretrain: {seed: 1}\n")
     recipe.main(["list"])
