@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +31,8 @@ from cribo.params import Compute, as_tuples
 from cribo.params.errors import ParamsError, problems_of
 from cribo.training.interruption import resumable_command
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
+
 
 def main(arguments: list[str]) -> None:
     given = parser().parse_args(arguments)
@@ -36,25 +40,14 @@ def main(arguments: list[str]) -> None:
     name, separator, path = given.dataset.partition("=")
     if not separator or not name or not path:
         raise ValueError(f"--dataset {given.dataset}: write NAME=PATH, as voc2012=/where/it/is")
+    if not re.fullmatch(NAME, name):
+        raise ValueError(f"--dataset {given.dataset}: {name!r} is no name: letters, digits, _ and . only, before the =")
     changes = dict(assignment(text) for text in given.set)
     about_data = {key.removeprefix("data."): changes.pop(key) for key in list(changes) if key.startswith("data.")}
     spec = settings(protocol, changes)
-    compute = Compute(
-        device=given.device,
-        precision=given.precision,
-        tf32=False,
-        compile=False,
-        recompute=False,
-        micro_batch=0,
-        shard_bank=False,
-        workers=given.workers,
-        threads=given.threads,
-        feature_memory_gb=given.feature_memory_gb,
-        checkpoint_steps=200,
-        keep_states=2,
-        save_in_background=False,
-        log_steps=10,
-    )
+    compute = computing(given)
+    if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
+        check_out(given.out)
     with join(compute.device, compute.threads) as world, tempfile.TemporaryDirectory() as scratch:
         meter = Meter(world.device)
         encoder = encoder_of(given.weights, world.device, compute.precision)
@@ -62,12 +55,61 @@ def main(arguments: list[str]) -> None:
         tree = protocol.judge(encoder, data, spec, compute, world, meter)
         if not world.main:
             return
-        if given.out:
-            write_json(given.out, tree)
-        else:
-            print(json.dumps(tree, indent=2, ensure_ascii=False), flush=True)
+        deliver(tree, given.out)
         protocol.forget(encoder, data, spec)
         print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+
+
+def computing(given: argparse.Namespace) -> Compute:
+    """How to compute, checked as `compute` in params.yaml is. Raises ValueError that names the option."""
+    try:
+        return Compute(
+            device=given.device,
+            precision=given.precision,
+            tf32=False,
+            compile=False,
+            recompute=False,
+            micro_batch=0,
+            shard_bank=False,
+            workers=given.workers,
+            threads=given.threads,
+            feature_memory_gb=given.feature_memory_gb,
+            checkpoint_steps=200,
+            keep_states=2,
+            save_in_background=False,
+            log_steps=10,
+        )
+    except ValidationError as error:
+        first = problems_of(error, Compute, ())[0]
+        raise ValueError(f"--{'.'.join(map(str, first.key)).replace('_', '-')} {first.wrong}") from None
+
+
+def check_out(out: Path) -> None:
+    """Raises ValueError where no file can be written at `out`: said before hours of computing, not after them."""
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder: name a file in it")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}: make it first, or correct the path")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {out}: nothing can be written in {out.parent} ({error.strerror}): choose another") from None
+
+
+def deliver(tree: dict, out: Path | None) -> None:
+    """The result to the file, or to stdout. Raises ValueError where the file fails; the result is on stdout then."""
+    try:
+        if out:
+            return write_json(out, tree)
+    except OSError as error:
+        _print(tree)
+        raise ValueError(f"--out {out} cannot be written ({error.strerror}): the result went to stdout instead") from None
+    _print(tree)
+
+
+def _print(tree: dict) -> None:
+    print(json.dumps(tree, indent=2, ensure_ascii=False), flush=True)
 
 
 def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
@@ -86,7 +128,12 @@ def assignment(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator:
         raise ValueError(f"--set {text}: write KEY=VALUE, as k=20 or subsample=[1,8]")
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(
+            f"--set {text}: {value!r} is no YAML value: write KEY=VALUE in quotes, as 'subsample=[1, 8]'"
+        ) from None
 
 
 def parser() -> argparse.ArgumentParser:

@@ -76,19 +76,68 @@ def test_the_defaults_are_the_papers():
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k"], "write KEY=VALUE"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "kk=3"], "--set: kk: is no parameter .*did you mean k"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k=0"], "--set: k: .*greater than or equal to 1"),
-        (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "nowhere .* holds no JPEGImages folder"),
-        (["--protocol", "knn", "--dataset", "a=nowhere"], "nowhere .* holds no train folder"),
+        (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "--dataset a=nowhere: nowhere is no folder: correct"),
+        (["--protocol", "dense_nn", "--dataset", "a=."], "holds no JPEGImages folder.*correct the path of --dataset"),
+        (["--protocol", "dense_nn", "--dataset", "voc/2012=b"], "'voc/2012' is no name: letters"),
+        (["--protocol", "knn", "--dataset", "a=b", "--workers", "-1"], "^--workers should be .*0, not -1"),
+        (["--protocol", "knn", "--dataset", "a=b", "--feature-memory-gb", "-3"], "^--feature-memory-gb should be .*not -3"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "subsample=[1 8"], "'.1 8' is no YAML value"),
+        (["--protocol", "knn", "--dataset", "a=.", "--set", "data.kind=foldr", "data.train=x"], "kind=foldr .*mean folder"),
+        (["--protocol", "knn", "--dataset", "a=.", "--set", "data.kind=folder"], "--set data.train is missing"),
         (
-            ["--protocol", "knn", "--dataset", "a=.", "--set", "data.kind=imagenet", "data.train=x"],
-            "data.train is no setting",
+            [
+                "--protocol",
+                "knn",
+                "--dataset",
+                "a=.",
+                "--set",
+                "data.kind=folder",
+                "data.train=x",
+                "data.exclude_broken=maybe",
+            ],
+            "--set data.exclude_broken should be a valid boolean, not 'maybe'",
         ),
-        (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere .* holds no train2017 or images/train2017 folder"),
+        (["--protocol", "knn", "--dataset", "a=b", "--out", "/no/where/x.json"], "there is no folder /no/where: make it"),
+        (["--protocol", "knn", "--dataset", "a=b", "--out", "/"], "--out / is a folder"),
+        (["--protocol", "knn", "--dataset", "a=nowhere"], "nowhere is no folder"),
+        (
+            ["--protocol", "knn", "--dataset", "a=.", "--set", "data.kind=folder", "data.train=x", "data.strict=true"],
+            "data.strict is no setting of folder",
+        ),
+        (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere is no folder"),
     ],
 )
 def test_mistakes_are_one_sentence(root, more, says):
     with pytest.raises(ValueError, match=says) as error:
         evaluate.main(["--weights", str(root / "encoder"), *SMALL, *more])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_an_out_that_cannot_be_written_is_said_before_anything_is_computed(root, monkeypatch):
+    def refused(**_place):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(evaluate.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(evaluate, "join", lambda *_: pytest.fail("computes"))
+    with pytest.raises(ValueError, match=r"out.json: nothing can be written in .* \(Read-only file system\)"):
+        run(root, "knn", "a=b")
+
+
+def test_a_result_that_its_file_does_not_take_goes_to_stdout(tmp_path, monkeypatch, capsys):
+    def full(*_where):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate, "write_json", full)
+    with pytest.raises(ValueError, match=r"x cannot be written \(No space left on device\): the result went to stdout"):
+        evaluate.deliver({"value": 1.0}, tmp_path / "x")
+    assert json.loads(capsys.readouterr().out) == {"value": 1.0}
+
+
+def test_a_broken_photo_is_told_with_the_option_that_goes_on_without_it(root):
+    folders = write_photos(root / "broken")
+    next(folders.glob("train/*/*")).write_bytes(b"no photo")
+    with pytest.raises(ValueError, match=r"--set data\.exclude_broken=true goes on without them"):
+        run(root, "knn", f"tints={folders}")
 
 
 def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, tmp_path):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from cribo import params
-from cribo.data.location import locate
+from cribo.data.location import INSIDE, locate
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.stage import Forget, Judge
+from cribo.params.errors import DATA_KINDS, problems_of
 from cribo.params.types import Group
 
 
@@ -41,14 +45,48 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
         """
         if (path / MANIFEST).exists():
             return open_set(path.name, path.parent)
-        kind = settings.get("kind") or _kind(name, path, kinds)
-        own = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published).model_fields
-        if unknown := sorted(set(settings) - set(own)):
-            raise DataError(f"--set data.{unknown[0]} is no setting of {kind} (there are: {', '.join(own)})")
-        prepare(name, {"kind": kind, "path": str(path), **_lists(name, kind, path), **settings}, scratch)
+        kind = _checked(settings).get("kind") or _kind(name, path, kinds)
+        root = _root(name, kind, path)
+        complete = _complete({"kind": kind, "path": str(path), **_lists(kind, root), **settings})
+        try:
+            prepare(name, complete, scratch)
+        except DataError as error:  # its advice is for params.yaml, which nobody has here
+            said = str(error).replace(f"data.{name}.exclude_broken: true", "--set data.exclude_broken=true")
+            raise DataError(said) from None
         return open_set(name, scratch, path)
 
     return opened
+
+
+def _checked(settings: dict) -> dict:
+    """The settings, where their kind is one of photos and has them all. Raises DataError."""
+    if (kind := settings.get("kind")) is None:
+        return settings
+    kinds = sorted(DATA_KINDS - {"scenes"})
+    if kind not in kinds:
+        raise DataError(f"--set data.kind={kind} is no kind of photos (there are: {', '.join(kinds)}){_meant(kind, kinds)}")
+    return settings
+
+
+def _meant(given: object, known: Sequence[str]) -> str:
+    return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(str(given), known, n=1))
+
+
+def _complete(settings: dict) -> dict:
+    """`settings` of a data set, checked as params.yaml is. Raises DataError that says which --set is at fault."""
+    kind = settings["kind"]
+    schema = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published)
+    own = list(schema.model_fields)
+    if unknown := sorted(set(settings) - set(own)):
+        there = f"(there are: {', '.join(own)}){_meant(unknown[0], own)}"
+        raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
+    try:
+        return params.complete_data(settings)
+    except ValidationError as error:
+        first = problems_of(error, schema, ())[0]
+        key = ".".join(str(part) for part in first.key if part != kind)
+        advice = f": add --set data.{key}=…" if first.wrong == "is missing" else ""
+        raise DataError(f"--set data.{key} {first.wrong}, of the kind {kind}{advice}") from None
 
 
 def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
@@ -56,18 +94,30 @@ def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
     faults = []
     for kind in kinds:
         try:
-            locate(name, kind, path)
+            _root(name, kind, path)
             return kind
         except DataError as error:
             faults.append(error)
     raise faults[0]
 
 
-def _lists(name: str, kind: str, path: Path) -> dict[str, str]:
+def _root(name: str, kind: str, path: Path) -> Path:
+    """`locate`, which speaks of params.yaml where nothing is found; here --dataset says where the photos are."""
+    try:
+        return locate(name, kind, path)
+    except DataError:
+        here = path.expanduser()
+        below, signs = INSIDE[kind]
+        within = [place for place in below if place != "."]
+        places = f", nor does {' or '.join(within)} in it" if within else ""
+        wrong = f"holds no {' or '.join(signs)} folder{places}" if here.is_dir() else "is no folder"
+        raise DataError(f"--dataset {name}={path}: {here} {wrong}: correct the path of --dataset") from None
+
+
+def _lists(kind: str, root: Path) -> dict[str, str]:
     """Of VOC, the lists and masks augmented by SBD where they are there, as in the paper, else VOC's own."""
     if kind != "voc":
         return {}
-    root = locate(name, kind, path)
     if (root / "SegmentationClassAug").is_dir():
         for listing in ("train_aug", "trainaug"):
             if (root / f"ImageSets/Segmentation/{listing}.txt").is_file():
