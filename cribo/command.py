@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 # Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
 EXPLAINED = (ValueError, OSError, FloatingPointError)
+REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def run(main: Callable[..., None], usage: str, arguments: int) -> None:
-    """Call `main` with the command line's arguments and turn explained mistakes into a sentence on stderr."""
-    if len(sys.argv) - 1 != arguments:
+def run(main: Callable[..., None], usage: str, least: int, most: int | None = None) -> None:
+    """Call `main` with the command line's arguments and turn explained mistakes into a sentence on stderr.
+
+    It takes `least` arguments, or up to `most` of them. `--help` shows what the module of `main` says of itself.
+    """
+    given = sys.argv[1:]
+    show_help(given, main.__globals__["__doc__"] or f"usage: {usage}")
+    if not least <= len(given) <= (most or least):
         sys.exit(f"usage: {usage}")
     try:
-        main(*sys.argv[1:])
+        main(*given)
     except EXPLAINED as error:
         sys.exit(sentence(error))
 
 
+def show_help(given: Sequence[str], text: str) -> None:
+    """Where the command line opens with a request for help, show `text` and end well."""
+    if given and given[0] in ("--help", "-h"):
+        print(text.strip())
+        sys.exit(0)
+
+
 def sentence(error: Exception) -> str:
     """What an explained mistake says; of one in a loader's process without the traceback that torch makes its message."""
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+        return _refusal(Path(os.fsdecode(error.filename)), error)
     said = str(error)
     if said.startswith("Caught ") and "DataLoader worker process" in said.splitlines()[0]:
         return said.strip().splitlines()[-1].partition(": ")[2]
     return said
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    """Of a file that cannot be read its name, else the folder: what was to be written there may have a temporary name."""
+    if error.errno != errno.EROFS and path.exists() and not os.access(path, os.R_OK):
+        return f"{path} cannot be read ({error.strerror}): ask its owner for the right to"
+    folder = path if path.is_dir() else path.parent
+    return f"{folder} cannot be written ({error.strerror}): make it writable, or work in another folder"

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from cribo.command import EXPLAINED
+from cribo.command import EXPLAINED, sentence
 from cribo.evaluation.compute import join
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
@@ -167,4 +167,4 @@ if __name__ == "__main__":
         with resumable_command():
             main(sys.argv[1:])
     except EXPLAINED as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))

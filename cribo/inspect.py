@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cribo.command import EXPLAINED
+from cribo.command import EXPLAINED, sentence
 from cribo.model.export import read_checkpoint, teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
 from cribo.model.foreign.read import read
@@ -186,4 +186,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except EXPLAINED as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))

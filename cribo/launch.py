@@ -16,6 +16,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from cribo.command import show_help
+
 # Seconds that torchrun leaves its processes to end by themselves: to save a state after SIGTERM, and no more than a minute
 # for those that wait in a collective for one that has died.
 PATIENCE = "55"
@@ -24,6 +26,7 @@ STEP = "CRIBO_STEP"  # set for the launchers that srun starts, one on each node
 
 def main(arguments: Sequence[str]) -> None:
     """Become the command; returns only by exception."""
+    show_help(arguments, __doc__)
     if not arguments or arguments[0].startswith("-"):
         sys.exit("cribo.launch: no module to run: write `python -m cribo.launch stages.pretrain ARGS`")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads would spin on the cores that the loader needs

@@ -21,6 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cribo import params
+from cribo.command import show_help
 from cribo.params.errors import lines_of
 from cribo.recipe_grid import expand
 
@@ -114,6 +115,7 @@ def main(arguments: list[str]) -> None:
             old, new = before.splitlines(True), after.splitlines(True)
             sys.stdout.writelines(difflib.unified_diff(old, new, "before", f"{TARGET} ({name})", n=0))
         case _:
+            show_help(arguments, __doc__)
             sys.exit(__doc__)
 
 

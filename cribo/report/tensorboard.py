@@ -7,9 +7,9 @@ name held. Then: `tensorboard --logdir OUT`. Needs the package tensorboard.
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
+from cribo.command import run
 from cribo.report.curves import Curves, read_curves
 from cribo.report.results import ReportError
 
@@ -21,7 +21,8 @@ def write_events(curves: Curves, out: Path) -> None:
     except ImportError:
         raise ReportError("TensorBoard is not installed here: python -m pip install tensorboard") from None
     for model, curve in curves.items():
-        shutil.rmtree(out / model, ignore_errors=True)
+        if (out / model).exists():
+            shutil.rmtree(out / model)
         with SummaryWriter(str(out / model)) as writer:
             for name in curve.keys() - {"step", "epoch", "at"}:
                 for step, value in zip(curve["step"], curve[name], strict=True):
@@ -38,9 +39,4 @@ def main(out: str = "results/tensorboard") -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        sys.exit("usage: python -m cribo.report.tensorboard [OUT]")
-    try:
-        main(*sys.argv[1:])
-    except (ReportError, OSError) as error:
-        sys.exit(str(error))
+    run(main, "python -m cribo.report.tensorboard [OUT]", 0, 1)
