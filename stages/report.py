@@ -27,7 +27,8 @@ def main() -> None:
     settings, results = plan.read("report"), Path("results")
     html, figures = report(settings, results)
     folder = results / "figures"
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(figure.svg.replace("currentColor", "#20242c"), encoding="utf-8")

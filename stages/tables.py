@@ -29,7 +29,8 @@ def main() -> None:
     found, step = read_results(settings, results), read_step(results / "benchmarks/step.json")
     tables = [*own_tables(settings, trained, found), *paper_tables(settings, trained, found, step)]
     folder = results / "tables"
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     for table in tables:
         for suffix, render in RENDERERS.items():

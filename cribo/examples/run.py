@@ -16,7 +16,8 @@ from cribo.training.distributed import World
 
 def write_examples(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict:
     """Fill `out`; returns what is in examples.json. A kind of example that the model or the data cannot give is null."""
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists():
+        shutil.rmtree(out)
     out.mkdir(parents=True)
     about = {
         "model": encoder.name,

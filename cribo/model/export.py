@@ -9,7 +9,7 @@ from pathlib import Path
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
@@ -64,7 +64,8 @@ def write_network(
         image_size: side of the images that it was trained on, px.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, folder / "model.safetensors")
+    # Not by save_file, whose errors of the disk are not Python's.
+    (folder / "model.safetensors").write_bytes(save({key: value.contiguous() for key, value in net.state_dict().items()}))
     convolutional = not hasattr(net, "patch_embed")
     config = {
         "architecture": architecture,
