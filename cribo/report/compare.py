@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from cribo import params, plan
+from cribo.command import run
 from cribo.report.charts import Line, lines
 from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
 from cribo.report.experiment import flat
@@ -46,6 +46,8 @@ class There:
 
     def __init__(self, root: Path, rev: str):
         self.root, self.rev = root, rev
+        if not any((folder / ".git").exists() for folder in (root, *root.resolve().parents)):
+            raise ReportError(f"{root} is in no git repository: run this in the repository that holds {rev}")
         self._git("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}")
 
     def files(self, folder: str) -> Iterator[tuple[str, str]]:
@@ -56,7 +58,7 @@ class There:
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
         if done.returncode:
-            raise ReportError(f"git knows no revision {self.rev} here: {done.stderr.strip()}")
+            raise ReportError(f"git knows no revision {self.rev} here: give a branch, a tag or a commit of `git log --all`")
         return done.stdout
 
 
@@ -140,16 +142,14 @@ def _parameters(before: dict[str, object], after: dict[str, object], rev: str) -
 
 def main(rev: str, out: str = "results/compare.html") -> None:
     root = Path.cwd()
-    html = compare(There(root, rev), Here(root), rev)
+    there = There(root, rev)
+    if not (_results(there) or dict(_logs(there))):
+        raise ReportError(f"{rev} holds no results: commit dvc.lock and results/ there first")
+    html = compare(there, Here(root), rev)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     Path(out).write_text(html, encoding="utf-8")
     print(f"the comparison: {Path(out).resolve()}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python -m cribo.report.compare REV [OUT]")
-    try:
-        main(*sys.argv[1:])
-    except (ReportError, OSError) as error:
-        sys.exit(str(error))
+    run(main, "python -m cribo.report.compare REV [OUT]", 1, 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cribo.report.compare import Here, There, compare
+from cribo.report.compare import Here, There, compare, main
 from cribo.report.results import ReportError
 from tests.edits import DEMO, edited
 from tests.report.pages import experiment, score, write
@@ -53,5 +53,19 @@ def test_of_a_revision_whose_params_this_version_cannot_read_every_result_is_sho
 
 
 def test_an_unknown_revision_is_one_sentence(root):
-    with pytest.raises(ReportError, match="git knows no revision nowhere here"):
+    with pytest.raises(ReportError, match="git knows no revision nowhere here: give a branch"):
         There(root, "nowhere")
+
+
+def test_outside_git_the_repository_is_missing_and_not_the_revision(tmp_path):
+    with pytest.raises(ReportError, match="is in no git repository"):
+        There(tmp_path, "main")
+
+
+def test_a_revision_without_results_is_no_comparison(root, monkeypatch):
+    git(root, "rm", "-rq", "--cached", "results")
+    git(root, "commit", "-m", "none")
+    monkeypatch.chdir(root)
+    with pytest.raises(ReportError, match=r"main holds no results: commit dvc\.lock and results/ there first"):
+        main("main")
+    assert not (root / "results/compare.html").exists()
