@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cribo.data.readers import PreparedSet
 from cribo.inspect import settings_hash
-from cribo.model.architectures import BACKBONES
+from cribo.model.architectures import BACKBONES, BackboneSpec
 from cribo.model.encoder import load_encoder
 from cribo.model.export import read_checkpoint, verify
 
@@ -67,12 +67,27 @@ def commit() -> str:
     return head + (", and files that differ from it" if changes else "")
 
 
+def built(spec: BackboneSpec) -> str:
+    """What timm makes a backbone from, in words."""
+    changes = ", ".join(f"{key}={value}" for key, value in spec.args.items())
+    return f"timm's `{spec.architecture}`" + (f" with `{changes}`" if changes else "")
+
+
+def seen(settings: dict) -> str:
+    """The views of a photo that a step of training takes, in words."""
+    views = settings["views"]
+    if "pixels" in settings["losses"]:
+        return f"one view of {views['size']} px each"
+    local = views.get("local")
+    return f"two views of {views['size']} px" + (f" and {local['count']} of {local['size']} px" if local else "") + " each"
+
+
 def card(
     name: str, told: dict, data: PreparedSet, scores: Sequence[tuple[str, str, float, str]], worst: float, at: str
 ) -> str:
     """The model card in Markdown, with the header that the hub reads."""
     settings, spec = told["settings"], BACKBONES[told["settings"]["backbone"]]
-    optimisation, side = settings["optimisation"], settings["views"]["size"]
+    optimisation = settings["optimisation"]
     rows = [f"| {protocol} | {dataset} | {value:.2f} | {what} |" for protocol, dataset, value, what in scores]
     table = ["| protocol | data set | % | what |", "|:--|:--|--:|:--|", *rows] if rows else ["None has been measured yet."]
     return "\n".join(
@@ -86,7 +101,7 @@ def card(
             "",
             f"# {name}",
             "",
-            f"`{spec.architecture}` with {spec.patch_size} px patches, pretrained without labels.",
+            f"`{settings['backbone']}`, which is {built(spec)}, pretrained without labels.",
             "",
             "```python",
             'timm.create_model("local-dir:FOLDER", pretrained=True)      # or hf-hub:OWNER/NAME, once it is there',
@@ -101,7 +116,8 @@ def card(
             f"- losses: {', '.join(settings['losses'])}",
             f"- photos: {data.name}, {len(data.splits['train']):,} of them; source: {data.source or 'not stated'}; "
             f"licence: {data.licence or 'not stated'}",
-            f"- {told['steps']:,} steps of {optimisation['batch_size']} views of {side} px, {optimisation['epochs']} epochs",
+            f"- {told['steps']:,} steps of {optimisation['batch_size']} photos, {seen(settings)}, "
+            f"{optimisation['epochs']} epochs",
             f"- manifest of the photos: sha256 {told['digest']}",
             f"- settings: sha256 {settings_hash(settings)}",
             f"- commit: {at}",

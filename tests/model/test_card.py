@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from cribo.data.readers import PreparedSet
 from cribo.inspect import settings_hash
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone, tokens
-from cribo.model.card import write_release
+from cribo.model.card import built, seen, write_release
 from cribo.model.export import write_encoder
 from tests.model.foreign.published import under
 
@@ -61,7 +62,8 @@ def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
     for words in (
         "losses: global, cross_view",
         "scenes, 1,500 of them; source: generated; licence: CC0",
-        "1,920 steps of 8",
+        "`vit_demo_8`, which is timm's `vit_tiny_patch16_224` with `patch_size=8, embed_dim=64, depth=3, num_heads=2`, ",
+        "1,920 steps of 8 photos, two views of 32 px each, 3 epochs",
         f"manifest of the photos: sha256 {'d' * 64}",
         f"settings: sha256 {settings_hash(TOLD['settings'])}",
         "commit: ",
@@ -72,6 +74,13 @@ def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
     ):
         assert words in text, words
     assert "99.0" not in text
+
+
+def test_a_card_counts_the_views_that_the_training_saw_and_invents_no_change_of_a_backbone():
+    local = {"size": 224, "local": {"count": 6, "size": 96}}
+    assert seen({"losses": ["global"], "views": local}) == "two views of 224 px and 6 of 96 px each"
+    assert seen({"losses": ["pixels"], "views": {"size": 224}}) == "one view of 224 px each"
+    assert built(BACKBONES["vit_small_16"]) == "timm's `vit_small_patch16_224`"
 
 
 def test_an_encoder_that_is_not_the_one_beside_it_is_refused(made, tmp_path):
