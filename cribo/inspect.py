@@ -157,6 +157,16 @@ def average(paths: list[Path], out: Path) -> None:
     os.replace(partial, out)
 
 
+def weights_in(path: Path) -> Path:
+    """The file of weights of a folder that timm loads; of a file, itself. Raises ValueError for a folder without one."""
+    if not path.is_dir():
+        return path
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        if (path / name).is_file():
+            return path / name
+    raise ValueError(f"{path} is a folder without model.safetensors: name a file in it")
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "python -m cribo.inspect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -166,6 +176,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--average", type=Path, metavar="OUT", help="write the mean of the files")
     parser.add_argument("--export", type=Path, metavar="FOLDER", help="write the encoder of the file")
     given = parser.parse_args(arguments)
+    given.files = [weights_in(path) for path in given.files]
     if given.average:
         average(given.files, given.average)
         print(f"wrote {given.average}, the mean of {len(given.files)}")

@@ -41,6 +41,14 @@ def test_a_checkpoint_says_what_was_trained_and_what_it_holds(tmp_path, capsys):
     assert f"teacher.backbone: 42 tensors, {count:,} values, float32" in said
 
 
+def test_of_a_folder_its_weights_are_inspected(tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"is a folder without model\.safetensors: name a file in it"):
+        inspect.main([str(tmp_path)])
+    path = checkpoint(tmp_path / "model.safetensors", 1)
+    inspect.main([str(tmp_path)])
+    assert str(path) in capsys.readouterr().out
+
+
 def test_a_resumable_state_and_a_foreign_checkpoint_are_told_apart(tmp_path, capsys):
     import argparse
 

@@ -63,6 +63,11 @@ def load(settings: dict) -> Foreign:
         return Foreign(encoder.vit, config["architecture"], config.get("model_args", {}), encoder.mean, encoder.std, weights)
     if settings["format"] is not None:
         return _own_file(Path(weights), settings)
+    if Path(weights).is_file():
+        raise EncoderError(f"{weights} is a file: say its `format` ({', '.join(FORMATS)}) and its `backbone`, too")
+    if weights.startswith(("/", ".", "~")):
+        spelt = ": write the path without ~" if weights.startswith("~") else ": correct the path"
+        raise EncoderError(f"{weights}: no such file or folder{spelt}")
     return _hub(weights, settings)
 
 

@@ -8,6 +8,7 @@ arguments in one. safetensors and flax's msgpack hold no code to begin with.
 from __future__ import annotations
 
 import argparse
+import codecs
 import pickle
 import re
 from pathlib import Path
@@ -35,7 +36,9 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            start = file.read(10)
+            start = file.read(1024)
+        if wrong := _no_weights(start):
+            raise EncoderError(f"{path} {wrong}: fetch the file again, or correct its name")
         kind = _kind(start)
         tree = {"torch": _torch, "safetensors": load_file, "flax": _flax}[kind](path)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
@@ -58,6 +61,17 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise EncoderError(f"{path} holds a {type(tree).__name__}, not a dictionary of weights")
     return tree
+
+
+def _no_weights(start: bytes) -> str | None:
+    """What a file is that begins so and cannot be weights: nothing, or text, as an error page or a Git LFS pointer."""
+    if not start:
+        return "is empty"
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # whose last letter may be cut
+    except UnicodeDecodeError:
+        return None
+    return "is text, not weights" if all(letter.isprintable() or letter.isspace() for letter in text) else None
 
 
 def _kind(start: bytes) -> str:

@@ -230,6 +230,10 @@ def test_a_file_with_another_digest_than_published_is_refused(tmp_path, monkeypa
     ("weights", "says"),
     [
         ("vit_small_patch16_224.dyno", "huggingface.co/timm/vit_small_patch16_224.dyno elsewhere and give its path"),
+        (__file__, r"test_load.py is a file: say its `format` \(timm, "),
+        ("/no/where.bin", "^/no/where.bin: no such file or folder: correct the path$"),
+        ("./nowhere", r"^\./nowhere: no such file or folder"),
+        ("~/nowhere", "no such file or folder: write the path without ~"),
         ("cribo_vits16_koko", "no file, no folder, .* did you mean cribo_vits16_coco"),
     ],
 )

@@ -90,7 +90,15 @@ def test_arrays_that_numpy_would_build_objects_of_are_refused(tmp_path):
         read(tmp_path / "w")
 
 
-@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read: No such file"), (b"", "damaged"), (b"GIF89a...", "")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "x is empty"),
+        (b"GIF89a...", ""),
+        ("<html>é".encode() * 200, "x is text, not weights"),
+    ],
+)
 def test_what_is_no_file_of_weights_is_one_sentence(content, says, tmp_path):
     if content is not None:
         (tmp_path / "x").write_bytes(content)
