@@ -7,6 +7,8 @@ left to the prepare stage (the manifest stands for the photos' content), and `co
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -154,5 +156,32 @@ def read(name: str, folder: str | Path = "results/plan") -> dict:
     """The settings of one stage. Raises FileNotFoundError with what to run when the plan was not made."""
     path = Path(folder) / f"{name}.yaml"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run `dvc repro plan`, or give a name that params.yaml has")
+        raise FileNotFoundError(_unplanned(path, path.stem, _planned(path.parent)))
     return yaml.safe_load(path.read_text())
+
+
+def made(kind: str, name: str, results: str | Path = "results") -> Path:
+    """results/KIND/NAME: what training (`pretrain`) or export and import (`encoders`) made of a model.
+
+    Raises FileNotFoundError with what to run when it is not there, or with the name that was probably meant.
+    """
+    path, planned = Path(results) / kind / name, Path(results) / "plan"
+    if path.exists():
+        return path
+    trained, imported = _planned(planned / "pretrain"), _planned(planned / "import")
+    if name in trained:
+        stage = "pretrain" if kind == "pretrain" else "export"
+    elif kind == "encoders" and name in imported:
+        stage = "import"
+    else:
+        raise FileNotFoundError(_unplanned(path, name, trained if kind == "pretrain" else [*trained, *imported]))
+    raise FileNotFoundError(f"{path} is missing: run `dvc repro {stage}@{name}`")
+
+
+def _planned(folder: Path) -> list[str]:
+    return [path.stem for path in sorted(folder.glob("*.yaml"))]
+
+
+def _unplanned(path: Path, name: str, names: Sequence[str]) -> str:
+    meant = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, names, n=1))
+    return f"{path} is missing: run `dvc repro plan`, or give a name that params.yaml has{meant}"

@@ -18,8 +18,9 @@ from cribo.params import load
 
 def main(model: str, dataset: str) -> None:
     settings, compute = plan.read(f"examples/{model}-{dataset}"), load("params.yaml").compute
+    weights = plan.made("encoders", model)
     with join(compute.device, compute.threads) as world:
-        encoder = load_encoder(Path("results/encoders") / model, world.device, compute.precision)
+        encoder = load_encoder(weights, world.device, compute.precision)
         write_examples(encoder, open_set(dataset), settings, world, Path("results/examples") / f"{model}-{dataset}")
 
 

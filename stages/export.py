@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo import plan
 from cribo.command import run
 from cribo.model.export import teacher_backbone, write_encoder
 
 
 def main(name: str) -> None:
-    vit, backbone, size = teacher_backbone(Path("results/pretrain") / name / "checkpoint.safetensors")
+    vit, backbone, size = teacher_backbone(plan.made("pretrain", name) / "checkpoint.safetensors")
     write_encoder(vit, backbone, size, Path("results/encoders") / name)
 
 

@@ -28,7 +28,7 @@ def main(model: str, dataset: str, layers: str, lr: str) -> None:
     rate = learning_rate(lr)
     if compute.threads:
         torch.set_num_threads(compute.threads)
-    data, weights = open_set(settings["dataset"]), Path("results/encoders") / model
+    weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-last{layers}-{lr}.json"
     with resumable_command(), join_world(compute.device) as world:
         evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world, int(layers))

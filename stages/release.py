@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
 from cribo.model.card import write_release
@@ -12,10 +13,10 @@ from cribo.model.export import read_checkpoint
 
 def main(name: str) -> None:
     results = Path("results")
-    checkpoint = results / "pretrain" / name / "checkpoint.safetensors"
+    checkpoint, encoder = plan.made("pretrain", name) / "checkpoint.safetensors", plan.made("encoders", name)
     data = open_set(read_checkpoint(checkpoint)[1]["dataset"])
     table = results / "tables/scores.csv"
-    write_release(name, results / "encoders" / name, checkpoint, data, table, results / "release" / name)
+    write_release(name, encoder, checkpoint, data, table, results / "release" / name)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(model: str, dataset: str, lr: str) -> None:
     rate = learning_rate(lr)
     if compute.threads:
         torch.set_num_threads(compute.threads)
-    data, weights = open_set(settings["dataset"]), Path("results/encoders") / model
+    weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-{lr}.json"
     with resumable_command(), join_world(compute.device) as world:
         evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world)

@@ -102,6 +102,21 @@ def test_a_plan_that_was_not_made_says_what_to_run(tmp_path):
         plan.read("pretrain/cribo", tmp_path)
 
 
+def test_what_was_not_made_says_the_stage_that_makes_it_or_the_name_that_was_meant(tmp_path):
+    plan.write(params.load("recipes/demo.yaml"), tmp_path / "plan")
+    for kind, name, says in (
+        ("pretrain", "cribo", "run `dvc repro pretrain@cribo`"),
+        ("encoders", "cribo", "run `dvc repro export@cribo`"),
+        ("encoders", "random", "run `dvc repro import@random`"),
+        ("encoders", "randm", "run `dvc repro plan`, .* did you mean random?"),
+        ("pretrain", "random", "run `dvc repro plan`, or give a name that params.yaml has$"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"{kind}/{name} is missing: {says}"):
+            plan.made(kind, name, tmp_path)
+    (tmp_path / "encoders/cribo").mkdir(parents=True)
+    assert plan.made("encoders", "cribo", tmp_path) == tmp_path / "encoders/cribo"
+
+
 def test_paths_and_compute_never_enter_the_plan_of_a_later_stage():
     planned = {k: v for k, v in plan.plan(params.load("recipes/demo.yaml")).items() if not k.startswith("data/")}
     text = yaml.safe_dump(planned)

@@ -30,9 +30,10 @@ def run_stage(
 ) -> None:
     """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json."""
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
+    weights = plan.made("encoders", model)
     with join(compute.device, compute.threads) as world:
         meter = Meter(world.device)
-        encoder = load_encoder(Path("results/encoders") / model, world.device, compute.precision)
+        encoder = load_encoder(weights, world.device, compute.precision)
         data = open_data(spec["dataset"])
         tree = judge(encoder, data, spec, compute, world, meter)
         if world.main:

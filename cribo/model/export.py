@@ -19,7 +19,7 @@ from cribo.model.backbone import has_cls, model_args, patch_size, seeded_backbon
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Tensors of a training checkpoint, and what was trained: settings, data set, digest, steps.
 
-    Raises ValueError when the file is no checkpoint of ours, or a damaged one.
+    Raises ValueError when the file is no checkpoint of ours, a damaged one, or not there.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -27,6 +27,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             if described is None:
                 raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
             return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: pretrain that model first") from None
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
 

@@ -65,7 +65,7 @@ def test_writes_the_same_result_each_time(root):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["nobody", "scenes"], "results/encoders/nobody/config.json is missing"),
+        (["nobody", "scenes"], "results/encoders/nobody is missing: run `dvc repro plan`"),
         (["random", "voc"], "results/plan/dense_nn/voc.yaml is missing"),
         (["random"], "usage: python -m stages.dense_nn MODEL DATASET"),
     ],

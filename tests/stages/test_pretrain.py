@@ -90,7 +90,15 @@ def test_an_untrained_encoder_is_imported_by_its_seed(project):
     [
         (["stages.pretrain", "nosuch"], "results/plan/pretrain/nosuch.yaml is missing: run `dvc repro plan`"),
         (["stages.pretrain"], "usage: python -m stages.pretrain MODEL"),
-        (["stages.export", "nosuch"], "nosuch"),
+        (["stages.pretrain", "crbo"], "or give a name that params.yaml has; did you mean cribo?"),
+        (
+            ["stages.export", "crbo"],
+            "pretrain/crbo is missing: run `dvc repro plan`, or give a name that params.yaml has; did",
+        ),
+        (
+            ["stages.release", "random"],
+            "pretrain/random is missing: run `dvc repro plan`, or give a name that params.yaml has",
+        ),
     ],
 )
 def test_a_mistake_is_a_sentence_and_not_a_traceback(project, command, says):

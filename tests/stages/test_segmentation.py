@@ -108,7 +108,7 @@ def test_segmenter_on_two_processes_gives_what_one_gives(project):
 @pytest.mark.parametrize(
     ("stage", "arguments", "says"),
     [
-        (linear_segmentation, ["nobody", "scenes", "1", "0.1"], "results/encoders/nobody/config.json is missing"),
+        (linear_segmentation, ["nobody", "scenes", "1", "0.1"], "results/encoders/nobody is missing: run `dvc repro plan`"),
         (linear_segmentation, ["random", "voc", "1", "0.1"], "results/plan/linear_segmentation/voc.yaml is missing"),
         (linear_segmentation, ["random", "scenes", "0", "0.1"], "0 is no number of blocks"),
         (linear_segmentation, ["random", "scenes", "9", "0.1"], "has 3 blocks, and the last 9 are asked for"),
