@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,6 +44,17 @@ def sentence(error: Exception) -> str:
     if said.startswith("Caught ") and "DataLoader worker process" in said.splitlines()[0]:
         return said.strip().splitlines()[-1].partition(": ")[2]
     return said
+
+
+def emptied(folder: Path) -> Path:
+    """`folder`, empty, whatever it held. Raises OSError that names it: rmtree's names a file without the way to it."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    return folder
 
 
 def _refusal(path: Path, error: OSError) -> str:

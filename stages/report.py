@@ -6,11 +6,10 @@ The page stands alone: it opens from disk, without a network. Also writes result
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 from cribo import plan
-from cribo.command import run
+from cribo.command import emptied, run
 from cribo.report.curves import bootstrapping, read_curves
 from cribo.report.every_table import trained_settings
 from cribo.report.experiment import per_class
@@ -26,10 +25,7 @@ def write_csv(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:
 def main() -> None:
     settings, results = plan.read("report"), Path("results")
     html, figures = report(settings, results)
-    folder = results / "figures"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder = emptied(results / "figures")
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(figure.svg.replace("currentColor", "#20242c"), encoding="utf-8")
     (results / "report.html").write_text(html, encoding="utf-8")

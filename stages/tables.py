@@ -6,11 +6,10 @@ scores.csv, a line a score.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from cribo import plan
-from cribo.command import run
+from cribo.command import emptied, run
 from cribo.report.every_table import own_tables, paper_tables, trained_settings
 from cribo.report.render_csv import render_csv
 from cribo.report.render_html import render_html
@@ -28,10 +27,7 @@ def main() -> None:
     trained = trained_settings(settings, results / "plan/pretrain")
     found, step = read_results(settings, results), read_step(results / "benchmarks/step.json")
     tables = [*own_tables(settings, trained, found), *paper_tables(settings, trained, found, step)]
-    folder = results / "tables"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder = emptied(results / "tables")
     for table in tables:
         for suffix, render in RENDERERS.items():
             (folder / f"{table.name}.{suffix}").write_text(render(table), encoding="utf-8")

@@ -50,6 +50,19 @@ def test_a_folder_that_cannot_be_written_is_named_and_not_the_temporary_file_in_
     assert command.sentence(OSError(number, "refused", str(tmp_path))) == said
 
 
+def test_a_folder_that_cannot_be_emptied_is_named_whole(tmp_path, monkeypatch):
+    (tmp_path / "tables/deep").mkdir(parents=True)
+    assert not list(command.emptied(tmp_path / "tables").iterdir()) and (tmp_path / "tables").is_dir()
+
+    def refused(_folder):
+        raise OSError(errno.EROFS, "Read-only file system", "deep")
+
+    monkeypatch.setattr(command.shutil, "rmtree", refused)
+    with pytest.raises(OSError, match="Read-only") as error:
+        command.emptied(tmp_path / "tables")
+    assert command.sentence(error.value).startswith(f"{tmp_path / 'tables'} cannot be written (Read-only file system)")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     (tmp_path / "a").touch()
     monkeypatch.setattr(command.os, "access", lambda *_: False)

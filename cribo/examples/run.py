@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
+from cribo.command import emptied
 from cribo.data.readers import PreparedSet
 from cribo.examples.matches import matches
 from cribo.examples.retrieval import retrieval
@@ -16,9 +16,7 @@ from cribo.training.distributed import World
 
 def write_examples(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict:
     """Fill `out`; returns what is in examples.json. A kind of example that the model or the data cannot give is null."""
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    emptied(out)
     about = {
         "model": encoder.name,
         "dataset": data.name,

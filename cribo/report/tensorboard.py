@@ -6,10 +6,9 @@ name held. Then: `tensorboard --logdir OUT`. Needs the package tensorboard.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from cribo.command import run
+from cribo.command import emptied, run
 from cribo.report.curves import Curves, read_curves
 from cribo.report.results import ReportError
 
@@ -21,9 +20,7 @@ def write_events(curves: Curves, out: Path) -> None:
     except ImportError:
         raise ReportError("TensorBoard is not installed here: python -m pip install tensorboard") from None
     for model, curve in curves.items():
-        if (out / model).exists():
-            shutil.rmtree(out / model)
-        with SummaryWriter(str(out / model)) as writer:
+        with SummaryWriter(str(emptied(out / model))) as writer:
             for name in curve.keys() - {"step", "epoch", "at"}:
                 for step, value in zip(curve["step"], curve[name], strict=True):
                     if value is not None:
