@@ -95,7 +95,7 @@ def test_the_defaults_are_the_papers():
                 "data.train=x",
                 "data.exclude_broken=maybe",
             ],
-            "--set data.exclude_broken should be a valid boolean, not 'maybe'",
+            "--set data.exclude_broken should be true or false, not 'maybe'",
         ),
         (["--protocol", "knn", "--dataset", "a=b", "--out", "/no/where/x.json"], "there is no folder /no/where: make it"),
         (["--protocol", "knn", "--dataset", "a=b", "--out", "/"], "--out / is a folder"),
