@@ -64,5 +64,5 @@ def test_a_model_that_is_not_there_is_one_sentence(root, monkeypatch, protocol):
     monkeypatch.setattr(sys, "argv", [protocol, "nobody", "scenes"])
     with pytest.raises(SystemExit) as stop:
         run(STAGES[protocol].main, "", 2)
-    assert "results/encoders/nobody/config.json is missing" in str(stop.value)
+    assert "results/encoders/nobody is missing: run `dvc repro plan`" in str(stop.value)
     shutil.rmtree(root / "results/plan")
