@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 # Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
@@ -44,6 +45,11 @@ def sentence(error: Exception) -> str:
     if said.startswith("Caught ") and "DataLoader worker process" in said.splitlines()[0]:
         return said.strip().splitlines()[-1].partition(": ")[2]
     return said
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: the closest of those that are, or nothing."""
+    return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(given, list(known), n=1))
 
 
 def emptied(folder: Path) -> Path:

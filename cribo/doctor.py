@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from cribo import plan
+from cribo.command import sentence
 from cribo.data.loader import ViewPairs
 from cribo.data.location import starts
 from cribo.data.manifest import MANIFEST, DataError
@@ -209,7 +210,7 @@ def main() -> None:
     try:
         found = examine(load(given.params), given.images)
     except (ValueError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))
     for obstacle in found.obstacles:
         print(f"obstacle   {obstacle}")
     print("ready" if not found.obstacles else f"{len(found.obstacles)} in the way", flush=True)

@@ -7,12 +7,12 @@ left to the prepare stage (the manifest stands for the photos' content), and `co
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
+from cribo.command import did_you_mean
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
 
@@ -183,5 +183,4 @@ def _planned(folder: Path) -> list[str]:
 
 
 def _unplanned(path: Path, name: str, names: Sequence[str]) -> str:
-    meant = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, names, n=1))
-    return f"{path} is missing: run `dvc repro plan`, or give a name that params.yaml has{meant}"
+    return f"{path} is missing: run `dvc repro plan`, or give a name that params.yaml has{did_you_mean(name, names)}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cribo import params
-from cribo.command import show_help
+from cribo.command import did_you_mean, sentence, show_help
 from cribo.params.errors import lines_of
 from cribo.recipe_grid import expand
 
@@ -45,8 +45,7 @@ def path_of(name: str) -> Path:
     if not path.exists() and not names():
         raise ValueError(f"there is no {RECIPES}/ here: run it from the folder that holds {RECIPES}/")
     if not path.exists():
-        meant = "".join(f"; did you mean {m}?" for m in difflib.get_close_matches(name, names(), n=1))
-        raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(names())}){meant}")
+        raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(names())}){did_you_mean(name, names())}")
     return path
 
 
@@ -123,4 +122,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except (ValueError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from cribo import plan
+from cribo.command import sentence
 from cribo.data.prepare import prepare
 
 
@@ -16,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         prepare(name, plan.read(f"data/{name}"))
     except (ValueError, OSError) as error:  # DataError, ParamsError: sentences for the user, not faults of the program
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 1
     return 0
 

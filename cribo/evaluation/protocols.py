@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from cribo import params
+from cribo.command import did_you_mean
 from cribo.data.location import INSIDE, locate
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.stage import Forget, Judge
+from cribo.evaluation.stage import Forget, Judge, nothing_kept
 from cribo.params.errors import DATA_KINDS, problems_of
 from cribo.params.types import Group
 
@@ -32,7 +32,7 @@ class Protocol:
     layout: str
     open: Callable[[str, Path, dict, Path], Any]
     judge: Judge
-    forget: Forget = lambda encoder, data, spec: None
+    forget: Forget = nothing_kept
 
 
 def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
@@ -45,7 +45,7 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
         """
         if (path / MANIFEST).exists():
             return open_set(path.name, path.parent)
-        kind = _checked(settings).get("kind") or _kind(name, path, kinds)
+        kind = _known(settings.get("kind")) or _kind(name, path, kinds)
         root = _root(name, kind, path)
         complete = _complete({"kind": kind, "path": str(path), **_lists(kind, root), **settings})
         try:
@@ -58,18 +58,14 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
     return opened
 
 
-def _checked(settings: dict) -> dict:
-    """The settings, where their kind is one of photos and has them all. Raises DataError."""
-    if (kind := settings.get("kind")) is None:
-        return settings
+def _known(kind: object) -> object:
+    """The kind of photos that was given, None where none was. Raises DataError for what is no such kind."""
     kinds = sorted(DATA_KINDS - {"scenes"})
-    if kind not in kinds:
-        raise DataError(f"--set data.kind={kind} is no kind of photos (there are: {', '.join(kinds)}){_meant(kind, kinds)}")
-    return settings
-
-
-def _meant(given: object, known: Sequence[str]) -> str:
-    return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(str(given), known, n=1))
+    if kind is not None and kind not in kinds:
+        raise DataError(
+            f"--set data.kind={kind} is no kind of photos (there are: {', '.join(kinds)}){did_you_mean(str(kind), kinds)}"
+        )
+    return kind
 
 
 def _complete(settings: dict) -> dict:
@@ -78,7 +74,7 @@ def _complete(settings: dict) -> dict:
     schema = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published)
     own = list(schema.model_fields)
     if unknown := sorted(set(settings) - set(own)):
-        there = f"(there are: {', '.join(own)}){_meant(unknown[0], own)}"
+        there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
         raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
     try:
         return params.complete_data(settings)

@@ -20,13 +20,17 @@ Judge = Callable[[Encoder, Any, dict, Compute, World, Meter], dict]
 Forget = Callable[[Encoder, Any, dict], None]
 
 
+def nothing_kept(encoder: Encoder, data: Any, spec: dict) -> None:
+    """Of protocols that train nothing."""
+
+
 def run_stage(
     protocol: str,
     model: str,
     dataset: str,
     open_data: Callable[[str], Any],
     judge: Judge,
-    forget: Forget = lambda encoder, data, spec: None,
+    forget: Forget = nothing_kept,
 ) -> None:
     """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json."""
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute

@@ -47,7 +47,7 @@ def fused_nearest(
 
 def _valid_first(valid: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
     """An order with the valid before the others, as they were among themselves."""
-    place = torch.where(valid, valid.cumsum(0) - 1, valid.sum() - 1 + (~valid).cumsum(0))  # faster than to sort
+    place = torch.where(valid, valid.cumsum(0) - 1, valid.sum() - 1 + (~valid).cumsum(0))  # counted, not sorted
     return torch.empty_like(place).scatter_(0, place, torch.arange(len(valid), device=valid.device))
 
 

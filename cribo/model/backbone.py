@@ -56,3 +56,13 @@ def seeded_backbone(name: str, image_size: int, seed: int, drop_path: float = 0.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_backbone(name, image_size, drop_path)
+
+
+def resampled(positions: Float[Tensor, "1 T d"], old: tuple[int, int], new: tuple[int, int]) -> Float[Tensor, "1 U d"]:
+    """Position embeddings of a grid of patches at another, by plain bicubic interpolation; those before it, of CLS, stay."""
+    if old == new:
+        return positions
+    first = positions.shape[1] - old[0] * old[1]
+    patches = positions[:, first:].unflatten(1, old).permute(0, 3, 1, 2)
+    patches = nn.functional.interpolate(patches, size=new, mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :first], patches.flatten(2).transpose(1, 2)], dim=1)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cribo.command import EXPLAINED
+from cribo.command import EXPLAINED, sentence
 from cribo.model.backbone import tokens
 from cribo.model.encoder import Encoder, load_encoder, read_config
 
@@ -100,4 +100,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except EXPLAINED as error:
-        sys.exit(str(error))
+        sys.exit(sentence(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from cribo.command import did_you_mean
 
 Key = tuple[str | int, ...]
 
@@ -43,8 +44,7 @@ class Problem:
         while key and line is None:
             line, key = lines.get(key), key[:-1]
         where = f"{path}:{line}" if line else str(path)
-        meant = difflib.get_close_matches(self.given or "", [str(a) for a in self.allowed], n=1)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
+        hint = did_you_mean(self.given or "", map(str, self.allowed))
         choice = f" (allowed: {', '.join(map(str, self.allowed))})" if self.allowed else ""
         named = f"{'.'.join(map(str, self.key))}: " if self.key else ""
         return f"{where}: {named}{self.wrong}{choice}{hint}"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from cribo.data.manifest import sync_folder
+
 PARTIAL = ".partial"  # while it is written
 
 
@@ -28,7 +30,7 @@ def write(path: Path, state: dict) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except Exception as error:
         partial.unlink(missing_ok=True)
         if (cause := _system_error(error)) is None:
@@ -67,11 +69,3 @@ def _system_error(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -28,8 +28,8 @@ class BoxedPhoto:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """`instances`: COCO's file of each split, for the official scores; `digest`: sha256 of the prepared set's and of these
-    files; `warnings`: as of the prepared set."""
+    """`instances`: COCO's file of each split, for the official scores; `digest`: see
+    `digest_of`; `warnings`: as of the prepared set."""
 
     name: str
     digest: str
@@ -47,14 +47,21 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
-    splits, categories, digest = {}, {}, hashlib.sha256(data.digest.encode())
+    splits, categories = {}, {}
     for split, path in data.annotations.items():
-        content = path.read_bytes()
-        digest.update(hashlib.sha256(content).digest())
-        tree = json.loads(content)
+        tree = json.loads(path.read_bytes())
         categories = {category["id"]: category["name"] for category in tree["categories"]}
         splits[split] = tuple(_photos(tree, {record.image.name: record.image for record in data.splits[split]}, path))
-    return DetectionSet(data.name, digest.hexdigest(), categories, splits, dict(data.annotations), data.warnings)
+    return DetectionSet(data.name, digest_of(data), categories, splits, dict(data.annotations), data.warnings)
+
+
+def digest_of(data: PreparedSet) -> str:
+    """sha256 of photos and boxes: of the prepared set's and of COCO's files."""
+    digest = hashlib.sha256(data.digest.encode())
+    for path in data.annotations.values():
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:

@@ -12,7 +12,7 @@ import yaml
 
 import cribo
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.detection.boxes import DetectionSet, boxes_of
+from cribo.evaluation.detection.boxes import DetectionSet, boxes_of, digest_of
 from cribo.evaluation.detection.score import average_precision, detect
 from cribo.evaluation.detection.train import finetune, sizes_of
 from cribo.evaluation.result import Meter, percent, result
@@ -28,7 +28,7 @@ RUNS = Path(".resume")
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
     """The JSON tree of `encoder` on `prepared`; the state under RUNS stays until `forget` is called."""
     data, settings = boxes_of(prepared), _settings(spec)
-    folder = _folder(encoder, data, settings)
+    folder = _folder(encoder, data.name, data.digest, settings)
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
         world.barrier()
         model = finetune(encoder, data, settings, folder, compute, world)
@@ -39,15 +39,15 @@ def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute,
 
 def forget(encoder: Encoder, prepared: PreparedSet, spec: dict) -> None:
     """Remove the state of a finetuning whose result is safe."""
-    shutil.rmtree(_folder(encoder, boxes_of(prepared), _settings(spec)))
+    shutil.rmtree(_folder(encoder, prepared.name, digest_of(prepared), _settings(spec)))
 
 
 def _settings(spec: dict) -> dict:
     return {key: value for key, value in spec.items() if key != "dataset"}
 
 
-def _folder(encoder: Encoder, data: DetectionSet, settings: dict) -> Path:
-    return RUNS / f"yolos-{encoder.name}-{data.name}-{fingerprint(encoder, settings, data.digest)}"
+def _folder(encoder: Encoder, dataset: str, digest: str, settings: dict) -> Path:
+    return RUNS / f"yolos-{encoder.name}-{dataset}-{fingerprint(encoder, settings, digest)}"
 
 
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:

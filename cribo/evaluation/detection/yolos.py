@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import YolosConfig, YolosForObjectDetection
 
 from cribo.evaluation.errors import EvaluationError
+from cribo.model.backbone import resampled
 from cribo.model.encoder import Encoder
 
 SCALED = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}  # a layer scale, and the linear layer whose outputs it scales
@@ -56,7 +57,8 @@ def build_yolos(
             layer.reset_parameters()  # transformers' own 0.02 starts all boxes at one place, which they leave slowly
     model.load_state_dict(model.state_dict() | _renamed(vit), strict=True)
     with torch.no_grad():
-        embeddings.position_embeddings[:, :-tokens] = _positions(vit, [side // encoder.patch_size for side in grid_px])
+        grid = tuple(side // encoder.patch_size for side in grid_px)
+        embeddings.position_embeddings[:, :-tokens] = resampled(vit.pos_embed, vit.patch_embed.grid_size, grid)
     return model
 
 
@@ -89,7 +91,7 @@ def _refuse_others(vit: nn.Module, name: str) -> None:
 
 
 def _renamed(vit: nn.Module) -> dict[str, Tensor]:
-    """timm's weights under transformers' names; positions are left to `_positions`."""
+    """timm's weights under transformers' names; positions are left to `build_yolos`."""
     own = vit.state_dict()
     for n in range(len(vit.blocks)):
         for gamma, layer in SCALED.items():
@@ -119,15 +121,6 @@ def _renamed(vit: nn.Module) -> dict[str, Tensor]:
             for name, value in zip(("query", "key", "value"), joint, strict=True):
                 out[f"{new}.attention.attention.{name}.{part}"] = value
     return out
-
-
-def _positions(vit: nn.Module, grid: list[int]) -> Tensor:
-    """Position embeddings of CLS and of a grid of `grid` patches, bicubic from the encoder's own: `[1, 1 + h·w, d]`."""
-    own = vit.pos_embed.detach()
-    side = vit.patch_embed.grid_size
-    patches = own[:, 1:].unflatten(1, side).permute(0, 3, 1, 2)
-    patches = nn.functional.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
-    return torch.cat([own[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
 
 def parameter_groups(model: YolosForObjectDetection, weight_decay: float) -> list[dict]:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-Grid = tuple[int, int]
+from cribo.model.backbone import resampled
 
 
 def resample_plainly(vit: nn.Module, side: int) -> None:
@@ -27,16 +27,6 @@ def resample_plainly(vit: nn.Module, side: int) -> None:
         vit.pos_embed = nn.Parameter(resampled(own.detach(), old, vit.patch_embed.grid_size))
     if type(vit) is VisionTransformer and vit.dynamic_img_size:
         vit._pos_embed = MethodType(_embedded, vit)
-
-
-def resampled(positions: Float[Tensor, "1 T d"], old: Grid, new: Grid) -> Float[Tensor, "1 U d"]:
-    """Positions of the grid `old` at the grid `new`; those in front of it, as of CLS, stay."""
-    if old == new:
-        return positions
-    first = positions.shape[1] - old[0] * old[1]
-    patches = positions[:, first:].unflatten(1, old).permute(0, 3, 1, 2)
-    patches = nn.functional.interpolate(patches, size=new, mode="bicubic", align_corners=False)
-    return torch.cat([positions[:, :first], patches.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _embedded(vit: VisionTransformer, patches: Float[Tensor, "B h w d"]) -> Float[Tensor, "B T d"]:

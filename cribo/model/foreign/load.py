@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from cribo.command import did_you_mean
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import model_args, patch_size, seeded_backbone, tokens
 from cribo.model.encoder import EncoderError, fill, load_encoder, read_config
@@ -100,7 +100,7 @@ def _hub(name: str, settings: dict) -> Foreign:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         known = [*CATALOGUE, *timm.list_models(pretrained=True)]
-        hint = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, known, n=1))
+        hint = did_you_mean(name, known)
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
     _, args = _build(architecture, {}, settings)
     try:

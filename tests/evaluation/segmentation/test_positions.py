@@ -9,7 +9,8 @@ from mmseg.models.backbones import VisionTransformer as Theirs
 from torch import nn
 
 from cribo.evaluation.segmentation.backbone import Backbone
-from cribo.evaluation.segmentation.positions import resample_plainly, resampled
+from cribo.evaluation.segmentation.positions import resample_plainly
+from cribo.model.backbone import resampled
 
 
 @pytest.mark.parametrize("new", [(8, 8), (7, 3), (3, 2), (4, 4)])
