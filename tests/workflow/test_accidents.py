@@ -127,9 +127,19 @@ def test_a_stage_may_save_its_state_after_sigterm_before_the_job_ends(tree):
     assert wrapper.returncode == 143 and not list((tree.root / ".snakemake/dvc").glob(f"{VOC}.*"))
 
 
+def test_a_signal_that_reaches_the_stage_before_its_wrapper_makes_no_difference(tree):
+    """Slurm signals the processes of a job one after the other: the shell is gone and the stage still saves its state."""
+    wrapper = start_alone(tree)
+    os.killpg(command_of(tree, VOC).parent().pid, signal.SIGTERM)
+    time.sleep(0.2)
+    wrapper.send_signal(signal.SIGTERM)
+    assert f"dvc: {VOC}: exit 143" in tree.said_by(wrapper)
+    assert (tree.root / "state").read_text() == "whole" and wrapper.returncode == 143
+
+
 def slurm(tree, state):
     """Stand-ins for Slurm's commands, inside a job in that state."""
-    for name, text in {"scontrol": 'echo "$@" > asked', "squeue": f"echo {state}"}.items():
+    for name, text in {"scontrol": 'echo "$@" > words && mv words asked', "squeue": f"touch asking; sleep 0.5; echo {state}"}.items():
         program = tree.root / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!/bin/sh\n{text}\n")
@@ -140,13 +150,21 @@ def slurm(tree, state):
 def test_a_stage_that_saved_its_state_inside_a_slurm_job_goes_back_into_the_queue(tree):
     wrapper = start_alone(tree, **slurm(tree, "RUNNING"))
     os.killpg(wrapper.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while not (tree.root / "asked").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(tree.root / "asked")
     assert (tree.root / "asked").read_text() == "requeue 42\n"
     assert (tree.root / "state").read_text() == "whole" and wrapper.poll() is None
     wrapper.kill()
     wrapper.wait()
+
+
+def test_a_second_signal_while_slurm_is_asked_does_not_cost_the_turn(tree):
+    wrapper = start_alone(tree, **slurm(tree, "RUNNING"))
+    os.killpg(wrapper.pid, signal.SIGTERM)
+    until(tree.root / "asking")
+    os.killpg(wrapper.pid, signal.SIGTERM)
+    until(tree.root / "asked")
+    wrapper.send_signal(signal.SIGTERM)  # Slurm's, as it takes the job back
+    assert "back into the queue as job 42" in tree.said_by(wrapper) and wrapper.returncode == 143
 
 
 def test_a_cancelled_job_saves_its_state_and_stays_cancelled(tree):
@@ -154,6 +172,13 @@ def test_a_cancelled_job_saves_its_state_and_stays_cancelled(tree):
     os.killpg(wrapper.pid, signal.SIGTERM)
     assert "its state is saved, start snakemake again" in tree.said_by(wrapper)
     assert (tree.root / "state").read_text() == "whole" and not (tree.root / "asked").exists()
+
+
+def until(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} does not come"
+        time.sleep(0.05)
 
 
 def start_alone(tree, **env):

@@ -14,6 +14,7 @@ verdict, so the two cannot disagree about what is stale. Every call into DVC's b
     head.py         stages such as `plan`, brought up to date before the verdicts
     restore.py      DVC's run cache
     run.py          a stage's command, on the compute node
+    relay.py        signals to that command, Slurm's questions
     devices.py      the GPUs that a stage may use
     account.py      what it cost: time and memory
     alive.py        is a stage still being computed by somebody?

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -17,11 +15,10 @@ from workflow.bridge.account import costs
 from workflow.bridge.alive import running
 from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError, say
+from workflow.bridge.relay import Relay, ask, relaying
 from workflow.bridge.resources import Requests
 from workflow.bridge.stages import Stage, load_without_lock, one_sentence
 from workflow.bridge.stamps import stamp, write
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(name: str) -> int:
@@ -32,15 +29,15 @@ def run(name: str) -> int:
         raise BridgeError(f"{name} is no longer a stage of dvc.yaml: start snakemake again")
     again = stamp(name, "again")
     again.unlink(missing_ok=True)
-    with running(name), granted(name, Requests.read().of(name)) as devices:
+    with relaying() as relay, running(name), granted(name, Requests.read().of(name)) as devices:
         inputs, start = fingerprint.inputs(stage), time.time()
         _clear(stage)
         with costs(name) as codes:
-            code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices})
+            code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices}, relay)
             codes.append(code)
         if code and again.exists():
             again.unlink()
-            return _requeue(name, code)
+            return _requeue(name, code, relay)
     if code:
         say(f"{name}: exit {code}")
         return code
@@ -68,68 +65,32 @@ def _clear(stage: Stage) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _commands(stage: Stage, environment: dict[str, str]) -> int:
+def _commands(stage: Stage, environment: dict[str, str], relay: Relay) -> int:
     """The commands in turn, in the shell and environment that DVC would use, and in ours."""
     settings = prepare_kwargs(stage.dvc)
     settings["env"] |= environment
     for command in stage.commands:
-        code, signalled = _outlive(_make_cmd(get_executable(), command), settings)
-        if code:
+        if relay.received:
+            return 128 + relay.received[-1]
+        if code := relay.run(_make_cmd(get_executable(), command), settings):
             return code if code > 0 else 128 - code
-        if signalled and command is not stage.commands[-1]:
-            return 128 + signal.SIGTERM
     return 0
 
 
-def _outlive(command: list[str], settings: dict) -> tuple[int, bool]:
-    """Run a command in its own process group, pass signals on to all of it, and wait until it has ended by itself.
-
-    Before a time limit Slurm sends SIGTERM to every process. The command then saves its state; if this process died of
-    the signal, Snakemake would take the job for failed while the state is being written.
-    """
-    received: list[int] = []
-    process: subprocess.Popen | None = None
-
-    def forward(number: int, _frame: object) -> None:
-        received.append(number)
-        if process:
-            _signal(process.pid, number)
-
-    before = {number: signal.signal(number, forward) for number in SIGNALS}
-    try:
-        process = subprocess.Popen(command, process_group=0, **settings)
-        if received:  # it came between the handler and the command
-            _signal(process.pid, received[-1])
-        code = process.wait()
-        while received and _signal(process.pid, 0):  # the shell is gone, what it started may still be saving
-            time.sleep(0.1)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return code, bool(received)
-
-
-def _signal(group: int, number: int) -> bool:
-    """Whether there was anybody left to signal."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _requeue(name: str, code: int) -> int:
+def _requeue(name: str, code: int, relay: Relay) -> int:
     """The command saved its state and asked for another turn: the same job goes back into Slurm's queue.
 
     A marker file says so because exit codes cannot: torchrun and srun replace them. Slurm sends the same SIGTERM to a job
     that somebody cancels, and that one must stay ended: only a job that Slurm still calls running is asked back.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    asked = job and subprocess.run(["squeue", "--noheader", "--format=%T", f"--jobs={job}"], capture_output=True, text=True)
-    if not asked or asked.stdout.strip() != "RUNNING":
+    if not job or ask("squeue", "--noheader", "--format=%T", f"--jobs={job}").stdout.strip() != "RUNNING":
         say(f"{name}: its state is saved, start snakemake again to continue")
         return code
     say(f"{name}: its state is saved, back into the queue as job {job}")
-    subprocess.run(["scontrol", "requeue", job], check=True)
-    while True:  # Slurm ends this process; ending by itself would be reported as a failure
-        time.sleep(60)
+    before = len(relay.received)
+    if (asked := ask("scontrol", "requeue", job)).returncode:
+        raise BridgeError(f"{name}: its state is saved, but Slurm does not requeue job {job}: {asked.stderr.strip()}")
+    while len(relay.received) == before:  # Slurm ends this process; ending before would be reported as a failure
+        time.sleep(0.1)
+    return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from timm.layers import LayerScale
 from torch import Tensor, nn
 from transformers import YolosConfig, YolosForObjectDetection
 
@@ -11,7 +12,7 @@ from cribo.evaluation.errors import EvaluationError
 from cribo.model.backbone import resampled
 from cribo.model.encoder import Encoder
 
-SCALED = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}  # a layer scale, and the linear layer whose outputs it scales
+SCALED = {"ls1": "attention.output", "ls2": "output"}  # a layer scale, and the module whose `dense` it scales the outputs of
 STD = 0.02  # of detection tokens, their positions and the positions between blocks; the heads are drawn as torch draws
 
 
@@ -20,7 +21,8 @@ def build_yolos(
 ) -> YolosForObjectDetection:
     """The detector before finetuning: the encoder's blocks, everything else drawn from `seed`.
 
-    A layer scale, which YOLOS has not, is multiplied into the weights before it: the same function.
+    A layer scale, which YOLOS has not, follows its linear layer and is finetuned as it is: multiplied into the weights, it
+    would leave them so small (1e-2 and less) that AdamW's steps, which are of one length for all, overwrite them.
 
     Args:
         grid_px: height and width, px, that the position embeddings are made for (bicubic); resized again for each photo.
@@ -55,6 +57,7 @@ def build_yolos(
             nn.init.trunc_normal_(drawn, std=STD)
         for layer in (*model.class_labels_classifier.layers, *model.bbox_predictor.layers):
             layer.reset_parameters()  # transformers' own 0.02 starts all boxes at one place, which they leave slowly
+    _insert_scales(model, vit)
     model.load_state_dict(model.state_dict() | _renamed(vit), strict=True)
     with torch.no_grad():
         grid = tuple(side // encoder.patch_size for side in grid_px)
@@ -74,7 +77,7 @@ def predict(
 
 def _refuse_others(vit: nn.Module, name: str) -> None:
     known = ("cls_token", "pos_embed", "patch_embed.proj.", "norm.")
-    parts = ("norm1.", "norm2.", "attn.qkv.", "attn.proj.", "mlp.fc1.", "mlp.fc2.", *SCALED)
+    parts = ("norm1.", "norm2.", "attn.qkv.", "attn.proj.", "mlp.fc1.", "mlp.fc2.", "ls1.gamma", "ls2.gamma")
     for key in vit.state_dict():
         inside = key.split(".", 2)[2] if key.startswith("blocks.") else None
         if not (inside.startswith(parts) if inside is not None else key.startswith(known)):
@@ -90,14 +93,17 @@ def _refuse_others(vit: nn.Module, name: str) -> None:
         raise EvaluationError(f"the activation of {name} is {block.mlp.act}, that of YOLOS the exact GELU")
 
 
+def _insert_scales(model: YolosForObjectDetection, vit: nn.Module) -> None:
+    for block, layer in zip(vit.blocks, model.vit.encoder.layer, strict=True):
+        for name, place in SCALED.items():
+            if isinstance(scale := getattr(block, name), LayerScale):
+                output = layer.get_submodule(place)
+                output.dense = nn.Sequential(output.dense, LayerScale(len(scale.gamma)))
+
+
 def _renamed(vit: nn.Module) -> dict[str, Tensor]:
     """timm's weights under transformers' names; positions are left to `build_yolos`."""
     own = vit.state_dict()
-    for n in range(len(vit.blocks)):
-        for gamma, layer in SCALED.items():
-            if (scale := own.get(f"blocks.{n}.{gamma}")) is not None:
-                for part in (f"blocks.{n}.{layer}.weight", f"blocks.{n}.{layer}.bias"):
-                    own[part] = torch.einsum("o,o...->o...", scale, own[part])
     out = {
         "vit.embeddings.cls_token": own["cls_token"],
         "vit.embeddings.patch_embeddings.projection.weight": own["patch_embed.proj.weight"],
@@ -114,9 +120,14 @@ def _renamed(vit: nn.Module) -> dict[str, Tensor]:
     }
     for n in range(len(vit.blocks)):
         old, new = f"blocks.{n}", f"vit.encoder.layer.{n}"
+        moved = {}
+        for scale, place in SCALED.items():
+            if (gamma := own.get(f"{old}.{scale}.gamma")) is not None:
+                out[f"{new}.{place}.dense.1.gamma"] = gamma
+                moved[f"{place}.dense"] = f"{place}.dense.0"
         for part in ("weight", "bias"):
             for name, place in places.items():
-                out[f"{new}.{place}.{part}"] = own[f"{old}.{name}.{part}"]
+                out[f"{new}.{moved.get(place, place)}.{part}"] = own[f"{old}.{name}.{part}"]
             joint = own[f"{old}.attn.qkv.{part}"].chunk(3)
             for name, value in zip(("query", "key", "value"), joint, strict=True):
                 out[f"{new}.attention.attention.{name}.{part}"] = value

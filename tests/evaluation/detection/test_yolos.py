@@ -131,6 +131,17 @@ def test_the_schedule_is_a_cosine_one_epoch_late():
     assert rates[76] == pytest.approx(1e-7 + (2.5e-5 - 1e-7) * (1 + math.cos(math.pi / 2)) / 2)
 
 
+def test_layer_scales_are_finetuned_as_they_are_and_without_decay(scaled):
+    model = build_yolos(scaled, (32, 32), 6, 4, 0)
+    _, others = parameter_groups(model, 0.1)
+    spared = {id(p) for p in others["params"]}
+    for block, layer in zip(scaled.vit.blocks, model.vit.encoder.layer, strict=True):
+        for own, (dense, scale) in ((block.ls1, layer.attention.output.dense), (block.ls2, layer.output.dense)):
+            assert torch.equal(scale.gamma, own.gamma) and scale.gamma is not own.gamma
+            assert scale.gamma.requires_grad and id(scale.gamma) in spared
+            assert dense.weight.requires_grad and id(dense.weight) not in spared
+
+
 def test_decay_is_for_matrices_between_positions_and_heads(encoder):
     model = build_yolos(encoder, (32, 32), 6, 4, 0)
     decayed, others = parameter_groups(model, 0.1)
