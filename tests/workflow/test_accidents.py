@@ -139,7 +139,8 @@ def test_a_signal_that_reaches_the_stage_before_its_wrapper_makes_no_difference(
 
 def slurm(tree, state):
     """Stand-ins for Slurm's commands, inside a job in that state."""
-    for name, text in {"scontrol": 'echo "$@" > words && mv words asked', "squeue": f"touch asking; sleep 0.5; echo {state}"}.items():
+    scontrol, squeue = 'echo "$@" > words && mv words asked', f"touch asking; sleep 0.5; echo {state}"
+    for name, text in {"scontrol": scontrol, "squeue": squeue}.items():
         program = tree.root / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!/bin/sh\n{text}\n")

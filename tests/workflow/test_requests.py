@@ -34,6 +34,17 @@ def test_one_node_without_gpus_asks_for_nothing_that_it_does_not_need():
     assert Request(mem_mb=500).snakemake() == {"mem_mb": 500, "slurm_extra": "--open-mode=append"}
 
 
+def test_a_request_for_a_stage_that_there_is_not_is_refused(tmp_path):
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {plan: {cmd: x}, pretrain: {foreach: [a], do: {cmd: x}}}")
+    file = tmp_path / "workflow/resources.yaml"
+    file.write_text("{pretrain: {threads: 2}, pretrain@b: {threads: 4}}")
+    assert Requests.read(file).of("pretrain@b").threads == 4
+    file.write_text("{pretrian@b: {threads: 2}}")
+    with pytest.raises(BridgeError, match=r"pretrian@b: dvc.yaml has no stage pretrian; did you mean pretrain"):
+        Requests.read(file)
+
+
 def test_one_stage_of_many_may_ask_for_more():
     requests = Requests({"pretrain": {"threads": 4, "gpus_per_node": 1}, "pretrain@large": {"gpus_per_node": 4}})
     assert requests.of("pretrain@large").environment() == {"CRIBO_NODES": "1", "CRIBO_GPUS": "4", "CRIBO_CPUS": "4"}
@@ -44,7 +55,8 @@ def test_one_stage_of_many_may_ask_for_more():
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"gpus": 1}, "pretrain: gpus is unknown: did you mean"),
+        ({"gpus": 1}, "pretrain: gpus is unknown, use one of"),
+        ({"thread": 1}, "did you mean threads"),
         ({"nodes": 2}, "2 nodes without GPUs"),
         ({"threads": 0}, "threads is 0: give a whole number from 1"),
         ({"mem_mb": "8G"}, "mem_mb is '8G': give a whole number"),

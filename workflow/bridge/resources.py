@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cribo.command import did_you_mean
 from workflow.bridge.errors import BridgeError
 
 FILE = Path(__file__).resolve().parent.parent / "resources.yaml"
@@ -71,6 +71,10 @@ class Requests:
             raise BridgeError(f"{SHOWN} is not valid YAML: {err}") from err
         if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
             raise BridgeError(f"{SHOWN}: write each stage as `NAME: {{threads: 1}}`")
+        stages = yaml.safe_load((path.parent.parent / "dvc.yaml").read_text())["stages"]
+        for name in content:  # of pretrain@vit_base the first half: not every experiment has the second
+            if (group := name.partition("@")[0]) not in stages:
+                raise BridgeError(f"{SHOWN}: {name}: dvc.yaml has no stage {group}{did_you_mean(group, stages)}")
         return cls(content)
 
     def of(self, stage: str) -> Request:
@@ -89,9 +93,7 @@ def _checked(stage: str, asked: dict[str, Any]) -> Request:
     for key, value in asked.items():
         where = f"{SHOWN}: {stage}: {key}"
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, cutoff=0.45)
-            advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
-            raise BridgeError(f"{where} is unknown: {advice}")
+            raise BridgeError(f"{where} is unknown, use one of {', '.join(sorted(known))}{did_you_mean(key, known)}")
         if key in ("partition", "account"):
             good, wanted = isinstance(value, str) and bool(value), "a name"
         elif key == "head":
