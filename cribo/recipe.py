@@ -2,7 +2,7 @@
 
     python -m cribo.recipe list          every recipe with its first sentence
     python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
-    python -m cribo.recipe use NAME      write params.yaml and show what changed
+    python -m cribo.recipe use NAME      write params.yaml and show what changed; one with your edits is kept as params.yaml.before
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
 `models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
@@ -25,7 +25,8 @@ from cribo.command import did_you_mean, sentence, show_help
 from cribo.params.errors import lines_of
 from cribo.recipe_grid import expand
 
-RECIPES, TARGET, BASE = Path("recipes"), Path("params.yaml"), "demo"
+RECIPES, TARGET, KEPT, BASE = Path("recipes"), Path("params.yaml"), Path("params.yaml.before"), "demo"
+WRITTEN = "# Written by `python -m cribo.recipe use {}`.\n"
 REPLACED = {("data",), ("models", "trained"), ("models", "imported")}
 
 
@@ -65,7 +66,7 @@ def text_of(name: str) -> str:
             overlay(tree, _expanded(path, changes))
         buffer = StringIO()
         yaml.dump(tree, buffer)
-        text = f"# Written by `python -m cribo.recipe use {name}`.\n" + buffer.getvalue()
+        text = WRITTEN.format(name) + buffer.getvalue()
     params.parse(text, path_of(name), numbered=name == BASE)
     return text
 
@@ -99,6 +100,15 @@ def about(name: str) -> str:
     return re.split(r"(?<=[.!?])(?<!Eq\.)(?<!App\.) (?=[A-Z0-9])", comment)[0] or "(no comment says what it is)"
 
 
+def is_edited(text: str) -> bool:
+    """Whether a params.yaml is another than the recipe gives that wrote it."""
+    opening = re.match(WRITTEN.format(r"(\S+)"), text)
+    try:
+        return text != text_of(opening[1] if opening else BASE)
+    except ValueError:  # its recipe is gone, or no longer a valid one
+        return True
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["list"]:
@@ -110,6 +120,9 @@ def main(arguments: list[str]) -> None:
             print(path_of(name).read_text(), end="")
         case ["use", name]:
             before, after = TARGET.read_text() if TARGET.exists() else "", text_of(name)
+            if before and before != after and is_edited(before):
+                KEPT.write_text(before)
+                print(f"{TARGET} had edits that no recipe gives: it is kept as {KEPT}", file=sys.stderr)
             TARGET.write_text(after)
             old, new = before.splitlines(True), after.splitlines(True)
             sys.stdout.writelines(difflib.unified_diff(old, new, "before", f"{TARGET} ({name})", n=0))

@@ -152,6 +152,21 @@ def test_use_writes_params_and_shows_the_difference(tmp_path, monkeypatch, capsy
     assert (tmp_path / "params.yaml").read_text() == recipe.text_of("voc-mini")
 
 
+def test_use_keeps_a_params_file_with_edits_and_no_other(tmp_path, monkeypatch, capsys):
+    (tmp_path / "recipes").symlink_to(Path("recipes").absolute())
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "voc-mini", "demo"):
+        recipe.main(["use", name])
+    assert not recipe.KEPT.exists() and not capsys.readouterr().err
+    edited = recipe.TARGET.read_text().replace("k: 50 ", "k: 7 ")
+    assert edited != recipe.text_of("demo")
+    recipe.TARGET.write_text(edited)
+    recipe.main(["use", "voc-mini"])
+    assert recipe.KEPT.read_text() == edited and "params.yaml.before" in capsys.readouterr().err
+    recipe.main(["use", "demo"])  # the recipe's own file does not take the place of the edits
+    assert recipe.KEPT.read_text() == edited
+
+
 def test_table_1_has_the_papers_rows_with_its_values_and_what_has_not_run_is_said():
     from cribo import plan
     from cribo.report.dense_nn_table import dense_nn_table
