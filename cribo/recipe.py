@@ -2,7 +2,7 @@
 
     python -m cribo.recipe list          every recipe with its first sentence
     python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
-    python -m cribo.recipe use NAME      write params.yaml and show what changed; one with your edits is kept as params.yaml.before
+    python -m cribo.recipe use NAME      write params.yaml, show what changed; edits are kept as params.yaml.before
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
 `models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
