@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cribo.command import EXPLAINED, sentence
-from cribo.model.export import read_checkpoint, teacher_backbone, write_encoder
+from cribo.model.checkpoint_file import read_checkpoint, write_checkpoint
+from cribo.model.export import teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
 from cribo.model.foreign.read import read
 
@@ -152,9 +151,7 @@ def average(paths: list[Path], out: Path) -> None:
             total[key] += more[key].double()
     mean = {key: (value / len(paths)).to(tensors[key].dtype) for key, value in total.items()}
     told = {**told, "averaged": [f"{path} (sha256 {sha256(path)[:16]})" for path in paths]}
-    partial = out.with_name(f".{out.name}.partial")
-    save_file(mean, partial, metadata={"cribo": json.dumps(told, sort_keys=True)})
-    os.replace(partial, out)
+    write_checkpoint(out, mean, told)
 
 
 def weights_in(path: Path) -> Path:

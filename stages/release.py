@@ -8,7 +8,7 @@ from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
 from cribo.model.card import write_release
-from cribo.model.export import read_checkpoint
+from cribo.model.checkpoint_file import read_checkpoint
 
 
 def main(name: str) -> None:

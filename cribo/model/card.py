@@ -11,8 +11,9 @@ from pathlib import Path
 from cribo.data.readers import PreparedSet
 from cribo.inspect import settings_hash
 from cribo.model.architectures import BACKBONES, BackboneSpec
+from cribo.model.checkpoint_file import read_checkpoint
 from cribo.model.encoder import load_encoder
-from cribo.model.export import read_checkpoint, verify
+from cribo.model.export import verify
 
 HUBCONF = '''"""torch.hub.load(FOLDER, "encoder", source="local"): the encoder that lies beside this file."""
 

@@ -8,29 +8,11 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import has_cls, model_args, patch_size, seeded_backbone, tokens
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Tensors of a training checkpoint, and what was trained: settings, data set, digest, steps.
-
-    Raises ValueError when the file is no checkpoint of ours, a damaged one, or not there.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            described = (file.metadata() or {}).get("cribo")
-            if described is None:
-                raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: pretrain that model first") from None
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
+from cribo.model.checkpoint_file import read_checkpoint, write_tensors
 
 
 def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
@@ -66,8 +48,7 @@ def write_network(
         image_size: side of the images that it was trained on, px.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Not by save_file, whose errors of the disk are not Python's.
-    (folder / "model.safetensors").write_bytes(save({key: value.contiguous() for key, value in net.state_dict().items()}))
+    write_tensors(folder / "model.safetensors", net.state_dict())
     convolutional = not hasattr(net, "patch_embed")
     config = {
         "architecture": architecture,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import yaml
-from safetensors.torch import save_file
 
 import cribo
 from cribo.data.manifest import DataError, listed
 from cribo.data.readers import PreparedSet
+from cribo.model.checkpoint_file import write_checkpoint
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
@@ -29,6 +28,7 @@ SOURCES = (
     "method",
     "model/architectures.py",
     "model/backbone.py",
+    "model/checkpoint_file.py",
     "model/drop_path.py",
     "model/head.py",
     "model/masked_autoencoder.py",
@@ -98,15 +98,12 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
     """The outputs of the stage, each written beside its name and then renamed."""
     out.mkdir(parents=True, exist_ok=True)
     tensors = {
-        f"{role}.{key}": value.detach().cpu().contiguous()
+        f"{role}.{key}": value
         for role in (("teacher",) if state.teacher is state.student else ("teacher", "student"))
         for key, value in getattr(state, role).state_dict().items()
     }
-    # One metadata key: safetensors writes several in an order that changes from run to run.
     described = {"settings": settings, "dataset": data.name, "digest": data.digest, "steps": state.step}
-    partial = out / "checkpoint.partial"
-    save_file(tensors, partial, metadata={"cribo": json.dumps(described, sort_keys=True)})
-    os.replace(partial, out / "checkpoint.safetensors")
+    write_checkpoint(out / "checkpoint.safetensors", tensors, described)
 
     journal = Journal(folder / "metrics.jsonl", state.step, state.step, 0, world=None)
     entries, device = journal.entries(), next(state.teacher.parameters()).device.type

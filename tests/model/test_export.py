@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import build_backbone, patch_size, seeded_backbone, tokens
-from cribo.model.export import read_checkpoint, teacher_backbone, verify, write_encoder
+from cribo.model.checkpoint_file import read_checkpoint
+from cribo.model.export import teacher_backbone, verify, write_encoder
 
 
 def test_timm_loads_an_export_and_gives_the_same_features(tmp_path):

@@ -1,0 +1,47 @@
+"""A training checkpoint: tensors and, in one entry of metadata, what was trained."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], described: dict) -> None:
+    """Write a checkpoint whole or not at all. Raises OSError when the disk does not take it."""
+    # One metadata key: safetensors writes several in an order that changes from run to run.
+    write_tensors(path, tensors, {"cribo": json.dumps(described, sort_keys=True)})
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file, beside its name and then renamed. Not by save_file, whose errors of the disk are not Python's."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata))
+        os.replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors of a training checkpoint, and what was trained: settings, data set, digest, steps.
+
+    Raises ValueError when the file is no checkpoint of ours, a damaged one, or not there.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            described = (file.metadata() or {}).get("cribo")
+            if described is None:
+                raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: pretrain that model first") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
