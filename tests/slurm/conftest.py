@@ -48,13 +48,16 @@ def cluster() -> None:
         pytest.skip("no Slurm was started for tests: use `make test-slurm`")
 
 
-def for_tests(root: Path) -> None:
-    """The project's profile, which looks at a new job after ten seconds: here after two."""
+def for_tests(root: Path, first_look: int) -> None:
+    """The project's profile, which looks at a new job after ten seconds: here after so many as its jobs mostly take.
+
+    Each look that finds nothing new puts the next one off for ten seconds more.
+    """
     (root / "slurm").unlink(missing_ok=True)
     shutil.copytree(ROOT / "workflow/profiles/slurm", root / "slurm")
     profile = root / "slurm/config.v9+.yaml"
     content = yaml.safe_load(profile.read_text())
-    profile.write_text(yaml.safe_dump({**content, "slurm-init-seconds-before-status-checks": 2}))
+    profile.write_text(yaml.safe_dump({**content, "slurm-init-seconds-before-status-checks": first_look}))
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +73,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     demo["models"]["trained"] = {"cribo": demo["models"]["trained"]["cribo"]}
     (tree.root / "params.yaml").write_text(yaml.safe_dump(params.merged(demo, SMALL), sort_keys=False))
     tree.request(REQUESTS)
-    for_tests(tree.root)
+    for_tests(tree.root, 20)
     tree.do("git", "init", "--quiet", "--initial-branch=main")
     commit(tree, "An experiment")
     return tree
@@ -95,5 +98,5 @@ def toy(computed: Path, tmp_path: Path) -> Checkout:  # noqa: F811 - the fixture
     (tree.root / "workflow").unlink()
     shutil.copytree(ROOT / "workflow", tree.root / "workflow")
     tree.request({"plan": {"head": True}})
-    for_tests(tree.root)
+    for_tests(tree.root, 2)
     return tree
