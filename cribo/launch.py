@@ -5,6 +5,7 @@ How many is the scheduler's affair, so dvc.yaml does not say it and no stage is 
     CRIBO_GPUS   processes on each node, one per GPU (default 1)
     CRIBO_NODES  nodes; heeded inside a Slurm job only (default 1)
     CRIBO_CPUS   CPU cores for each node's processes together (default 1)
+    CRIBO_SAVE_SECONDS  how long before its time limit Slurm warns (default 0)
 
 One process is the module itself, without torchrun: a laptop gains nothing from a rendezvous.
 """
@@ -19,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from cribo.command import show_help
 
 # Seconds that torchrun leaves its processes to end by themselves: to save a state after SIGTERM, and no more than a minute
-# for those that wait in a collective for one that has died.
-PATIENCE = "55"
+# for those that wait in a collective for one that has died. Who asks for an early warning has large states or a slow disk.
+PATIENCE, SHARE_OF_WARNING = 55, 0.3
+PORTS = range(20_000, 32_000)  # below those that Linux hands out
 STEP = "CRIBO_STEP"  # set for the launchers that srun starts, one on each node
 
 
@@ -33,6 +35,9 @@ def main(arguments: Sequence[str]) -> None:
     program = command(arguments, os.environ)
     if program[0] == "srun":
         os.environ[STEP] = "1"
+    elif (processes := _count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
+        threads = _count(os.environ, "OMP_NUM_THREADS", 0) or len(os.sched_getaffinity(0))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
     try:
         os.execvp(program[0], program)
     except FileNotFoundError:
@@ -47,7 +52,8 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
     nodes = _count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
     processes = _count(env, "CRIBO_GPUS", 0) or 1
     python = [sys.executable, "-m"]
-    torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes), "--shutdown-timeout", PATIENCE]
+    patience = max(PATIENCE, int(SHARE_OF_WARNING * _count(env, "CRIBO_SAVE_SECONDS", 0)))
+    torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes), "--shutdown-timeout", str(patience)]
     if nodes == 1:
         return [*python, *arguments] if processes == 1 else [*torchrun, "--standalone", "-m", *arguments]
     if not _count(env, "CRIBO_GPUS", 0):
@@ -65,7 +71,7 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
             "--rdzv-backend",
             "c10d",
             "--rdzv-endpoint",
-            f"{head}:{20000 + job % 20000}",
+            f"{head}:{PORTS[job % len(PORTS)]}",
             "-m",
             *arguments,
         ]

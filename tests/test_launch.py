@@ -36,6 +36,21 @@ def test_several_gpus_of_one_machine_are_a_standalone_torchrun():
     assert program[-4:] == ["-m", *MODULE]
 
 
+@pytest.mark.parametrize(("warning", "patience"), [("0", "55"), ("180", "55"), ("600", "180")])
+def test_a_state_may_take_as_long_to_save_as_the_warning_was_early(warning, patience):
+    program = command(MODULE, {"CRIBO_GPUS": "4", "CRIBO_SAVE_SECONDS": warning})
+    assert program[program.index("--shutdown-timeout") + 1] == patience
+
+
+@pytest.mark.parametrize(("given", "each"), [({"OMP_NUM_THREADS": "8"}, "4"), ({"OMP_NUM_THREADS": "1"}, "1")])
+def test_processes_share_the_threads_of_their_node(given, each, monkeypatch):
+    monkeypatch.setattr(os, "execvp", lambda *_: None)
+    for key, value in {"CRIBO_GPUS": "2", "CRIBO_NODES": "1", **given}.items():
+        monkeypatch.setenv(key, value)
+    launch.main(MODULE)
+    assert os.environ["OMP_NUM_THREADS"] == each
+
+
 def test_several_nodes_start_one_launcher_each_with_explicit_numbers():
     program = command(MODULE, SLURM)
     assert program[0] == "srun" and {"--nodes=2", "--ntasks=2", "--gres=gpu:4", "--cpus-per-task=8"} <= set(program)
@@ -48,7 +63,7 @@ def test_launchers_of_one_job_meet_at_the_first_node(tmp_path, monkeypatch):
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     program = command(MODULE, {**SLURM, launch.STEP: "1", "SLURM_STEP_NODELIST": "node[7-8]"})
-    assert program[program.index("--rdzv-endpoint") + 1] == "node7:25678"
+    assert program[program.index("--rdzv-endpoint") + 1] == "node7:29678"
     assert program[program.index("--nnodes") + 1] == "2" and program[-4:] == ["-m", *MODULE]
 
 

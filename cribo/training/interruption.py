@@ -18,13 +18,18 @@ class Interrupted(AllStop):
 
 @contextmanager
 def sigterm_flag() -> Iterator[list[int]]:
-    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end."""
+    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end.
+
+    A process that was asked to stop stays deaf to further signals of the kind, and ends well: torchrun and Slurm send
+    several, and one that came after the state was saved would end it before it can ask for another turn.
+    """
     flag: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not flag:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

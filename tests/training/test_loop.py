@@ -10,7 +10,8 @@ import yaml
 
 from cribo import params, plan
 from cribo.params import merged
-from cribo.training.loop import Interrupted, check_shapes, train
+from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.loop import check_shapes, train
 from tests.training.conftest import SMALL
 from tests.training.runs import ALONE, flat, made, same
 
@@ -132,7 +133,6 @@ def test_no_compute_parameter_changes_the_weights(change, tmp_path, settings, ph
 
 
 def test_sigterm_saves_at_a_step_boundary_and_says_where(tmp_path, settings, photos, compute):
-    before = signal.getsignal(signal.SIGTERM)
     quiet = compute.model_copy(update={"checkpoint_steps": 1000})
 
     class Pesky(list):
@@ -143,4 +143,11 @@ def test_sigterm_saves_at_a_step_boundary_and_says_where(tmp_path, settings, pho
     with pytest.raises(Interrupted, match="after step 1 of 9"):
         train(settings, Pesky(photos.splits["train"]), made(tmp_path / "run"), quiet, ALONE)
     assert [p.name for p in (tmp_path / "run").glob("*.pt")] == ["state-00000001.pt"]
+    os.kill(os.getpid(), signal.SIGTERM)  # one more, while the process ends, does nothing
+
+
+def test_without_sigterm_a_training_leaves_the_process_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    with sigterm_flag() as flag:
+        assert not flag and signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before

@@ -145,7 +145,7 @@ def slurm(tree, state):
         program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
-    return {"PATH": f"{tree.root / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    return {"PATH": f"{tree.root / 'bin'}:{os.environ['PATH']}", "CRIBO_JOB": "42"}
 
 
 def test_a_stage_that_saved_its_state_inside_a_slurm_job_goes_back_into_the_queue(tree):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,15 +13,16 @@ from workflow.bridge import devices, split
 from workflow.bridge.account import FOLDER
 from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError
+from workflow.bridge.relay import Relay
 from workflow.bridge.resources import Request, Requests
 
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
     """A workstation with the GPUs 0, 1 and 2."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(devices, "LOCKS", tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv("CRIBO_JOB", raising=False)
     monkeypatch.delenv("CRIBO_GPUS", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -29,12 +31,12 @@ def test_stages_at_the_same_time_get_distinct_gpus_and_one_too_many_waits(capfd)
     got = []
 
     def third():
-        with granted("c", Request(gpus_per_node=2)) as environment:
+        with granted("c", Request(gpus_per_node=2), Relay()) as environment:
             got.append(environment)
 
     waiting = threading.Thread(target=third, daemon=True)
-    with granted("a", Request(gpus_per_node=1)) as a:
-        with granted("b", Request(gpus_per_node=2)) as b:
+    with granted("a", Request(gpus_per_node=1), Relay()) as a:
+        with granted("b", Request(gpus_per_node=2), Relay()) as b:
             assert a == {"CUDA_VISIBLE_DEVICES": "0", "CRIBO_GPUS": "1"}
             assert b == {"CUDA_VISIBLE_DEVICES": "1,2", "CRIBO_GPUS": "2"}
             waiting.start()
@@ -46,19 +48,33 @@ def test_stages_at_the_same_time_get_distinct_gpus_and_one_too_many_waits(capfd)
 
 
 def test_a_machine_gives_what_it_has_and_a_stage_without_gpus_is_left_alone(monkeypatch):
-    with granted("a", Request(gpus_per_node=8)) as a:
+    with granted("a", Request(gpus_per_node=8), Relay()) as a:
         assert a["CUDA_VISIBLE_DEVICES"] == "0,1,2"
-        with granted("b", Request()) as b:
+        with granted("b", Request(), Relay()) as b:
             assert b == {}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with granted("a", Request(gpus_per_node=8)) as a:
+    with granted("a", Request(gpus_per_node=8), Relay()) as a:
         assert a == {}
 
 
 def test_inside_a_slurm_job_the_gpus_are_the_jobs(monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "1")
-    with granted("a", Request(gpus_per_node=2, nodes=2, threads=4)) as a:
+    monkeypatch.setenv("CRIBO_JOB", "1")
+    with granted("a", Request(gpus_per_node=2, nodes=2, threads=4), Relay()) as a:
         assert a == {"CRIBO_NODES": "2", "CRIBO_GPUS": "2", "CRIBO_CPUS": "4"}
+
+
+def test_a_machine_on_which_slurm_runs_snakemake_itself_shares_its_gpus_out(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")  # of salloc: the stages are no jobs of their own
+    with granted("a", Request(gpus_per_node=8), Relay()) as a:
+        assert a == {"CUDA_VISIBLE_DEVICES": "0,1,2", "CRIBO_GPUS": "3"}
+
+
+def test_whoever_waits_for_a_gpu_can_be_stopped():
+    relay = Relay()
+    with granted("a", Request(gpus_per_node=3), Relay()), pytest.raises(BridgeError, match="b: stopped while it waited"):
+        relay.forward(signal.SIGTERM, None)
+        with granted("b", Request(gpus_per_node=1), relay):
+            raise AssertionError("there was none")
 
 
 def test_gpus_are_counted_by_nvidia_smi_unless_a_selection_is_given(tmp_path, monkeypatch):

@@ -123,6 +123,18 @@ def test_a_job_of_this_directory_in_the_queue_counts_as_computing(tmp_path, monk
     assert "scancel 7" in alive.computing("pretrain@a", jobs) and alive.computing("pretrain@b", jobs) is None
 
 
+def test_a_slurm_that_does_not_answer_never_means_that_a_job_has_ended(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho Socket timed out >&2; exit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CRIBO_JOB", "4711")
+    monkeypatch.chdir(tmp_path)
+    jobs = alive.queued()
+    assert jobs is None and alive.computing("pretrain@a", jobs) is None  # nobody has begun it
+    with alive.running("pretrain@a"), pytest.raises(BridgeError, match="begun by Slurm job 4711 and squeue does not say"):
+        alive.computing("pretrain@a", jobs)
+
+
 def test_the_projects_own_requests_and_profiles_are_sound():
     requests = Requests.read()
     assert requests.heads == {"plan"}

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from workflow.bridge.alive import own_job
+
 FOLDER = Path("results/logs/costs")
 COLUMNS = ("started", "seconds", "cpu_seconds", "max_rss_mb", "exit", "host", "job")
 
@@ -37,7 +39,7 @@ def costs(stage: str) -> Iterator[list[int]]:
             f"{used.ru_maxrss / 1024:.0f}",  # Linux gives KiB
             str(codes[-1]) if codes else "",
             os.uname().nodename,
-            os.environ.get("SLURM_JOB_ID", ""),
+            own_job() or "",
         )
         _append(FOLDER / f"{stage}.tsv", line)
 

@@ -6,20 +6,26 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from workflow.bridge.errors import say
+from workflow.bridge.alive import own_job
+from workflow.bridge.errors import BridgeError, say
+from workflow.bridge.relay import Relay
 from workflow.bridge.resources import Request
+
+LOCKS = Path("/tmp")  # of the machine; TMPDIR may be another one for every shell
 
 
 @contextmanager
-def granted(stage: str, request: Request) -> Iterator[dict[str, str]]:
-    """The environment in which the stage sees its GPUs and nobody else's; waits until enough of them are free."""
-    if "SLURM_JOB_ID" in os.environ:
+def granted(stage: str, request: Request, relay: Relay) -> Iterator[dict[str, str]]:
+    """The environment in which the stage sees its GPUs and nobody else's.
+
+    Waits until enough of them are free, or until a signal has come. Raises BridgeError then.
+    """
+    if own_job():
         yield request.environment()
         return
     count = min(request.gpus_per_node, len(here()))
@@ -27,7 +33,7 @@ def granted(stage: str, request: Request) -> Iterator[dict[str, str]]:
         yield {}
         return
     with ExitStack() as held:
-        devices = _wait_for(stage, count, held)
+        devices = _wait_for(stage, count, held, relay)
         yield {"CUDA_VISIBLE_DEVICES": ",".join(devices), "CRIBO_GPUS": str(count)}
 
 
@@ -41,10 +47,10 @@ def here() -> list[str]:
     return asked.stdout.split() if asked.returncode == 0 else []
 
 
-def _wait_for(stage: str, count: int, held: ExitStack) -> list[str]:
+def _wait_for(stage: str, count: int, held: ExitStack, relay: Relay) -> list[str]:
     """Names of `count` GPUs, each locked by a file until `held` is closed or this process ends."""
     told = False
-    while True:
+    while not relay.received:
         devices: list[str] = []
         with ExitStack() as taken:
             for name in here():
@@ -57,11 +63,12 @@ def _wait_for(stage: str, count: int, held: ExitStack) -> list[str]:
             say(f"{stage}: waits for {count} free GPU{'s' if count > 1 else ''}")
             told = True
         time.sleep(0.5)
+    raise BridgeError(f"{stage}: stopped while it waited for a GPU")
 
 
 def _lock(name: str, taken: ExitStack) -> bool:
     """In the user's own folder, so that two checkouts on one machine do not share a GPU either."""
-    folder = Path(tempfile.gettempdir(), f"cribo-gpus-{os.getuid()}")
+    folder = LOCKS / f"cribo-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     file = taken.enter_context((folder / name).open("a"))
     try:

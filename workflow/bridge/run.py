@@ -12,7 +12,7 @@ from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
 from workflow.bridge import fingerprint
 from workflow.bridge.account import costs
-from workflow.bridge.alive import running
+from workflow.bridge.alive import own_job, running
 from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.relay import Relay, ask, relaying
@@ -27,17 +27,23 @@ def run(name: str) -> int:
         stage = load_without_lock().get(name)
     if not stage:
         raise BridgeError(f"{name} is no longer a stage of dvc.yaml: start snakemake again")
-    again = stamp(name, "again")
+    with relaying() as relay, running(name), granted(name, Requests.read().of(name), relay) as devices:
+        return _run(stage, devices, relay)
+
+
+def _run(stage: Stage, devices: dict[str, str], relay: Relay) -> int:
+    name, again = stage.name, stamp(stage.name, "again")
     again.unlink(missing_ok=True)
-    with relaying() as relay, running(name), granted(name, Requests.read().of(name)) as devices:
-        inputs, start = fingerprint.inputs(stage), time.time()
-        _clear(stage)
-        with costs(name) as codes:
-            code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices}, relay)
-            codes.append(code)
-        if code and again.exists():
-            again.unlink()
-            return _requeue(name, code, relay)
+    inputs, start = fingerprint.inputs(stage), time.time()
+    if relay.received:
+        return 128 + relay.received[-1]
+    _clear(stage)
+    with costs(name) as codes:
+        code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices}, relay)
+        codes.append(code)
+    if code and again.name in os.listdir(again.parent):  # not exists(): NFS remembers for a while that it was not there
+        again.unlink()
+        return _requeue(name, code, relay)
     if code:
         say(f"{name}: exit {code}")
         return code
@@ -49,7 +55,7 @@ def run(name: str) -> int:
         "outputs": outputs,
         "seconds": round(time.time() - start, 1),
         "host": os.uname().nodename,
-        "job": os.environ.get("SLURM_JOB_ID"),
+        "job": own_job(),
     }
     write(stamp(name, "done"), json.dumps(receipt, indent=1))
     return 0
@@ -83,7 +89,7 @@ def _requeue(name: str, code: int, relay: Relay) -> int:
     A marker file says so because exit codes cannot: torchrun and srun replace them. Slurm sends the same SIGTERM to a job
     that somebody cancels, and that one must stay ended: only a job that Slurm still calls running is asked back.
     """
-    job = os.environ.get("SLURM_JOB_ID")
+    job = own_job()
     if not job or ask("squeue", "--noheader", "--format=%T", f"--jobs={job}").stdout.strip() != "RUNNING":
         say(f"{name}: its state is saved, start snakemake again to continue")
         return code

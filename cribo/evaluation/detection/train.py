@@ -88,7 +88,8 @@ def finetune(
             done = step + 1
             last = done == steps
             log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0
-            if log or keep or (stop and world.size == 1):  # many processes must come here together
+            stopping = world.any(bool(stop)) and not last  # the same on all processes
+            if log or keep or stopping:
                 values = dict(zip(("class", "l1", "giou"), world.sum(totals).tolist(), strict=True))
                 values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
                 if not all(map(math.isfinite, values.values())):
@@ -98,7 +99,6 @@ def finetune(
                     )
                 if log:
                     journal.record(done, epoch, {**values, "lr": optimiser.param_groups[0]["lr"]})
-                stopping = world.any(bool(stop)) and not last
                 if (stopping or keep) and world.main:
                     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
                     checkpoint.save(folder, done, state)

@@ -108,14 +108,14 @@ def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, m
 
     def terminated(self, step, *rest):
         record(self, step, *rest)
-        if step == 2:
+        if step == 2:  # logged at the end of a step: the signal counts at the end of the next
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Journal, "record", terminated)
     rarely = compute.model_copy(update={"checkpoint_steps": 1000})
-    with pytest.raises(Interrupted, match="after step 2 of 6"):
+    with pytest.raises(Interrupted, match="after step 3 of 6"):
         finetune(encoder, data, settings, tmp_path / "run", rarely, ALONE)
-    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000002.pt"]
+    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000003.pt"]
 
 
 def twice(*what):

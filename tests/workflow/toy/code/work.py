@@ -32,7 +32,7 @@ def saved(*_: object) -> None:
     """Longer than a kill in passing: the state is whole only if everybody waited."""
     time.sleep(0.5)
     Path("state").write_text("whole")
-    if "SLURM_JOB_ID" in os.environ:
+    if "CRIBO_JOB" in os.environ:
         Path(os.environ["CRIBO_REQUEUE"]).touch()
     sys.exit(143)
 
