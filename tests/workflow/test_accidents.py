@@ -4,10 +4,15 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 
 import psutil
+import pytest
 from dvc.repo import Repo
+
+from workflow.bridge import record
+from workflow.bridge.errors import BridgeError
 
 VOC = "judge@large-voc"
 
@@ -91,6 +96,41 @@ def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_ar
     assert f"{VOC}: code/work.py changed while it ran or after" in tree.said_by(snakemake)
     assert snakemake.returncode and VOC in tree.stale()
     assert tree.ran() == [VOC]
+
+
+@pytest.fixture
+def elsewhere(tree, monkeypatch):
+    """The receipt of a stage that another host computed, which DVC has yet to record."""
+    tree.snakemake("-n")
+    (tree.root / f".snakemake/dvc/{VOC}.rec").unlink()
+    tree.do(sys.executable, "-m", "workflow.bridge", "run", VOC)
+    receipt = tree.root / f".snakemake/dvc/{VOC}.done"
+    receipt.write_text(json.dumps({**json.loads(receipt.read_text()), "host": "node1"}))
+    monkeypatch.chdir(tree.root)
+    return receipt
+
+
+def test_what_another_host_wrote_may_show_up_late_and_is_recorded(tree, elsewhere):
+    output, late = tree.root / "results/judge/large-voc.json", tree.root / "late"
+    output.rename(late)
+    threading.Timer(1.5, late.rename, [output]).start()
+    record.record(VOC)
+    assert elsewhere.with_suffix(".rec").exists() and VOC not in tree.stale()
+
+
+def test_a_change_is_refused_in_the_end_and_the_next_start_judges_the_receipt(tree, elsewhere, monkeypatch):
+    monkeypatch.setattr(record, "PATIENCE", 1.0)
+    (tree.root / "results/judge/large-voc.json").write_text("edited")
+    with pytest.raises(BridgeError, match=f"{VOC}: results/judge/large-voc.json changed while it ran or after"):
+        record.record(VOC)
+    assert elsewhere.exists() and not elsewhere.with_suffix(".rec").exists()
+    assert tree.planned() == {VOC, "tables"} and not elsewhere.exists()
+
+
+def test_the_receipt_of_a_result_that_dvc_has_replaced_is_not_asked_again(tree, elsewhere):
+    tree.edit("code/work.py", '"half"', '"part"')
+    tree.do("dvc", "repro", VOC)
+    assert VOC not in tree.planned() and elsewhere.read_text() == "{}"
 
 
 def test_a_snakemake_started_beside_dvc_repro_says_who_is_busy(tree):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from contextlib import suppress
 
 from workflow.bridge import fingerprint
 from workflow.bridge.cutoff import settled, spare
@@ -11,6 +14,8 @@ from workflow.bridge.restore import restore
 from workflow.bridge.session import release
 from workflow.bridge.stages import Stage, load, one_sentence, open_repo
 from workflow.bridge.stamps import stamp, write
+
+PATIENCE = 60.0  # seconds: over NFS a folder may look for so long as it was before another host wrote into it
 
 
 def record(name: str) -> None:
@@ -29,8 +34,7 @@ def _commit(stage: Stage) -> None:
     receipt = json.loads(done.read_text()) if done.exists() else {}
     if not receipt:  # the stamp of a stage that DVC has recorded, and `snakemake --force` asks again
         return
-    if changed := fingerprint.differences(stage, receipt):
-        done.unlink()
+    if changed := _changed(stage, receipt):  # the receipt stays: sync looks at it again at the next start
         raise BridgeError(
             f"{stage.name}: {', '.join(changed)} changed while it ran or after, so its result is not "
             f"recorded: start snakemake again"
@@ -38,6 +42,26 @@ def _commit(stage: Stage) -> None:
     repo = open_repo()
     release(repo, stage)
     repo.commit(stage.name, force=True)
+
+
+def _changed(stage: Stage, receipt: dict) -> list[str]:
+    """What is not as the receipt says. Files that another host wrote are given time to show up here."""
+    patience = 0.0 if receipt.get("host") == os.uname().nodename else PATIENCE
+    deadline, pause = time.monotonic() + patience, 0.5
+    while (changed := _look(stage, receipt)) and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause *= 2
+    return changed
+
+
+def _look(stage: Stage, receipt: dict) -> list[str]:
+    for folder in {os.path.dirname(path) or "." for path in (*stage.deps, *stage.outs)}:
+        with suppress(OSError):
+            os.listdir(folder)  # makes NFS ask its server what is in there
+    try:
+        return fingerprint.differences(stage, receipt)
+    except OSError as err:  # listed, but gone
+        return [str(err.filename)]
 
 
 def _spare_dependants(name: str, stages: dict[str, Stage]) -> None:
