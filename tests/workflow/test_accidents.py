@@ -13,6 +13,7 @@ from dvc.repo import Repo
 
 from workflow.bridge import record
 from workflow.bridge.errors import BridgeError
+from workflow.bridge.stamps import write
 
 VOC = "judge@large-voc"
 
@@ -101,7 +102,7 @@ def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_ar
 @pytest.fixture
 def elsewhere(tree, monkeypatch):
     """The receipt of a stage that another host computed, which DVC has yet to record."""
-    tree.snakemake("-n")
+    tree.snakemake("plan")
     (tree.root / f".snakemake/dvc/{VOC}.rec").unlink()
     tree.do(sys.executable, "-m", "workflow.bridge", "run", VOC)
     receipt = tree.root / f".snakemake/dvc/{VOC}.done"
@@ -224,6 +225,7 @@ def until(path):
 
 def start_alone(tree, **env):
     """The rule's command without Snakemake around it, until the stage is at work."""
+    write(tree.root / ".snakemake/dvc/requests.json", "{}")
     wrapper = tree.start(sys.executable, "-m", "workflow.bridge", "run", VOC, TOY_WAIT=VOC, **env)
     tree.wait_for(VOC)
     return wrapper

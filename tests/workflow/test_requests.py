@@ -1,5 +1,6 @@
 """Impossible requests are refused in one sentence before anything is submitted; possible ones reach Slurm as meant."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def test_one_stage_of_many_may_ask_for_more():
     assert requests.of("pretrain@large").environment() == {"CRIBO_NODES": "1", "CRIBO_GPUS": "4", "CRIBO_CPUS": "4"}
     assert requests.of("pretrain@small").gpus_per_node == 1
     assert requests.of("tables") == Request()
+
+
+def test_a_job_keeps_the_requests_with_which_it_was_submitted(tree):
+    state = tree.root / ".snakemake/dvc"
+    tree.snakemake("-n")
+    assert not (state / "requests.json").exists() and not (state / "graph.json").exists()  # of jobs that may be queued
+    tree.snakemake("plan")
+    assert json.loads((state / "requests.json").read_text()) == Requests.read().content
+    (state / "requests.json").write_text('{"tables": {"thread": 2}}')
+    assert "thread is unknown" in tree.snakemake("--mode", "remote", "-n", code=1)  # as a job reads the rules
+    (state / "requests.json").unlink()
+    assert "requests.json is missing" in tree.snakemake("--mode", "remote", "-n", code=1)
 
 
 @pytest.mark.parametrize(

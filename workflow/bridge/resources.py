@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import yaml
 
 from cribo.command import did_you_mean
 from workflow.bridge.errors import BridgeError
+from workflow.bridge.stamps import STATE, write
 
 FILE = Path(__file__).resolve().parent.parent / "resources.yaml"
 SHOWN = "workflow/resources.yaml"
+SAVED = STATE / "requests.json"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,17 @@ class Requests:
             if (group := name.partition("@")[0]) not in stages:
                 raise BridgeError(f"{SHOWN}: {name}: dvc.yaml has no stage {group}{did_you_mean(group, stages)}")
         return cls(content)
+
+    def save(self) -> None:
+        """Keep them for the jobs: an edit must not tell a job that waits in the queue of other GPUs than Slurm gives it."""
+        write(SAVED, json.dumps(self.content, indent=1))
+
+    @classmethod
+    def saved(cls) -> Requests:
+        """Those with which this job was submitted."""
+        if not SAVED.exists():
+            raise BridgeError(f"{SAVED} is missing, where a start of snakemake keeps its requests: start snakemake")
+        return cls(json.loads(SAVED.read_text()))
 
     def of(self, stage: str) -> Request:
         """The request of a stage; one that the file does not name gets a single core and the profile's defaults."""

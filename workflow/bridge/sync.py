@@ -25,11 +25,11 @@ def sync(command: str, dry: bool, heads: set[str]) -> Graph:
         session.refuse_beside_dvc(open_repo())
         stages = _after_heads(heads)
         graph = {name: stage.up for name, stage in stages.items()}
-        save_graph(graph)
         stale = _verdicts(stages, dry)
         if dry:
             session.end()
         else:
+            save_graph(graph)
             session.reserve(open_repo(), [stages[name] for name in stages if name in stale])
     return graph
 
