@@ -3,17 +3,29 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import set_gres_string
 
 from workflow.bridge import alive
+from workflow.bridge.command_line import command_line
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.preflight import Node, compare, minutes, preflight
 from workflow.bridge.resources import Request, Requests
 
 ROOT = Path(__file__).parents[2]
-BIG = Node("big1", "gpu", cpus=16, mem_mb=64000, gpus=2, minutes=1440)
+
+
+class Resources(dict):
+    """A job's resources as the Slurm plugin reads them."""
+
+    __getattr__ = dict.__getitem__
+
+
+BIG = Node("big1", "gpu", cpus=16, mem_mb=64000, gpus=2, minutes=1440, types={"a100": 2})
 THIN = Node("thin1", "cpu", cpus=64, mem_mb=32000, gpus=0, minutes=float("inf"))
 
 
@@ -33,6 +45,17 @@ def test_several_nodes_reach_the_plugin_in_the_only_form_that_it_runs():
 
 def test_one_node_without_gpus_asks_for_nothing_that_it_does_not_need():
     assert Request(mem_mb=500).snakemake() == {"mem_mb": 500, "slurm_extra": "--open-mode=append"}
+
+
+def test_the_kind_of_node_reaches_the_plugin_in_its_own_words():
+    kind = {"partition": "gpu,night", "qos": "long", "constraint": "ib&nvme", "gpu_type": "a100", "gpus_per_node": 4}
+    asked = Requests({"pretrain": kind}).of("pretrain@a").snakemake()
+    assert asked["slurm_partition"] == "gpu,night" and asked["gres"] == "gpu:a100:4"
+    assert asked["qos"] == "long" and asked["constraint"] == "ib&nvme"
+    job = SimpleNamespace(resources=Resources(asked), threads=1)
+    words = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
+    call = get_submit_command(job, dict.fromkeys(words, "")) + set_gres_string(job)
+    assert "-C 'ib&nvme'" in call and "--qos=long" in call and "--gres=gpu:a100:4" in call
 
 
 def test_a_request_for_a_stage_that_there_is_not_is_refused(tmp_path):
@@ -76,6 +99,11 @@ def test_a_job_keeps_the_requests_with_which_it_was_submitted(tree):
         ({"threads": True}, "threads is True: give a whole number"),
         ({"head": "yes"}, "head is 'yes': give true or false"),
         ({"runtime": 2, "save_seconds": 120}, "before it starts"),
+        ({"partition": "gpu, night"}, "partition is 'gpu, night': give a name, or several with commas and no spaces"),
+        ({"qos": 3}, "qos is 3: give a name"),
+        ({"constraint": ""}, "constraint is '': give features"),
+        ({"gpu_type": "rtx-4090", "gpus_per_node": 1}, "gpu_type is 'rtx-4090': give a name of letters"),
+        ({"gpu_type": "a100"}, "names a gpu_type but asks for no GPU"),
     ],
 )
 def test_a_mistaken_request_is_one_sentence_that_names_the_stage(asked, sentence):
@@ -92,7 +120,9 @@ def test_a_mistaken_request_is_one_sentence_that_names_the_stage(asked, sentence
         Request(mem_mb=65000),
         Request(gpus_per_node=1, runtime=1500),
         Request(partition="night"),
+        Request(partition="gpu,night"),
         Request(partition="gpu", threads=17),
+        Request(gpus_per_node=1, gpu_type="h100"),
     ],
 )
 def test_what_no_node_can_give_is_refused(request_):
@@ -100,7 +130,14 @@ def test_what_no_node_can_give_is_refused(request_):
         compare("pretrain", request_, [BIG, THIN])
 
 
-@pytest.mark.parametrize("request_", [Request(threads=64), Request(gpus_per_node=2, threads=16, mem_mb=64000, runtime=1440)])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(threads=64),
+        Request(threads=64, partition="gpu,cpu"),
+        Request(gpus_per_node=2, gpu_type="a100", threads=16, mem_mb=64000, runtime=1440),
+    ],
+)
 def test_the_largest_that_a_node_can_give_is_accepted(request_):
     compare("pretrain", request_, [BIG, THIN])
 
@@ -121,10 +158,22 @@ def program(folder: Path, name: str, text: str) -> None:
 def test_the_cluster_is_read_from_sinfo(tmp_path, monkeypatch):
     program(tmp_path, "sinfo", "n1|gpu|16|64000|gpu:a100:4(S:0-1),shard:4|1-00:00:00\nn2|cpu|64|32000|(null)|infinite")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 4}}), "slurm")
-    with pytest.raises(BridgeError, match="at most 64 CPUs, 64000 MB, 4 GPUs"):
-        preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 5}}), "slurm")
-    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 5}}), None)  # this machine
+    four, five = (Requests({"pretrain": {"gpus_per_node": n, "gpu_type": "a100"}}) for n in (4, 5))
+    preflight(["pretrain"], four, "slurm", None)
+    with pytest.raises(BridgeError, match=r"5 a100 GPUs .*at most 64 CPUs, 64000 MB, 4 GPUs of a100"):
+        preflight(["pretrain"], five, "slurm", None)
+    preflight(["pretrain"], five, None, None)  # this machine
+    with pytest.raises(BridgeError, match="which 0 nodes"):
+        preflight(["pretrain"], four, "slurm", "cpu")
+    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 4, "partition": "gpu"}}), "slurm", "cpu")
+
+
+@pytest.mark.parametrize(("words", "partition"), [("gpu,night", "gpu,night"), ("'g' + 'pu'", None), (None, None)])
+def test_the_partition_of_the_profile_is_that_of_stages_that_name_none(tmp_path, monkeypatch, words, partition):
+    chosen = f"default-resources: {{slurm_partition: {json.dumps(words)}}}" if words else "cores: 1"
+    (tmp_path / "config.yaml").write_text(chosen)
+    monkeypatch.setattr("sys.argv", ["snakemake", "--profile", str(tmp_path), "-n"])
+    assert command_line().partition == partition
 
 
 def test_a_job_of_this_directory_in_the_queue_counts_as_computing(tmp_path, monkeypatch):

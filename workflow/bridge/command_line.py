@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -35,11 +36,12 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`dry`: nothing is to be computed. `executor`: None on this machine."""
+    """`dry`: nothing is to be computed. `executor`: None on this machine. `partition`: of stages that name none."""
 
     text: str
     dry: bool
     executor: str | None
+    partition: str | None
 
 
 def command_line() -> CommandLine:
@@ -47,4 +49,8 @@ def command_line() -> CommandLine:
     with redirect_stderr(StringIO()):  # it has said which profiles it uses already
         _, args = parse_args(sys.argv[1:])
     text = " ".join(["snakemake", *sys.argv[1:]])
-    return CommandLine(text, any(getattr(args, look, None) for look in LOOKS), args.executor)
+    defaults = dict(arg.split("=", 1) for arg in args.default_resources.args) if args.default_resources else {}
+    partition = defaults.get("slurm_partition", "")
+    plain = re.fullmatch(r"[\w.,-]+", partition)  # it may be an expression, which Snakemake evaluates for each job
+    dry = any(getattr(args, look, None) for look in LOOKS)
+    return CommandLine(text, dry, args.executor, partition if plain else None)

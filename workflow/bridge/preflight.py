@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.resources import SHOWN, Request, Requests
@@ -23,19 +23,23 @@ class Node:
     mem_mb: int
     gpus: int
     minutes: float  # longest job
+    types: dict[str, int] = field(default_factory=dict)  # of those GPUs whose type Slurm knows
 
     def meets(self, request: Request) -> bool:
         """Whether one node's share of the request fits."""
         return (
             self.cpus >= request.threads
             and self.mem_mb >= (request.mem_mb or 0)
-            and self.gpus >= request.gpus_per_node
+            and (self.types.get(request.gpu_type, 0) if request.gpu_type else self.gpus) >= request.gpus_per_node
             and self.minutes >= (request.runtime or 0)
         )
 
 
-def preflight(stages: Iterable[str], resources: Requests, executor: str | None) -> None:
-    """Compare with the cluster, where there is one; resources.py has checked what can be checked without."""
+def preflight(stages: Iterable[str], resources: Requests, executor: str | None, partition: str | None) -> None:
+    """Compare with the cluster, where there is one; resources.py has checked what can be checked without.
+
+    `partition` is the profile's, for stages that name none.
+    """
     if executor != "slurm" or not shutil.which("sinfo"):
         return
     asked = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%N|%R|%c|%m|%G|%l"], capture_output=True, text=True)
@@ -44,17 +48,21 @@ def preflight(stages: Iterable[str], resources: Requests, executor: str | None) 
         return
     nodes = [_node(line) for line in asked.stdout.splitlines() if line.strip()]
     for stage in stages:
-        compare(stage, resources.of(stage), nodes)
+        request = resources.of(stage)
+        compare(stage, replace(request, partition=request.partition or partition), nodes)
 
 
 def compare(stage: str, request: Request, nodes: list[Node]) -> None:
     """Raise unless enough nodes of one partition could take the stage when they are empty."""
-    allowed = [n for n in nodes if request.partition in (None, n.partition)]
-    if not allowed:
-        raise BridgeError(
-            f"{SHOWN}: {stage} names the partition {request.partition}, which the cluster does not have: "
-            f"use one of {', '.join(sorted({n.partition for n in nodes}))}"
-        )
+    there = {n.partition for n in nodes}
+    named = request.partition.split(",") if request.partition else there
+    for partition in named:
+        if partition not in there:
+            raise BridgeError(
+                f"{SHOWN} or the profile: {stage} names the partition {partition}, which the cluster does not have: "
+                f"use one of {', '.join(sorted(there))}"
+            )
+    allowed = [n for n in nodes if n.partition in named]
     by_partition: dict[str, set[str]] = {}
     for node in allowed:
         if node.meets(request):
@@ -63,12 +71,14 @@ def compare(stage: str, request: Request, nodes: list[Node]) -> None:
     if found >= request.nodes:
         return
     wanted = (
-        f"{request.threads} CPUs, {request.mem_mb or 'default'} MB, {request.gpus_per_node} GPUs a node"
+        f"{request.threads} CPUs, {request.mem_mb or 'default'} MB, {request.gpus_per_node} "
+        f"{f'{request.gpu_type} ' if request.gpu_type else ''}GPUs a node"
         f"{f', {request.runtime} min' if request.runtime else ''}"
     )
+    types = ", ".join(sorted({kind for n in allowed for kind in n.types if kind}))
     largest = (
         f"{max(n.cpus for n in allowed)} CPUs, {max(n.mem_mb for n in allowed)} MB, "
-        f"{max(n.gpus for n in allowed)} GPUs, {max(n.minutes for n in allowed):g} min"
+        f"{max(n.gpus for n in allowed)} GPUs{f' of {types}' if types else ''}, {max(n.minutes for n in allowed):g} min"
     )
     raise BridgeError(
         f"{SHOWN}: {stage} asks for {request.nodes} x ({wanted}), which {found} nodes of the cluster offer "
@@ -78,8 +88,10 @@ def compare(stage: str, request: Request, nodes: list[Node]) -> None:
 
 def _node(line: str) -> Node:
     name, partition, cpus, mem, gres, limit = line.strip().split("|")
-    gpus = sum(int(n) for n in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
-    return Node(name, partition, int(cpus.rstrip("+")), int(mem.rstrip("+")), gpus, minutes(limit))
+    types: dict[str, int] = {}
+    for kind, count in re.findall(r"\bgpu(?::([^:,()]+))?:(\d+)", gres):
+        types[kind] = types.get(kind, 0) + int(count)
+    return Node(name, partition, int(cpus.rstrip("+")), int(mem.rstrip("+")), sum(types.values()), minutes(limit), types)
 
 
 def minutes(limit: str) -> float:

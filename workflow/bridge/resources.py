@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ from workflow.bridge.stamps import STATE, write
 FILE = Path(__file__).resolve().parent.parent / "resources.yaml"
 SHOWN = "workflow/resources.yaml"
 SAVED = STATE / "requests.json"
+TEXTS = {  # what they must look like, and in words
+    "partition": (r"[^,\s]+(,[^,\s]+)*", "a name, or several with commas and no spaces between them"),
+    "account": (r"\S+", "a name"),
+    "qos": (r"\S+", "a name"),
+    "constraint": (r".+", "features of nodes as sbatch --constraint takes them"),
+    "gpu_type": (r"[A-Za-z0-9_.]+", "a name of letters, digits, _ and . as in `sinfo -o %G`"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,13 @@ class Request:
     mem_mb: int | None = None
     runtime: int | None = None
     gpus_per_node: int = 0
+    gpu_type: str | None = None
     nodes: int = 1
     save_seconds: int = 0
     partition: str | None = None
     account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
     head: bool = False
 
     def snakemake(self) -> dict[str, int | str]:
@@ -42,11 +53,14 @@ class Request:
             "runtime": self.runtime,
             "slurm_partition": self.partition,
             "slurm_account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
             "slurm_extra": extra,
         }
         if self.gpus_per_node:
             # gres counts on each node. Without tasks_per_gpu=0 the plugin asks for that many tasks a GPU as well.
-            asked |= {"gres": f"gpu:{self.gpus_per_node}", "tasks_per_gpu": 0, "gpus": self.nodes * self.gpus_per_node}
+            gres = ":".join(filter(None, ("gpu", self.gpu_type, str(self.gpus_per_node))))
+            asked |= {"gres": gres, "tasks_per_gpu": 0, "gpus": self.nodes * self.gpus_per_node}
         if self.nodes > 1:
             # With `mpi` the job runs in Slurm's batch step, from where cribo.launch may call srun itself.
             asked |= {"mpi": "srun", "nodes": self.nodes, "tasks": self.nodes}
@@ -108,8 +122,9 @@ def _checked(stage: str, asked: dict[str, Any]) -> Request:
         where = f"{SHOWN}: {stage}: {key}"
         if key not in known:
             raise BridgeError(f"{where} is unknown, use one of {', '.join(sorted(known))}{did_you_mean(key, known)}")
-        if key in ("partition", "account"):
-            good, wanted = isinstance(value, str) and bool(value), "a name"
+        if key in TEXTS:
+            pattern, wanted = TEXTS[key]
+            good = isinstance(value, str) and bool(re.fullmatch(pattern, value))
         elif key == "head":
             good, wanted = isinstance(value, bool), "true or false"
         else:
@@ -123,6 +138,8 @@ def _checked(stage: str, asked: dict[str, Any]) -> Request:
             f"{SHOWN}: {stage} asks for {request.nodes} nodes without GPUs, and only training on GPUs "
             f"uses several: set gpus_per_node, or nodes: 1"
         )
+    if request.gpu_type and not request.gpus_per_node:
+        raise BridgeError(f"{SHOWN}: {stage} names a gpu_type but asks for no GPU: set gpus_per_node")
     if request.runtime and request.save_seconds >= 60 * request.runtime:
         raise BridgeError(
             f"{SHOWN}: {stage} is to save {request.save_seconds} s before its limit of {request.runtime} "
