@@ -10,7 +10,7 @@ import yaml
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 
-from workflow.bridge import alive
+from workflow.bridge import alive, sync
 from workflow.bridge.command_line import command_line
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.preflight import Node, compare, minutes, preflight
@@ -195,6 +195,17 @@ def test_a_slurm_that_does_not_answer_never_means_that_a_job_has_ended(tmp_path,
     assert jobs is None and alive.computing("pretrain@a", jobs) is None  # nobody has begun it
     with alive.running("pretrain@a"), pytest.raises(BridgeError, match="begun by Slurm job 4711 and squeue does not say"):
         alive.computing("pretrain@a", jobs)
+
+
+def test_all_stages_whose_jobs_live_are_named_or_counted_in_one_refusal(tmp_path, monkeypatch, capsys):
+    program(tmp_path, "squeue", "\n".join(f"{n}|rule_run_pretrain@{n}|{tmp_path}" for n in range(1, 8)))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    stages = {f"pretrain@{n}": None for n in range(9)}
+    with pytest.raises(BridgeError, match=r"pretrain@1 is still .*scancel 2.*pretrain@3 is still .*; and so are 4 more$"):
+        sync.refuse_beside_jobs(stages, dry=False)
+    sync.refuse_beside_jobs(stages, dry=True)
+    assert "and so are 4 more" in capsys.readouterr().err
 
 
 def test_the_projects_own_requests_and_profiles_are_sound():

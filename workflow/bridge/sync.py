@@ -11,6 +11,7 @@ from workflow.bridge.stages import Stage, load, one_sentence, open_repo, save_gr
 from workflow.bridge.stamps import set_finished, set_fresh, set_stale, stamp
 
 Graph = dict[str, tuple[str, ...]]
+NAMED = 3  # so many stages with live jobs are named, of hundreds that there may be
 
 
 def sync(command: str, dry: bool, heads: set[str]) -> Graph:
@@ -25,6 +26,7 @@ def sync(command: str, dry: bool, heads: set[str]) -> Graph:
         session.refuse_beside_dvc(open_repo())
         stages = _after_heads(heads)
         graph = {name: stage.up for name, stage in stages.items()}
+        refuse_beside_jobs(stages, dry)
         stale = _verdicts(stages, dry)
         if dry:
             session.end()
@@ -48,19 +50,26 @@ def _after_heads(heads: set[str]) -> dict[str, Stage]:
         refreshed.add(due)
 
 
+def refuse_beside_jobs(stages: dict[str, Stage], dry: bool) -> None:
+    """Stop before any stamp changes while jobs of an earlier `snakemake` live; a dry run only says so."""
+    jobs = alive.queued()
+    busy = [f"{name} is still being computed by {who}" for name in stages if (who := alive.computing(name, jobs))]
+    if not busy:
+        return
+    told = "; ".join(busy[:NAMED]) + (f"; and so are {len(busy) - NAMED} more" if len(busy) > NAMED else "")
+    if not dry:
+        raise BridgeError(told)
+    say(told)
+
+
 def _verdicts(stages: dict[str, Stage], dry: bool) -> set[str]:
     """Stamp every stage; returns the stale ones.
 
     DVC is asked stage by stage, since a stage that was restored changes what is to be said of those that follow.
     """
-    jobs = alive.queued()
     stale: set[str] = set()
     for position, (name, stage) in enumerate(stages.items()):
         stamp(name, "skip").unlink(missing_ok=True)
-        if busy := alive.computing(name, jobs):
-            if not dry:
-                raise BridgeError(f"{name} is still being computed by {busy}")
-            say(f"{name}: is being computed by {busy}")
         if stale.intersection(stage.up):
             stale.add(name)
             set_stale(name)
