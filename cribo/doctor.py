@@ -38,6 +38,7 @@ from cribo.training.schedules import Schedule
 from cribo.training.update import needs_masks, seeds_an_image, views_an_image
 
 GB = 1e9
+STATES = Path(".resume")  # where every training keeps its states; often a link to scratch
 
 
 @dataclass
@@ -86,8 +87,17 @@ def _machine(found: Findings, device: torch.device) -> int:
         memory = free
     else:
         found.say("device", f"cpu, {torch.get_num_threads()} threads")
-    found.say("disk", f"{shutil.disk_usage('.').free / GB:.0f} GB free here, where data/, results/ and .resume/ lie")
+    here, there = shutil.disk_usage(".").free, _free_for_states()
+    found.say("disk", f"{here / GB:.0f} GB free here, where data/ and results/ lie, {there / GB:.0f} GB for {STATES}/")
+    if STATES.is_symlink() and not STATES.is_dir():
+        found.object(f"{STATES} is a link to {STATES.resolve()}, which is no folder: make it, or point the link elsewhere")
     return memory
+
+
+def _free_for_states() -> int:
+    """Bytes that are free where the states go, also before the folder is there."""
+    target = STATES.resolve()
+    return shutil.disk_usage(next(place for place in (target, *target.parents) if place.is_dir())).free
 
 
 def _driver() -> str:
@@ -162,11 +172,13 @@ def _model(
         told += f", MFU {flops_per_image(settings) / each / peak:.0%}"
     if data is not None:
         schedule = Schedule(settings, len(data.splits["train"]))
-        loading = _loading(settings, data) * max(1, compute.workers) * processes
+        cores, workers = len(os.sched_getaffinity(0)), max(1, compute.workers) * processes
+        loading = _loading(settings, data) * min(workers, cores)
         seconds = schedule.steps * batch / min(rate, loading)
         told += f"; loader {loading:.4g} img/s; {schedule.steps:,} steps, about {clock(seconds)}"
         if loading < rate:
-            told += f" (the loader is the brake: raise compute.workers from {compute.workers})"
+            more = f"raise compute.workers from {compute.workers}" if workers < cores else f"it has all {cores} CPU cores"
+            told += f" (the loader is the brake: {more})"
     found.say("model", f"{name}: {told}")
     if memory > room:
         found.object(
@@ -174,7 +186,7 @@ def _model(
             f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
         )
     needed = (compute.keep_states + 1) * _state_bytes(settings)
-    if (free := shutil.disk_usage(".").free) < needed:
+    if (free := _free_for_states()) < needed:
         found.object(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
 
 

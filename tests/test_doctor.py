@@ -54,6 +54,31 @@ def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacl
     assert any("cannot be split over 3 processes" in o for o in doctor.examine(small, images=1).obstacles)
 
 
+def test_disk_is_measured_where_the_states_go(monkeypatch, tmp_path):
+    here, scratch = tmp_path / "here", tmp_path / "scratch/resume"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: type("Disk", (), {"free": len(str(place))}))
+    assert doctor._free_for_states() == len(str(here))  # before any training
+    Path(".resume").symlink_to(scratch)
+    found = doctor.Findings()
+    doctor._machine(found, doctor.pick_device("cpu"))
+    assert doctor._free_for_states() == len(str(tmp_path)) and f".resume is a link to {scratch}" in found.obstacles[0]
+    scratch.mkdir(parents=True)
+    assert doctor._free_for_states() == len(str(scratch))
+
+
+def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 1e-6, 10**8, {}))
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setattr(doctor, "_loading", lambda *_a: 10.0)
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    for workers, told in ((2, "loader 20 img/s;.* raise compute.workers from 2"), (8, "loader 30 img/s;.* all 3 CPU cores")):
+        many = small.model_copy(update={"compute": small.compute.model_copy(update={"workers": workers})})
+        doctor.examine(many, images=1)
+        assert re.search(told, capsys.readouterr().out)
+
+
 def test_data_that_is_not_prepared_is_said_and_time_is_left_out(small, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 10**8, {}))
     (tmp_path / "recipes").mkdir()
