@@ -50,11 +50,8 @@ def test_a_stage_that_outlives_a_killed_snakemake_is_recorded_by_the_next_one(tr
     said = tree.snakemake(code=1)
     assert f"{VOC} is still being computed by process" in said
     tree.go()
-    while command.is_running():
-        time.sleep(0.05)
-    receipt = tree.root / f".snakemake/dvc/{VOC}.done"
-    while not receipt.exists():
-        time.sleep(0.05)
+    command.wait(60)
+    until(tree.root / f".snakemake/dvc/{VOC}.done")
     said = tree.snakemake()
     assert f"dvc: {VOC}: finished earlier, only to be recorded" in said
     assert tree.ran() == [VOC, "tables"] and tree.stale() == set()
@@ -69,12 +66,10 @@ def test_a_stage_runs_and_is_recorded_though_another_is_being_written_down(tree)
     whole = book.read_text()
     with Repo(tree.root).lock:
         book.write_text(whole[: len(whole) // 2 + 5] + "'")
-        beside = tree.start(sys.executable, "-m", "workflow.bridge", "run", "judge@large-knn")
         tree.go()
-        receipt = tree.root / f".snakemake/dvc/{VOC}.done"
-        while not receipt.exists():
-            time.sleep(0.05)
-        time.sleep(2)  # the record has begun
+        until_at_rest(tree, "record", VOC)
+        beside = tree.start(sys.executable, "-m", "workflow.bridge", "run", "judge@large-knn")
+        time.sleep(3)  # it mostly looks within these, and if not the test only shows less
         book.write_text(whole)
     assert snakemake.poll() is None
     assert not tree.said_by(snakemake).count("validation failed") and snakemake.returncode == 0
@@ -221,6 +216,20 @@ def until(path):
     while not path.exists():
         assert time.monotonic() < deadline, f"{path.name} does not come"
         time.sleep(0.05)
+
+
+def until_at_rest(tree, *words):
+    """Until a process of the tree with these words waits for DVC's lock: starting and loading take the CPU's time."""
+    seen, deadline = None, time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, f"nothing waits at {' '.join(words)}"
+        for process in psutil.process_iter(["cmdline"]):
+            if set(words) <= set(process.info["cmdline"] or []) and process.cwd() == str(tree.root):
+                spent = (process.pid, sum(process.cpu_times()[:2]))
+                if spent == seen and process.status() == psutil.STATUS_SLEEPING:
+                    return
+                seen = spent
+        time.sleep(1)
 
 
 def start_alone(tree, **env):
