@@ -1,7 +1,9 @@
 """DVC and Snakemake never disagree about what is stale, whichever of them did the last thing."""
 
 import shutil
+import sys
 
+from workflow.bridge import fingerprint, record, stages
 from workflow.bridge.cutoff import LocalRules, spare
 
 DEPENDANTS = {  # of toy/pipeline.yaml, written by hand
@@ -74,6 +76,30 @@ def test_a_stage_with_the_same_output_spares_its_dependants(tree):
     for dependant in DEPENDANTS["prepare"]:
         assert f"dvc: {dependant}: its inputs came out the same, nothing to compute" in said
     assert tree.stale() == set()
+
+
+def test_stages_loaded_alone_are_those_of_the_whole_graph(tree, monkeypatch):
+    monkeypatch.chdir(tree.root)
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.do("dvc", "repro", "plan")
+    whole = stages.load(stages.open_repo())
+    some = stages.load_some(stages.open_repo(), [*whole, "judge", "pretrain@gone"])
+    assert some.keys() == whole.keys() == DEPENDANTS.keys()
+    for name, stage in some.items():
+        assert fingerprint.inputs(stage) == fingerprint.inputs(whole[name])
+        assert stage.status() == whole[name].status() and bool(stage.status()) == (name == "judge@large-voc")
+    assert stages.load_one_without_lock("tables").outs == ["results/tables/main.md"]
+    assert stages.load_one_without_lock("pretrain@gone") is None
+
+
+def test_a_record_makes_no_graph_of_all_stages(tree, monkeypatch, capsys):
+    tree.edit("code/prepare.py", "# a comment", "# another")
+    tree.snakemake("plan")
+    tree.do(sys.executable, "-m", "workflow.bridge", "run", "prepare")
+    monkeypatch.chdir(tree.root)
+    monkeypatch.setattr(stages, "_load", None)
+    record.record("prepare")
+    assert "tables: its inputs came out the same" in capsys.readouterr().err and tree.stale() == set()
 
 
 def test_the_work_of_a_spared_stage_is_not_submitted(tmp_path, monkeypatch):

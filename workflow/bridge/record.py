@@ -12,7 +12,7 @@ from workflow.bridge.cutoff import settled, spare
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.restore import restore
 from workflow.bridge.session import release
-from workflow.bridge.stages import Stage, load, one_sentence, open_repo
+from workflow.bridge.stages import Stage, load_some, one_sentence, open_repo, saved_graph
 from workflow.bridge.stamps import stamp, write
 
 PATIENCE = 60.0  # seconds: over NFS a folder may look for so long as it was before another host wrote into it
@@ -21,12 +21,12 @@ PATIENCE = 60.0  # seconds: over NFS a folder may look for so long as it was bef
 def record(name: str) -> None:
     """`dvc commit`, then a look at the dependants: one whose inputs came out the same needs no computing."""
     with one_sentence():
-        stages = load(open_repo())
-        if name not in stages:
+        stage = load_some(open_repo(), [name]).get(name)
+        if not stage:
             raise BridgeError(f"{name} is no longer a stage of dvc.yaml: not recorded, start snakemake again")
-        _commit(stages[name])
+        _commit(stage)
         write(stamp(name, "rec"), "{}")
-        _spare_dependants(name, stages)
+        _spare_dependants(name, saved_graph())
 
 
 def _commit(stage: Stage) -> None:
@@ -64,14 +64,14 @@ def _look(stage: Stage, receipt: dict) -> list[str]:
         return [str(err.filename)]
 
 
-def _spare_dependants(name: str, stages: dict[str, Stage]) -> None:
+def _spare_dependants(name: str, graph: dict[str, list[str]]) -> None:
     """Spare those, all of whose inputs are there, that DVC holds for up to date or can restore; then their dependants."""
-    ready = [d for d, stage in stages.items() if name in stage.up and not settled(d) and all(map(settled, stage.up))]
-    for dependant in ready:
-        if not stages[dependant].status():
+    ready = [d for d, up in graph.items() if name in up and not settled(d) and all(map(settled, up))]
+    for dependant, stage in load_some(open_repo(), ready).items() if ready else ():
+        if not stage.status():
             spare(dependant, "its inputs came out the same")
-        elif restore(stages[dependant]):
+        elif restore(stage):
             spare(dependant, "restored from DVC's run cache")
         else:
             continue
-        _spare_dependants(dependant, stages)
+        _spare_dependants(dependant, graph)
