@@ -11,9 +11,10 @@ import psutil
 import pytest
 from dvc.repo import Repo
 
-from workflow.bridge import record
+from workflow.bridge import record, session
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import write
+from workflow.bridge.sync import sync
 
 VOC = "judge@large-voc"
 
@@ -92,6 +93,17 @@ def test_tools_started_beside_a_snakemake_say_who_is_busy_and_edits_meanwhile_ar
     assert f"{VOC}: code/work.py changed while it ran or after" in tree.said_by(snakemake)
     assert snakemake.returncode and VOC in tree.stale()
     assert tree.ran() == [VOC]
+
+
+def test_a_look_beside_another_start_says_whose_rest_it_shows_or_that_there_is_nothing_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for dry, rest in ((True, "the last start"), (False, "it")):
+        assert session.begin("snakemake all", dry)
+        with pytest.raises(BridgeError, match=r"graph.json is not there.*: wait for the one at work here"):
+            sync("snakemake -n", True, set())
+        assert f"`snakemake all` (process {os.getpid()} on" in (said := capsys.readouterr().err)
+        assert said.endswith(f" is at work here: this is what is left of {rest}\n")
+        session.end()
 
 
 @pytest.fixture

@@ -102,7 +102,9 @@ class Requests:
     def saved(cls) -> Requests:
         """Those with which this job was submitted."""
         if not SAVED.exists():
-            raise BridgeError(f"{SAVED} is missing, where a start of snakemake keeps its requests: start snakemake")
+            raise BridgeError(
+                f"{SAVED} is missing, where a start of snakemake keeps its requests: start snakemake without -n"
+            )
         return cls(json.loads(SAVED.read_text()))
 
     def of(self, stage: str) -> Request:

@@ -39,15 +39,15 @@ def begin(command: str, dry: bool) -> bool:
     deadline = time.monotonic() + (0 if dry else PATIENCE)
     while not _flock(file):
         if time.monotonic() >= deadline:
-            owner = describe()
+            who = describe()
             file.close()
             if dry:
-                say(f"{owner} is at work here: this is what is left of it")
+                say(f"{who} is at work here: this is what is left of {'the last start' if owner().get('dry') else 'it'}")
                 return False
-            raise BridgeError(f"{owner} is at work in this directory: wait for it or stop it")
+            raise BridgeError(f"{who} is at work in this directory: wait for it or stop it")
         time.sleep(0.2)
     file.truncate(0)
-    file.write(json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "cmd": command}))
+    file.write(json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "cmd": command, "dry": dry}))
     file.flush()
     _held = file
     return True

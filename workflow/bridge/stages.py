@@ -24,6 +24,7 @@ from dvc.stage import PipelineStage
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
 
+GRAPH = STATE / "graph.json"
 PATIENCE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between looks at a file that another process writes
 
 logging.getLogger("dvc").setLevel(logging.ERROR)  # a frozen stage is said once, by sync
@@ -139,9 +140,14 @@ def one_sentence() -> Iterator[None]:
 
 def save_graph(graph: dict[str, tuple[str, ...]]) -> None:
     """Keep the graph for the jobs: an edit of dvc.yaml must not change rules under a job that waits in the queue."""
-    write(STATE / "graph.json", json.dumps(graph, indent=1))
+    write(GRAPH, json.dumps(graph, indent=1))
 
 
 def saved_graph() -> dict[str, list[str]]:
     """The graph of the `snakemake` that submitted this job."""
-    return json.loads((STATE / "graph.json").read_text())
+    if not GRAPH.exists():
+        raise BridgeError(
+            f"{GRAPH} is not there, as no start of snakemake has come so far: wait for the one at work here, or start one "
+            f"without -n"
+        )
+    return json.loads(GRAPH.read_text())
