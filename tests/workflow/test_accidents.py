@@ -187,6 +187,8 @@ def test_a_signal_that_reaches_the_stage_before_its_wrapper_makes_no_difference(
 
 def slurm(tree, state):
     """Stand-ins for Slurm's commands, inside a job in that state."""
+    (tree.root / ".snakemake/dvc").mkdir(parents=True, exist_ok=True)
+    (tree.root / ".snakemake/dvc/requests.json").write_text("{}")  # with which it was submitted
     scontrol, squeue = 'echo "$@" > words && mv words asked', f"touch asking; sleep 0.5; echo {state}"
     for name, text in {"scontrol": scontrol, "squeue": squeue}.items():
         program = tree.root / "bin" / name

@@ -64,7 +64,7 @@ def test_a_machine_gives_what_it_has_and_a_stage_without_gpus_is_left_alone(monk
 def test_inside_a_slurm_job_the_gpus_are_the_jobs(monkeypatch):
     monkeypatch.setenv("CRIBO_JOB", "1")
     with granted("a", Request(gpus_per_node=2, nodes=2, threads=4), Relay()) as a:
-        assert a == {"CRIBO_NODES": "2", "CRIBO_GPUS": "2", "CRIBO_CPUS": "4"}
+        assert a == {"CRIBO_NODES": "2", "CRIBO_GPUS": "2", "CRIBO_CPUS": "4", "CRIBO_SAVE_SECONDS": "0"}
 
 
 def test_a_machine_on_which_slurm_runs_snakemake_itself_shares_its_gpus_out(monkeypatch):

@@ -71,7 +71,8 @@ def test_a_request_for_a_stage_that_there_is_not_is_refused(tmp_path):
 
 def test_one_stage_of_many_may_ask_for_more():
     requests = Requests({"pretrain": {"threads": 4, "gpus_per_node": 1}, "pretrain@large": {"gpus_per_node": 4}})
-    assert requests.of("pretrain@large").environment() == {"CRIBO_NODES": "1", "CRIBO_GPUS": "4", "CRIBO_CPUS": "4"}
+    asked = {"CRIBO_NODES": "1", "CRIBO_GPUS": "4", "CRIBO_CPUS": "4", "CRIBO_SAVE_SECONDS": "0"}
+    assert requests.of("pretrain@large").environment() == asked
     assert requests.of("pretrain@small").gpus_per_node == 1
     assert requests.of("tables") == Request()
 

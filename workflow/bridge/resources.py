@@ -68,7 +68,8 @@ class Request:
 
     def environment(self) -> dict[str, str]:
         """What cribo.launch reads inside a Slurm job."""
-        return {"CRIBO_NODES": str(self.nodes), "CRIBO_GPUS": str(self.gpus_per_node), "CRIBO_CPUS": str(self.threads)}
+        asked = {"NODES": self.nodes, "GPUS": self.gpus_per_node, "CPUS": self.threads, "SAVE_SECONDS": self.save_seconds}
+        return {f"CRIBO_{name}": str(value) for name, value in asked.items()}
 
 
 class Requests:

@@ -17,17 +17,18 @@ from workflow.bridge.devices import granted
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.relay import Relay, ask, relaying
 from workflow.bridge.resources import Requests
-from workflow.bridge.stages import Stage, load_without_lock, one_sentence
+from workflow.bridge.stages import Stage, load_one_without_lock, one_sentence
 from workflow.bridge.stamps import stamp, write
 
 
 def run(name: str) -> int:
     """Run the stage and leave a receipt; the exit code of its command."""
     with one_sentence():
-        stage = load_without_lock().get(name)
+        stage = load_one_without_lock(name)
     if not stage:
         raise BridgeError(f"{name} is no longer a stage of dvc.yaml: start snakemake again")
-    with relaying() as relay, running(name), granted(name, Requests.read().of(name), relay) as devices:
+    requests = Requests.saved() if own_job() else Requests.read()
+    with relaying() as relay, running(name), granted(name, requests.of(name), relay) as devices:
         return _run(stage, devices, relay)
 
 

@@ -90,11 +90,6 @@ def load_some(repo: Repo, names: Iterable[str]) -> dict[str, Stage]:
         return _load_some(repo, names)
 
 
-def load_without_lock() -> dict[str, Stage]:
-    """`load` on a compute node."""
-    return _patiently(lambda: _load(open_repo()))
-
-
 def load_one_without_lock(name: str) -> Stage | None:
     """The stage on a compute node, if dvc.yaml has it."""
     return _patiently(lambda: _load_some(open_repo(), [name])).get(name)
