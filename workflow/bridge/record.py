@@ -50,7 +50,7 @@ def _changed(stage: Stage, receipt: dict) -> list[str]:
     deadline, pause = time.monotonic() + patience, 0.5
     while (changed := _look(stage, receipt)) and (left := deadline - time.monotonic()) > 0:
         time.sleep(min(pause, left))
-        pause *= 2
+        pause = min(2 * pause, 8.0)
     return changed
 
 
