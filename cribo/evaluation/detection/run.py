@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from contextlib import nullcontext
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,15 +53,21 @@ def _folder(encoder: Encoder, dataset: str, digest: str, settings: dict) -> Path
 
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
     """Sixteen hex digits for everything that decides the detector: weights, settings, photos and our sources."""
-    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode())
+    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode() + _sources())
     for key, value in encoder.vit.state_dict().items():
         sha.update(key.encode() + value.cpu().numpy().tobytes())
-    package = Path(cribo.__file__).parent
+    return sha.hexdigest()[:16]
+
+
+@cache
+def _sources() -> bytes:
+    """A digest of our sources as they are when a finetuning begins: somebody may edit them before it ends."""
+    sha, package = hashlib.sha256(), Path(cribo.__file__).parent
     for source in SOURCES:
         path = package / source
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return sha.hexdigest()[:16]
+    return sha.digest()
 
 
 def yolos_result(model: str, data: DetectionSet, settings: dict, detections: list[dict], cost: dict) -> dict:

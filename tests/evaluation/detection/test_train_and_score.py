@@ -157,6 +157,7 @@ def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings,
     assert [path.name[:18] for path in (tmp_path / "runs").iterdir()] == ["yolos-tiny-squares"]
     again = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))  # say, its file could not be written
     assert again | {"cost": 0} == tree | {"cost": 0} and "step 6 of 6" in capsys.readouterr().err
+    monkeypatch.setattr(run, "SOURCES", ())  # as if somebody had edited them meanwhile
     run.forget(encoder, prepared, spec)
     assert not list((tmp_path / "runs").iterdir())
 
