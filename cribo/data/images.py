@@ -30,7 +30,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated, no image, or a gray one of more than 8 bits.
     """
     return decode_image(_bytes(path), path)
 
@@ -56,6 +56,8 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
         except ValueError:
             pass  # CMYK, or bytes too many that other readers forgive: Pillow decides whether the image is complete
     with _opened(raw, path) as image:
+        if image.mode[0] in "IF":  # Pillow would cut off all above 255: a white image
+            raise DataError(f"{path} has more than 8 bits a colour (mode {image.mode}): convert it to 8")
         return np.array(image.convert("RGB"))
 
 

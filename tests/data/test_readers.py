@@ -41,6 +41,14 @@ def test_every_kind_of_image_reads_as_rgb(tmp_path, mode, suffix):
     assert np.abs(read.astype(int) - expected).max() <= 3  # two JPEG decoders
 
 
+@pytest.mark.parametrize(("kind", "suffix"), [(np.uint16, "png"), (np.int32, "tif"), (np.float32, "tif")])
+def test_image_of_more_than_eight_bits_is_refused_and_not_read_as_white(tmp_path, kind, suffix):
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray((RAMP[:, :, 0].astype(np.float64) * 200).astype(kind)).save(path)
+    with pytest.raises(DataError, match=rf"deep.{suffix} has more than 8 bits a colour .mode [IF].*: convert it to 8"):
+        read_image(path)
+
+
 def test_mask_is_the_palettes_index_not_its_colour(tmp_path):
     ids = np.array([[0, 1, 20], [255, 7, 3]], dtype=np.uint8)
     for mode in ("L", "P"):
