@@ -10,11 +10,12 @@ import fcntl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cribo.data.archives import Bounds, unfinished, unpack
 from cribo.data.download import Remote, fetch
+from cribo.data.location import INSIDE
 from cribo.data.manifest import DataError
 
 GIB = 1 << 30
@@ -76,8 +77,7 @@ SBD = Archive(
         "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
         digest="md5:82b4d87ceb2ed10f6038a1cba92111cb",
     ),
-    ("VOCdevkit/VOC2012/benchmark_RELEASE", "VOC2012/benchmark_RELEASE", "benchmark_RELEASE"),
-    "VOCdevkit/VOC2012",
+    ("benchmark_RELEASE",),
 )
 VOC_2012 = _voc(2012, "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd")
 VOC_2010 = _voc(2010, "VOCtrainval_03-May-2010.tar", "da459979d0c395079b5c75ee67908abb")
@@ -119,7 +119,7 @@ def needed(settings: dict, folder: Path) -> tuple[Archive, ...]:
     """The archives that a data set of these settings consists of."""
     kind = settings["kind"]
     if kind == "voc":
-        return (VOC_2012, SBD) if settings["masks"].startswith("benchmark_RELEASE") else (VOC_2012,)
+        return (VOC_2012, _sbd(folder)) if settings["masks"].startswith("benchmark_RELEASE") else (VOC_2012,)
     if kind == "imagenet":
         flat = not any(path.is_dir() and not path.name.startswith(".") for path in (folder / "val").glob("*"))
         return (*IMAGENET, IMAGENET_DEVKIT) if flat else IMAGENET
@@ -130,6 +130,13 @@ def needed(settings: dict, folder: Path) -> tuple[Archive, ...]:
         "ade20k": (ADE20K,),
         "folder": (),
     }[kind]
+
+
+def _sbd(folder: Path) -> Archive:
+    """SBD for the VOC 2012 that is there, which the listing takes, or that is going to be unpacked."""
+    here = (inside for inside in INSIDE["voc"][0] if (folder / inside / "JPEGImages").is_dir())
+    inside = next(here, "VOCdevkit/VOC2012")
+    return replace(SBD, makes=(f"{inside}/benchmark_RELEASE",), into=inside)
 
 
 def obtain(name: str, settings: dict, folder: Path) -> str:

@@ -96,6 +96,20 @@ def test_published_archives_become_a_prepared_set_and_are_unpacked_once(tmp_path
     assert "unpacking" not in said and "nothing to do" in said
 
 
+@pytest.mark.parametrize("given", [".", "VOCdevkit", "VOCdevkit/VOC2012"])
+def test_sbd_is_unpacked_where_the_masks_are_looked_for_whatever_part_of_voc_is_given(tmp_path, given):
+    work, path = tmp_path / "work", tmp_path / "in" / given
+    published("voc", work, tmp_path / "packed")
+    (tmp_path / "in").mkdir()
+    (work / "VOCdevkit").rename(tmp_path / "in/VOCdevkit")
+    with pytest.raises(DataError, match=f"put into {path}, packed as it is published: benchmark.tgz"):
+        prepare("voc", settings_of("voc", path), tmp_path / "data", workers=1)
+    (tmp_path / "packed/benchmark.tgz").rename(path / "benchmark.tgz")
+    prepare("voc", settings_of("voc", path), tmp_path / "data", workers=1)
+    assert counts_of("voc", path, tmp_path / "data") == COUNTS["voc"]
+    assert (tmp_path / "in/VOCdevkit/VOC2012/benchmark_RELEASE").is_dir()
+
+
 def test_killed_while_unpacking_and_run_again_it_completes(tmp_path, monkeypatch):
     published("ade20k", tmp_path / "work", tmp_path / "in")
     settings = settings_of("ade20k", tmp_path / "in")
