@@ -121,7 +121,8 @@ def needed(settings: dict, folder: Path) -> tuple[Archive, ...]:
     if kind == "voc":
         return (VOC_2012, _sbd(folder)) if settings["masks"].startswith("benchmark_RELEASE") else (VOC_2012,)
     if kind == "imagenet":
-        flat = not any(path.is_dir() and not path.name.startswith(".") for path in (folder / "val").glob("*"))
+        inside = (path for place in INSIDE[kind][0] for path in (folder / place / "val").glob("*"))
+        flat = not any(path.is_dir() and not path.name.startswith(".") for path in inside)
         return (*IMAGENET, IMAGENET_DEVKIT) if flat else IMAGENET
     return {
         "coco": (*COCO_PHOTOS, COCO_OBJECTS),

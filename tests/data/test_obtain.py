@@ -110,6 +110,20 @@ def test_sbd_is_unpacked_where_the_masks_are_looked_for_whatever_part_of_voc_is_
     assert (tmp_path / "in/VOCdevkit/VOC2012/benchmark_RELEASE").is_dir()
 
 
+def test_imagenet_as_kaggle_has_it_takes_its_labels_from_the_kit_beside_it(tmp_path):
+    work, inside = tmp_path / "work", tmp_path / "in/ILSVRC/Data/CLS-LOC"
+    trees.imagenet(work, flat=True)
+    inside.mkdir(parents=True)
+    for split in ("train", "val"):
+        (work / split).rename(inside / split)
+    settings = settings_of("imagenet", tmp_path / "in")
+    with pytest.raises(DataError, match=f"put into {tmp_path / 'in'}, .*: ILSVRC2012_devkit_t12.tar.gz"):
+        prepare("imagenet", settings, tmp_path / "data", workers=1)
+    pack(tmp_path / "in/ILSVRC2012_devkit_t12.tar.gz", work, ["ILSVRC2012_devkit_t12"])
+    prepare("imagenet", settings, tmp_path / "data", workers=1)
+    assert counts_of("imagenet", tmp_path / "in", tmp_path / "data") == COUNTS["imagenet"]
+
+
 def test_killed_while_unpacking_and_run_again_it_completes(tmp_path, monkeypatch):
     published("ade20k", tmp_path / "work", tmp_path / "in")
     settings = settings_of("ade20k", tmp_path / "in")

@@ -174,6 +174,12 @@ def test_imagenet_labels_come_from_folders_or_from_the_development_kit(root, fla
     }
 
 
+def test_hidden_folder_in_a_flat_val_is_no_class(root):
+    trees.imagenet(root, flat=True)
+    (root / "val/.ipynb_checkpoints").mkdir()
+    assert [r.label for r in opened(root, "imagenet").splits["val"]] == [1, 0, 1, 0]
+
+
 def test_flat_val_without_labels_says_what_is_missing(root):
     trees.imagenet(root, flat=True)
     shutil.rmtree(root / "ILSVRC2012_devkit_t12")

@@ -19,7 +19,8 @@ DEVKIT = "ILSVRC2012_devkit_t12/data"
 def listing(name: str, settings: dict, root: Path) -> Listing:
     train = _by_class(root, "train")
     classes = sorted({entry.label for entry in train})
-    val = _by_class(root, "val") if any(p.is_dir() for p in (root / "val").glob("*")) else _by_devkit(root)
+    folders = any(p.is_dir() and not p.name.startswith(".") for p in (root / "val").glob("*"))
+    val = _by_class(root, "val") if folders else _by_devkit(root)
     if unknown := sorted({entry.label for entry in val} - set(classes)):
         raise DataError(f"{root / 'val'} has classes that train lacks: {listed(unknown)}")
     return Listing(root, [*train, *val], classes, LICENCE, SOURCE, PUBLISHED)
@@ -42,7 +43,9 @@ def _by_devkit(root: Path) -> list[Entry]:
     from scipy.io import loadmat
 
     files = names_in(root / "val", IMAGES)
-    truth, meta = root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt", root / DEVKIT / "meta.mat"
+    given = root.parents[2] if root.parts[-3:] == ("ILSVRC", "Data", "CLS-LOC") else root  # Kaggle's layout
+    kit = next((place / DEVKIT for place in (root, given) if (place / DEVKIT).is_dir()), given / DEVKIT)
+    truth, meta = kit / "ILSVRC2012_validation_ground_truth.txt", kit / "meta.mat"
     for path in (truth, meta):
         if not path.is_file():
             raise DataError(
