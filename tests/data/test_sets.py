@@ -106,6 +106,17 @@ def test_sbd_makes_the_list_and_vocs_own_masks_come_first(root):
     assert ids_of(data.splits["train"][4:]) == {0, 5} and all(r.mask.path.suffix == ".png" for r in data.splits["val"])
 
 
+def test_deeplabs_list_of_paths_is_read_as_ids(root):
+    trees.voc(root)
+    inside = root / "VOCdevkit/VOC2012"
+    (inside / "SegmentationClass").rename(inside / "SegmentationClassAug")
+    ids = [f"2007_{n:06d}" for n in range(4)]
+    lines = [f"/JPEGImages/{i}.jpg /SegmentationClassAug/{i}.png" for i in ids]
+    trees.text(inside / "ImageSets/Segmentation/train_aug.txt", lines)
+    data = opened(root, "voc", train="train_aug", masks="SegmentationClassAug")
+    assert [record.id for record in data.splits["train"]] == ids
+
+
 # ------------------------------------------------------------------------------------------------------- Pascal Context
 def test_context_as_pngs_gives_the_same_class_ids_as_the_published_files(root):
     trees.pascal_context(root)

@@ -47,7 +47,8 @@ def _ids(root: Path, which: str, sbd: str | None) -> list[str]:
     lists = root / "ImageSets" / "Segmentation"
     path = lists / f"{which}.txt"
     if path.is_file() or sbd is None or which not in ("train_aug", "trainaug"):
-        return lines_in(path)
+        # An id, which may have dots, or the photo's path, as in DeepLab's train_aug.txt.
+        return [Path(word).stem if "/" in word else word for word in lines_in(path)]
     theirs = [i for split in ("train", "val") for i in lines_in((root / sbd).parent / f"{split}.txt")]
     held_out = set(lines_in(lists / "val.txt"))
     return sorted({*theirs, *lines_in(lists / "train.txt")} - held_out)
