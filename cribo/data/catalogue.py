@@ -81,9 +81,10 @@ SBD = Archive(
 )
 VOC_2012 = _voc(2012, "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd")
 VOC_2010 = _voc(2010, "VOCtrainval_03-May-2010.tar", "da459979d0c395079b5c75ee67908abb")
+CONTEXT_MASKS = ("trainval", "SegmentationClassContext")
 CONTEXT = Archive(
     Remote("trainval.tar.gz", "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz"),
-    ("trainval", "VOCdevkit/VOC2010/trainval", "VOCdevkit/VOC2010/SegmentationClassContext", "SegmentationClassContext"),
+    tuple(f"{inside}{masks}" for inside in ("", "VOCdevkit/VOC2010/", "VOC2010/") for masks in CONTEXT_MASKS),
 )
 ADE20K = Archive(
     Remote(

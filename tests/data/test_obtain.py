@@ -1,6 +1,7 @@
 """From archives as they are published, and from a server, to a prepared data set; nothing is unpacked or fetched twice."""
 
 import dataclasses
+import shutil
 import tarfile
 import threading
 import time
@@ -108,6 +109,19 @@ def test_sbd_is_unpacked_where_the_masks_are_looked_for_whatever_part_of_voc_is_
     prepare("voc", settings_of("voc", path), tmp_path / "data", workers=1)
     assert counts_of("voc", path, tmp_path / "data") == COUNTS["voc"]
     assert (tmp_path / "in/VOCdevkit/VOC2012/benchmark_RELEASE").is_dir()
+
+
+@pytest.mark.parametrize("given", [".", "VOCdevkit", "VOCdevkit/VOC2010"])
+def test_context_as_pngs_leaves_its_archive_alone_wherever_the_pngs_are(tmp_path, given, capsys):
+    trees.pascal_context(tmp_path)
+    inside, path = tmp_path / "VOCdevkit/VOC2010", tmp_path / given
+    pack(path / "trainval.tar.gz", tmp_path, ["trainval"])
+    for mat in (tmp_path / "trainval").glob("*.mat"):
+        trees.png(inside / f"SegmentationClassContext/{mat.stem}.png", trees.values(0, (7, 8)))
+    shutil.rmtree(tmp_path / "trainval")
+    prepare("pascal_context", settings_of("pascal_context", path), tmp_path / "data", workers=1)
+    record = open_set("pascal_context", tmp_path / "data", path).splits["train"][0]
+    assert record.mask.path.suffix == ".png" and "unpacking" not in capsys.readouterr().err
 
 
 def test_imagenet_as_kaggle_has_it_takes_its_labels_from_the_kit_beside_it(tmp_path):
