@@ -1,15 +1,17 @@
 """Data sets made ready: every file decoded once, what cannot be used refused by name, the result put in place whole.
 
-A folder data/NAME exists only when all of it is there: work goes to a hidden folder beside it, renamed last.
+A folder data/NAME exists only when all of it is there: work goes to a hidden folder beside it, renamed last. Of photos,
+a hidden file beside it notes which code verified them here and, by its own date, when: a manifest can come from elsewhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from cribo.data.verify import Fault, check
 from cribo.params import complete_data
 
 PLACES = {"path", "download"}  # settings that say where photos come from, not what they are
+CODE = Path(__file__).parent
 TICK = 0.02  # seconds, above the step in which file systems tell time
 
 
@@ -31,7 +34,7 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     """Make `data`/`name` from its settings (an entry of `data` in params.yaml); returns the folder.
 
     `workers` is the number of processes, as many as this process may use cores if None; it changes no byte.
-    What is there already, from the same settings and files, is left as it is.
+    Photos that were verified already, here, by this code and with these settings, are not verified again.
 
     Raises:
         DataError: photos are missing or cannot be used; `data`/`name` is then as it was before.
@@ -40,7 +43,7 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     unfinished = target.with_name(f".{name}.unfinished")
     workers, settings = workers or cores(), complete_data(settings)
     listing = None if settings["kind"] == "scenes" else list_files(name, settings)
-    if unchanged(target, name, settings, listing):
+    if listing is not None and unchanged(target, name, settings, listing):
         print(f"prepare {name}: {target} is what these settings and files give, nothing to do", file=sys.stderr)
         return target
     shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run has left
@@ -50,12 +53,14 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
             made, rows = _generate(name, settings, unfinished, workers)
         else:
             made, rows = _verify(name, settings, listing, workers)
-        time.sleep(TICK)  # so that what is as old as the manifest was touched after it
         manifest.write(unfinished, made, rows)
         _put_in_place(unfinished, target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    time.sleep(TICK)  # so that what is as old as the note was touched after it
+    if listing is not None:
+        _note(target).write_text(_witness(target))
     return target
 
 
@@ -74,28 +79,42 @@ def list_files(name: str, settings: dict) -> Listing:
         raise DataError(f"{error}{missing}") from None
 
 
-def unchanged(target: Path, name: str, settings: dict, listing: Listing | None) -> bool:
-    """Whether `target` is what preparing would make again: same settings, and no listed file touched since.
+def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:
+    """Whether `target` is what preparing would make again: same settings and code, and no listed file touched since.
 
     A set from which broken files were left out is always verified again: somebody may have mended them.
     """
     try:
         found, rows = manifest.read(target)
-        made = (target / manifest.MANIFEST).stat().st_mtime_ns
+        since = _note(target).stat().st_mtime_ns
+        if _note(target).read_text() != _witness(target):
+            return False
     except (DataError, OSError):
         return False
     if (found.version, found.name, found.settings) != (manifest.tool_version(), name, _recorded(settings)) or found.excluded:
         return False
-    root = target
-    if listing is not None:
-        root = listing.root
-        if [(e.split, e.id, e.image, e.mask, e.label) for e in listing.entries] != [
-            (r.split, r.id, r.image, r.mask, r.label) for r in rows
-        ]:
-            return False
+    if [(e.split, e.id, e.image, e.mask, e.label) for e in listing.entries] != [
+        (r.split, r.id, r.image, r.mask, r.label) for r in rows
+    ]:
+        return False
+    if found.warnings != _all_warnings(listing, rows, found.counts):
+        return False
     files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
     files += [(about["file"], about["bytes"]) for about in found.annotations.values()]
-    return all(_untouched(root / file, size, made) for file, size in files)
+    return all(_untouched(listing.root / file, size, since) for file, size in files)
+
+
+def _note(target: Path) -> Path:
+    """Where it says what verified the photos of `target`; never in it, for DVC carries that to other machines."""
+    return target.with_name(f".{target.name}.verified")
+
+
+def _witness(target: Path) -> str:
+    """What the note of a verified set holds: the sha256 of its manifest and of the code that made it."""
+    code = hashlib.sha256()
+    for file in sorted(CODE.rglob("*.py")):
+        code.update(file.read_bytes())
+    return f"{manifest.sha256((target / manifest.MANIFEST).read_bytes())} {code.hexdigest()}\n"
 
 
 def _untouched(path: Path, size: int, since: int) -> bool:
@@ -156,6 +175,13 @@ def _warnings(rows: Sequence[Row], counts: Mapping[str, dict]) -> list[str]:
     return said
 
 
+def _all_warnings(
+    listing: Listing, rows: Sequence[Row], counts: Mapping[str, dict], excluded: Collection[str] = ()
+) -> list[str]:
+    left_out = [f"{len(excluded)} images are left out because they cannot be used: {listed(excluded)}"] if excluded else []
+    return [*_other_counts(counts, listing.published), *left_out, *listing.notes, *_warnings(rows, counts)]
+
+
 # ------------------------------------------------------------------------------------------------------------- two ways
 def _generate(name: str, settings: dict, folder: Path, workers: int) -> tuple[Manifest, list[Row]]:
     """Scenes: photos, masks, annotations and crops written into `folder`."""
@@ -198,13 +224,9 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
             present[row.split].update([row.label] if row.label else [listing.classes[k] for k in ids if k != VOID])
     excluded = _exclude(name, settings, listing, faults)
     counts = _counts(rows, present, listing.classes)
-    warnings = [*listing.notes, *_warnings(rows, counts)]
-    if excluded:
-        warnings.insert(0, f"{len(excluded)} images are left out because they cannot be used: {listed(excluded)}")
-    if other := _other_counts(counts, listing.published):
-        if settings["strict"]:
-            raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
-        warnings = [*other, *warnings]
+    if (other := _other_counts(counts, listing.published)) and settings["strict"]:
+        raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
+    warnings = _all_warnings(listing, rows, counts, excluded)
     annotations = _annotations(listing.root, listing.annotations)
     return _manifest(name, settings, listing, rows, counts, annotations, warnings, excluded), rows
 

@@ -15,50 +15,18 @@ from PIL import Image
 
 from cribo.data import layouts
 from cribo.data.images import read_image, read_mask
-from cribo.data.manifest import DataError, sha256
+from cribo.data.manifest import DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
-
-SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 40, "val": 10, "objects": [2, 5]}
-VOC = {"kind": "voc", "path": None, "train": "train", "val": "val", "masks": "SegmentationClass"}
-
-
-def _digest(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, by its path."""
-    return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    """Six images in VOC's layout, values 0-2 and void; returns the folder that holds VOCdevkit."""
-    rng = np.random.default_rng(0)
-    root = tmp_path / "photos" / "VOCdevkit" / "VOC2012"
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    for n in range(6):
-        Image.fromarray(rng.integers(0, 256, (20 + n, 30, 3), dtype=np.uint8)).save(root / f"JPEGImages/{n}.jpg")
-        _save_mask(root, n, rng.choice([0, 1, 2, 255], (20 + n, 30)).astype(np.uint8))
-    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n3\n")
-    (root / "ImageSets/Segmentation/val.txt").write_text("4\n5\n")
-    return tmp_path / "photos"
-
-
-def _save_mask(root: Path, n: int, ids: np.ndarray) -> None:
-    mask = Image.fromarray(ids)
-    mask.putpalette(layouts.voc_palette())
-    mask.save(root / f"SegmentationClass/{n}.png")
-
-
-def _inside(photos: Path) -> Path:
-    return photos / "VOCdevkit" / "VOC2012"
+from tests.data.photos import SCENES, VOC, digest, inside, save_mask
 
 
 # ---------------------------------------------------------------------------------------------------------- the same bytes
 def test_scenes_are_the_same_bytes_for_any_number_of_workers_and_again(tmp_path):
     one = prepare("scenes", SCENES, tmp_path / "one", workers=1)
-    first = _digest(one)
-    assert first == _digest(prepare("scenes", SCENES, tmp_path / "two", workers=2))
-    assert first == _digest(prepare("scenes", SCENES, tmp_path / "one", workers=1))
+    first = digest(one)
+    assert first == digest(prepare("scenes", SCENES, tmp_path / "two", workers=2))
+    assert first == digest(prepare("scenes", SCENES, tmp_path / "one", workers=1))
     assert sorted(p.name for p in one.parent.iterdir()) == ["scenes"]
 
 
@@ -73,7 +41,7 @@ def test_moved_photos_give_the_same_manifest_and_open_from_either_place(tmp_path
     moved = tmp_path / "elsewhere"
     shutil.copytree(photos / "VOCdevkit" / "VOC2012", moved)
     there = prepare("voc", VOC | {"path": str(moved)}, tmp_path / "there", workers=2)
-    assert _digest(here) == _digest(there) and set(_digest(here)) == {"MANIFEST.json", "index.csv"}
+    assert digest(here) == digest(there) and set(digest(here)) == {"MANIFEST.json", "index.csv"}
     assert str(tmp_path) not in (here / "MANIFEST.json").read_text() + (here / "index.csv").read_text()
     for path in (photos, moved):
         opened = open_set("voc", tmp_path / "here", path)
@@ -128,12 +96,12 @@ def _break_remove(root: Path) -> str:
 
 
 def _break_mask_size(root: Path) -> str:
-    _save_mask(root, 1, np.zeros((7, 8), np.uint8))
+    save_mask(root, 1, np.zeros((7, 8), np.uint8))
     return r"differ in size from their images: SegmentationClass/1.png \(8x7, image 30x21\)"
 
 
 def _break_mask_value(root: Path) -> str:
-    _save_mask(root, 3, np.full((23, 30), 33, np.uint8))
+    save_mask(root, 3, np.full((23, 30), 33, np.uint8))
     return r"no class \(legal: 0-20, 255\): SegmentationClass/3.png \(has 33\)"
 
 
@@ -193,7 +161,7 @@ def _break_mask_depth(root: Path) -> str:
 
 
 def _break_mask_turned(root: Path) -> str:
-    _save_mask(root, 2, np.zeros((30, 22), np.uint8))
+    save_mask(root, 2, np.zeros((30, 22), np.uint8))
     return r"SegmentationClass/2.png \(22x30, image 30x22\)"
 
 
@@ -211,15 +179,15 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__[7:])
 def test_fault_is_told_by_file_and_nothing_is_taken_for_done(tmp_path, photos, fault):
-    said = fault(_inside(photos))
+    said = fault(inside(photos))
     with pytest.raises(DataError, match=said) as error:
         prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
     assert str(error.value).count("\n") == 0 and not list((tmp_path / "data").glob("*"))
 
 
 def test_broken_files_are_left_out_on_request_and_listed(tmp_path, photos):
-    _break_truncate(_inside(photos))
-    _break_mask_value(_inside(photos))
+    _break_truncate(inside(photos))
+    _break_mask_value(inside(photos))
     settings = VOC | {"path": str(photos), "exclude_broken": True}
     opened = open_set("voc", prepare("voc", settings, tmp_path / "data", workers=1).parent, photos)
     assert [record.id for record in opened.splits["train"]] == ["0", "1"]
@@ -230,84 +198,22 @@ def test_broken_files_are_left_out_on_request_and_listed(tmp_path, photos):
 
 def test_a_set_of_nothing_but_broken_files_is_refused_all_the_same(tmp_path, photos):
     for n in range(6):
-        (_inside(photos) / f"JPEGImages/{n}.jpg").write_bytes(b"")
+        (inside(photos) / f"JPEGImages/{n}.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"none of the 6 images of voc in .* can be used"):
         prepare("voc", VOC | {"path": str(photos), "exclude_broken": True}, tmp_path / "data", workers=1)
 
 
-# ------------------------------------------------------------------------------------------------------- a second time
-def _prepared_again(settings: dict, data: Path, capsys) -> bool:
-    """Whether preparing again found anything to do."""
-    capsys.readouterr()
-    prepare(settings["kind"], settings, data, workers=1)
-    return "nothing to do" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("kind", ["voc", "scenes"])
-def test_preparing_twice_does_nothing_the_second_time(tmp_path, photos, capsys, kind):
-    settings = VOC | {"path": str(photos)} if kind == "voc" else SCENES | {"train": 3, "val": 1}
-    before = {p: p.stat().st_mtime_ns for p in prepare(kind, settings, tmp_path / "data", workers=1).rglob("*")}
-    assert not _prepared_again(settings, tmp_path / "data", capsys)
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "data" / kind).rglob("*")} == before
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda root: (root / "JPEGImages/1.jpg").touch(),
-        lambda root: _save_mask(root, 1, np.ones((21, 30), np.uint8)),
-        lambda root: (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n"),
-        lambda root: (root / "ImageSets/Segmentation/val.txt").write_text("5\n4\n"),
-    ],
-    ids=["touched", "mask", "list", "order"],
-)
-def test_preparing_again_sees_what_changed(tmp_path, photos, capsys, change):
-    settings = VOC | {"path": str(photos)}
-    prepare("voc", settings, tmp_path / "data", workers=1)
-    change(_inside(photos))
-    assert _prepared_again(settings, tmp_path / "data", capsys)
-
-
-def test_a_file_that_was_left_out_and_is_mended_comes_back(tmp_path, photos):
-    settings, path = VOC | {"path": str(photos), "exclude_broken": True}, _inside(photos) / "JPEGImages/2.jpg"
-    whole = path.read_bytes()
-    os.truncate(path, 500)
-    prepare("voc", settings, tmp_path / "data", workers=1)
-    assert len(open_set("voc", tmp_path / "data", photos).splits["train"]) == 3
-    path.write_bytes(whole)
-    prepare("voc", settings, tmp_path / "data", workers=1)
-    assert len(open_set("voc", tmp_path / "data", photos).splits["train"]) == 4
-
-
-def test_other_settings_prepare_again_but_not_where_the_photos_are(tmp_path, photos, capsys):
-    settings = SCENES | {"train": 3, "val": 1}
-    prepare("scenes", settings, tmp_path / "data", workers=1)
-    assert _prepared_again(settings | {"seed": 1}, tmp_path / "data", capsys)
-    voc = VOC | {"path": str(photos)}
-    prepare("voc", voc, tmp_path / "data", workers=1)
-    assert not _prepared_again(voc | {"path": str(photos / "VOCdevkit")}, tmp_path / "data", capsys)
-
-
-def test_failure_leaves_an_earlier_result_as_it_was(tmp_path, photos):
-    settings = VOC | {"path": str(photos)}
-    before = _digest(prepare("voc", settings, tmp_path / "data", workers=1))
-    _break_mask_value(_inside(photos))
-    with pytest.raises(DataError):
-        prepare("voc", settings, tmp_path / "data", workers=1)
-    assert _digest(tmp_path / "data" / "voc") == before
-
-
 def test_many_faults_of_one_kind_are_one_sentence(tmp_path, photos):
     for n in range(6):
-        _save_mask(_inside(photos), n, np.full((20 + n, 30), 99, np.uint8))
+        save_mask(inside(photos), n, np.full((20 + n, 30), 99, np.uint8))
     with pytest.raises(DataError) as error:
         prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
     assert str(error.value).count("\n") == 0 and str(error.value).startswith("6 of the files")
 
 
 def test_photo_in_both_splits_is_a_warning(tmp_path, photos):
-    shutil.copy(_inside(photos) / "JPEGImages/0.jpg", _inside(photos) / "JPEGImages/4.jpg")
-    shutil.copy(_inside(photos) / "SegmentationClass/0.png", _inside(photos) / "SegmentationClass/4.png")
+    shutil.copy(inside(photos) / "JPEGImages/0.jpg", inside(photos) / "JPEGImages/4.jpg")
+    shutil.copy(inside(photos) / "SegmentationClass/0.png", inside(photos) / "SegmentationClass/4.png")
     folder = prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
     assert "1 images of val are in train too: 4" in (folder / "MANIFEST.json").read_text()
 

@@ -140,6 +140,13 @@ def test_coco_gives_annotations_and_says_which_photos_they_leave_out(root):
     assert "1 photos of train2017 are not in annotations/instances_train2017.json and left out" in data.warnings
 
 
+def test_coco_over_an_earlier_result_counts_the_photos_left_out_anew(root):
+    trees.coco(root)
+    opened(root, "coco")
+    (root / "train2017" / f"{999:012d}.jpg").unlink()
+    assert not [said for said in opened(root, "coco").warnings if "left out" in said and "train2017" in said]
+
+
 def test_coco_annotations_that_changed_since_are_noticed(root):
     trees.coco(root)
     path = opened(root, "coco").annotations["train"]
