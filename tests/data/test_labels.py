@@ -52,6 +52,16 @@ def test_pascal_context_keeps_59_of_459_and_the_rest_is_background():
     assert sorted(set(RULES["pascal_context_459"].tolist())) == [*range(60), ILLEGAL]
 
 
+def test_pascal_context_counts_exactly_the_59_labels_of_its_publication():
+    counting = np.flatnonzero((RULES["pascal_context_459"] > 0) & (RULES["pascal_context_459"] != ILLEGAL)).tolist()
+    assert counting == [
+        *(2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144, 158, 159),
+        *(162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354, 355, 360, 366, 368, 397),
+        *(415, 416, 420, 424, 427, 440, 445, 454, 458),
+    ]
+    assert ids("pascal_context_459", *counting) == list(range(1, 60))
+
+
 def test_class_ids_pass_as_they_are():
     mask = np.array([[0, 20, 255]], dtype=np.uint8)
     assert class_ids(mask, "ids") is mask

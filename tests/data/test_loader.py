@@ -49,6 +49,27 @@ def test_an_epoch_visits_every_image_at_most_once_and_epochs_differ():
     assert [i for _, i in first] != [i for batch in keys[3:] for _, i in batch]
 
 
+@pytest.mark.parametrize("other", [(5, (1, 0)), (5, (0, 1)), (6, (0, 0))], ids=["epoch", "image", "seed"])
+def test_views_clusters_and_local_crops_differ_with_the_epoch_the_image_and_the_seed_and_repeat_for_the_same(pairs, other):
+    twice = [pairs.records[0], dataclasses.replace(pairs.records[0], id="the same photo")]
+    local = {"size": 8, "count": 3, "blur": 0.5, "crop_area": [0.05, 0.25]}
+    views = {**pairs.views, "crop_area": [0.1, 0.5], "local": local}
+
+    def drawn(seed: int, key: tuple[int, int]) -> dict[str, torch.Tensor]:
+        item = ViewPairs(twice, views, 8, 20, seed)[key]
+        return {name: getattr(item, name) for name in ("views", "boxes", "seeds", "crops")}
+
+    first, again, changed = drawn(5, (0, 0)), drawn(5, (0, 0)), drawn(*other)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], changed[name]) for name in first)
+    assert not torch.equal(first["views"][0], first["views"][1])
+
+
+def test_order_of_images_differs_with_the_seed():
+    one, two = (list(batches_of(100, 10, seed, 0, 10, 0, 1)) for seed in (5, 6))
+    assert one != two and one == list(batches_of(100, 10, 5, 0, 10, 0, 1))
+
+
 def test_cluster_seeds_are_distinct_tokens(pairs):
     batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
     assert all(row.unique().numel() == 3 and row.max() < 8 for row in batch.seeds)
