@@ -105,7 +105,9 @@ def _continue(file: Remote, part: Path, stop: threading.Event) -> None:
             raise DataError(
                 f"{file.name} cannot be fetched ({answer.status_code} {answer.reason}): {advice(file, part.parent)}"
             )
-        if answer.status_code == 416:  # more here than there: not this file
+        if answer.status_code == 416:
+            if answer.headers.get("Content-Range", "").endswith(f"/{have}"):
+                return  # all of it is here: a kill came before the check
             part.unlink()
             raise _Broken("the server has fewer bytes than an earlier try")
         if answer.status_code not in (200, 206):

@@ -46,7 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         if manner == "no ranges" or (self.headers.get("If-Range") not in (None, server.tag)):
             start = 0
         if start >= len(server.body) and wanted:
-            return self.send_error(416)
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(server.body)}")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         rest = server.body[start:]
         self.send_response(206 if start else 200)
         if start:
@@ -141,6 +144,24 @@ def test_part_of_an_earlier_run_is_continued(server, tmp_path):
     (tmp_path / "file.tar.part").write_bytes(BODY[:400_000])
     fetch([server.remote(digest=SHA)], tmp_path, pause=0)
     assert (tmp_path / "file.tar").read_bytes() == BODY and server.asked == ["bytes=400000-"]
+
+
+@pytest.mark.parametrize("digest", [SHA, None])
+def test_part_that_is_whole_gets_its_name_without_being_fetched_again(server, tmp_path, digest):
+    (tmp_path / "file.tar.part").write_bytes(BODY)
+    (tmp_path / "file.tar.part.version").write_text(server.tag)
+    fetch([server.remote(digest=digest)], tmp_path, pause=0)
+    assert (tmp_path / "file.tar").read_bytes() == BODY and server.asked == [f"bytes={len(BODY)}-"]
+    assert names(tmp_path) == ["file.tar"]
+
+
+def test_part_of_another_file_that_is_as_long_or_longer_is_refused_or_fetched_anew(server, tmp_path):
+    (tmp_path / "file.tar.part").write_bytes(b"y" * len(BODY))
+    with pytest.raises(DataError, match=r"is not file.tar \(its sha256 is"):
+        fetch([server.remote(digest=SHA)], tmp_path, pause=0)
+    (tmp_path / "file.tar.part").write_bytes(b"y" * (len(BODY) + 1))
+    fetch([server.remote(digest=SHA)], tmp_path, pause=0)
+    assert (tmp_path / "file.tar").read_bytes() == BODY
 
 
 def test_answer_that_will_not_change_is_not_asked_for_again(server, tmp_path):
