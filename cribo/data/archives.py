@@ -24,8 +24,31 @@ from cribo.data.manifest import DataError, sync_folder
 
 CHUNK = 1 << 20
 BLOCK = 512  # bytes of a tar's unit
+# Names and other words about a tar's members, which are read into memory at once, and the most bytes that they may have.
+WORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+LONGEST = 1 << 20
+
+
+class _Wordy(Exception):
+    """A tar with headers that no data set needs."""
+
+
 # What libraries raise for damaged archives.
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, RuntimeError)
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
+    _Wordy,
+)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose words are bounded before they are read: a few packed kilobytes could fill the memory."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type == tarfile.GNUTYPE_SPARSE:  # its map may be endless
+            raise _Wordy("it holds a sparse file")
+        if self.size < 0 or (self.type in WORDS and self.size > LONGEST):
+            raise _Wordy(f"it has a header of {self.size} bytes")
+        return super()._proc_member(tar)
 
 
 @dataclass
@@ -117,11 +140,9 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
     try:
         if zipfile.is_zipfile(archive):
             _unpack_zip(guard)
-        elif tarfile.is_tarfile(archive):
-            with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
-                _unpack_tar(guard, tar, nested)
         else:
-            raise DataError(f"{archive} is neither a tar nor a zip: delete it and fetch it again")
+            with archive.open("rb") as raw, _opened(archive, raw) as tar:
+                _unpack_tar(guard, tar, nested)
     except DataError:
         shutil.rmtree(work)
         raise
@@ -140,6 +161,13 @@ def unfinished(archive: Path, folder: Path) -> Path:
     return folder / f".{archive.name}.unpacking"
 
 
+def _opened(archive: Path, raw: IO[bytes]) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=raw, mode="r:*", tarinfo=_Member)
+    except tarfile.ReadError:
+        raise DataError(f"{archive} is neither a tar nor a zip: delete it and fetch it again") from None
+
+
 def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
     end = 0
     for member in tar:
@@ -149,9 +177,12 @@ def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
         elif not member.isreg() or member.issparse():
             raise guard.refuse(member.name, f"is {_kind_of(member)}")
         elif nested and member.name.endswith(".tar"):
-            inner = _Guard(guard.archive, guard.place(member.name.removesuffix(".tar")), guard.bounds)
-            inner.folder.mkdir(parents=True)
-            with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as tar_in_tar:
+            inside = member.name.removesuffix(".tar")
+            inner = _Guard(guard.archive, guard.place(inside), guard.bounds)
+            if inner.folder.exists():
+                raise guard.refuse(member.name, "occurs twice")
+            guard.make_folder(inside)
+            with tarfile.open(fileobj=tar.extractfile(member), mode="r:", tarinfo=_Member) as tar_in_tar:
                 _unpack_tar(inner, tar_in_tar, nested=False)
         else:
             guard.write(member.name, member.size, tar.extractfile(member))

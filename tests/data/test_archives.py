@@ -1,8 +1,10 @@
 """Archives: good ones come out whole, hostile and damaged ones not at all, interrupted ones again."""
 
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -155,6 +157,26 @@ def _encrypted(path):
     return path, "is encrypted"
 
 
+def _endless_words(path, kind=tarfile.GNUTYPE_LONGNAME, size=20 << 20):
+    """20 MB of a name, 20 kB packed."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(member("words", type=kind, size=size).tobuf(tarfile.GNU_FORMAT))
+        file.write(b"a" * abs(size) + member("x").tobuf() + bytes(1024))
+    return path, f"has a header of {size} bytes"
+
+
+def _endless_pax(path):
+    return _endless_words(path, tarfile.XHDTYPE)
+
+
+def _words_of_negative_size(path):
+    return _endless_words(path, size=-(1 << 20))
+
+
+def _sparse(path):
+    return tar(path, extra=[(member("s", type=tarfile.GNUTYPE_SPARSE, size=0), None)]), "holds a sparse file"
+
+
 def _cut_tar(path):
     raw = tar(path).read_bytes()
     path.write_bytes(raw[:1536])  # one member, whole; then nothing
@@ -207,6 +229,7 @@ HOSTILE = [
         _twice,
     ),
     *(_file_as_folder, _too_large, _too_many, _lying_zip, _shared_bytes, _encrypted),
+    *(_endless_words, _endless_pax, _words_of_negative_size, _sparse),
     *(_cut_tar, _cut_in_a_member, _cut_gz, _wrong_sum, _cut_zip, _web_page),
 ]
 
@@ -219,6 +242,42 @@ def test_hostile_or_damaged_archive_is_refused_by_name_and_nothing_comes_out(tmp
         unpack(path, tmp_path / "out" / "deep", bounds=Bounds(1_000_000, 50))
     assert "some.archive" in str(error.value) and str(error.value).count("\n") == 0
     assert content(tmp_path) == before and not list((tmp_path / "out" / "deep").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["n1.tar", "n1.tar"], "'n1.tar' occurs twice"),
+        ([f"{n}.tar" for n in range(60)], "more files than it may"),
+        (["../n1.tar"], "leaves its folder"),
+        ([".tar"], "has no sensible name"),
+    ],
+    ids=["twice", "too many", "outside", "no name"],
+)
+def test_hostile_tars_in_a_tar_are_refused_by_name_and_nothing_comes_out(tmp_path, names, says):
+    empty = tar(tmp_path / "empty", {}).read_bytes()
+    made = tar(tmp_path / "some.tar", {}, extra=[(member(name, size=len(empty)), empty) for name in names])
+    with pytest.raises(DataError, match=says) as error:
+        unpack(made, tmp_path / "out", "train", Bounds(1_000_000, 50), nested=True)
+    assert "some.tar" in str(error.value) and not list((tmp_path / "out").iterdir())
+
+
+def test_words_of_a_member_take_no_memory_before_they_are_refused(tmp_path):
+    path, _ = _endless_words(tmp_path / "a.tgz", size=50 << 20)
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        unpack(path, tmp_path / "out")
+    assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    tracemalloc.stop()
+
+
+def test_long_names_as_archives_have_them_come_out(tmp_path):
+    files = {f"{'a' * 120}/{'b' * 120}/c": b"x"}
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tmp_path / "a.tar", "w", format=kind) as made:
+            made.addfile(member(next(iter(files)), size=1), io.BytesIO(b"x"))
+        unpack(tmp_path / "a.tar", tmp_path / f"out{kind}")
+        assert content(tmp_path / f"out{kind}") == files
 
 
 # --------------------------------------------------------------------------------------------------------- interruptions
