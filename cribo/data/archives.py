@@ -226,6 +226,13 @@ def _move(work: Path, folder: Path) -> None:
     """Every file to its place, over one of the same name; a second run after a kill goes the same way."""
     for here, _, names in os.walk(work):
         there = folder / Path(here).relative_to(work)
-        there.mkdir(parents=True, exist_ok=True)
+        try:
+            there.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise DataError(f"{there} is a file, and the archive has a folder of this name: move it away") from None
         for name in names:
-            os.replace(Path(here) / name, there / name)
+            try:
+                os.replace(Path(here) / name, there / name)
+            except IsADirectoryError:
+                blocked = there / name
+                raise DataError(f"{blocked} is a folder, and the archive has a file of this name: move it away") from None

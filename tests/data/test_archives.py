@@ -281,6 +281,19 @@ def test_long_names_as_archives_have_them_come_out(tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------------- interruptions
+@pytest.mark.parametrize(("blocked", "says"), [("deep", "is a file"), ("a.txt", "is a folder")])
+def test_what_stands_in_the_way_is_named_and_once_moved_the_next_run_completes(tmp_path, blocked, says):
+    path, out = tar(tmp_path / "a.tar"), tmp_path / "out"
+    out.mkdir()
+    (out / blocked).write_text("mine") if blocked == "deep" else (out / blocked).mkdir()
+    with pytest.raises(DataError, match=rf"{blocked} {says}, and the archive has a \w+ of this name: move it away"):
+        unpack(path, out)
+    assert unfinished(path, out).is_dir()
+    (out / blocked).rename(tmp_path / "moved")
+    unpack(path, out)
+    assert content(out) == GOOD and not unfinished(path, out).exists()
+
+
 @pytest.mark.parametrize(
     ("owner", "step"), [(archives._Guard, "write"), (archives.os, "replace")], ids=["while unpacking", "while moving"]
 )
