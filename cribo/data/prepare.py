@@ -68,15 +68,19 @@ def list_files(name: str, settings: dict) -> Listing:
     """What the data set says it consists of, unpacked and fetched where need be; no image is opened.
 
     Raises:
-        DataError: it is not there; the sentence says what to put where.
+        DataError: it is not there; the sentence says what to put where. Or a file has a name that no index can hold.
     """
     kind = settings["kind"]
     folders, _ = starts(name, settings["path"])
     missing = obtain(name, settings, next((folder for folder in folders if folder.is_dir()), folders[0]))
     try:
-        return sets.LISTINGS[kind](name, settings, locate(name, kind, settings["path"]))
+        listing = sets.LISTINGS[kind](name, settings, locate(name, kind, settings["path"]))
     except DataError as error:
         raise DataError(f"{error}{missing}") from None
+    files = (file for entry in listing.entries for file in (entry.image, entry.mask))
+    if odd := [shown for file in files if (shown := file.encode(errors="backslashreplace").decode()) != file]:
+        raise DataError(f"{len(odd)} names of files of {name} in {listing.root} are not UTF-8, rename them: {listed(odd)}")
+    return listing
 
 
 def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:

@@ -242,6 +242,17 @@ def test_folder_without_images_says_what_counts_as_one(root):
         opened(root, "folder")
 
 
+def test_name_that_is_not_utf8_is_told_before_any_image_is_decoded(root, monkeypatch):
+    trees.folder(root)
+    (root / "a.jpg").rename(root / os.fsdecode(b"caf\xe9.jpg"))
+    monkeypatch.setattr("cribo.data.prepare.check", None)
+    with pytest.raises(
+        DataError, match=r"1 names of files of folder in .* are not UTF-8, rename them: caf.udce9.jpg"
+    ) as error:
+        opened(root, "folder")
+    str(error.value).encode()
+
+
 # ---------------------------------------------------------------------------------------------------------- real samples
 REAL = {
     "coco": ("coco_mini", (209, 206)),
