@@ -244,8 +244,11 @@ def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault
         where = f"of the files of {name} in {listing.root}"
         advice = f"; data.{name}.exclude_broken: true goes on without them"
         raise DataError("\n".join(f"{len(files)} {where} {what}: {listed(files)}{advice}" for what, files in wrong.items()))
-    if len(faults) == len(listing.entries):
-        raise DataError(f"none of the {len(faults)} images of {name} in {listing.root} can be used: {faults[0]}")
+    images = Counter(entry.split for entry in listing.entries)
+    for split, lost in Counter(fault.entry.split for fault in faults).items():
+        if lost == images[split]:
+            first = next(fault for fault in faults if fault.entry.split == split)
+            raise DataError(f"none of the {lost} {split} images of {name} in {listing.root} can be used: {first}")
     return {fault.entry.image: str(fault) for fault in faults}
 
 

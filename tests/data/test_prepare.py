@@ -196,10 +196,11 @@ def test_broken_files_are_left_out_on_request_and_listed(tmp_path, photos):
     assert set(excluded) == {"JPEGImages/2.jpg", "JPEGImages/3.jpg"} and "(has 33)" in excluded["JPEGImages/3.jpg"]
 
 
-def test_a_set_of_nothing_but_broken_files_is_refused_all_the_same(tmp_path, photos):
-    for n in range(6):
+@pytest.mark.parametrize(("broken", "said"), [((4, 5), "2 val"), (range(4), "4 train"), (range(6), "4 train")], ids=str)
+def test_a_split_of_nothing_but_broken_files_is_refused_all_the_same(tmp_path, photos, broken, said):
+    for n in broken:
         (inside(photos) / f"JPEGImages/{n}.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 6 images of voc in .* can be used"):
+    with pytest.raises(DataError, match=rf"none of the {said} images of voc in .* can be used: .*JPEGImages/{broken[0]}"):
         prepare("voc", VOC | {"path": str(photos), "exclude_broken": True}, tmp_path / "data", workers=1)
 
 
