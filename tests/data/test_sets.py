@@ -221,6 +221,31 @@ def test_folder_takes_every_image_below_it_but_hidden_and_held_out_ones(root):
     assert len(opened(root, "folder", val=None).splits["train"]) == 4
 
 
+def test_folder_follows_links_to_folders_but_not_in_circles(root, tmp_path):
+    trees.folder(root)
+    trees.photo(tmp_path / "disk/e.jpg")
+    (root / "linked").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/back").symlink_to(root)
+    (root / "deep/above").symlink_to(tmp_path)
+    (root / "deep/er/again").symlink_to(root / "linked")
+    ids = [record.id for record in opened(root, "folder").splits["train"]]
+    assert ids == ["a", "deep/b", "deep/er/again/e", "deep/er/c", "linked/e"]
+
+
+def test_folder_that_cannot_be_listed_is_named_and_not_passed_over(root, monkeypatch):
+    trees.folder(root)
+    real = Path.iterdir
+
+    def denied(path: Path):
+        if path.name == "er":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(DataError, match=r"deep/er cannot be listed \(Permission denied\)"):
+        opened(root, "folder")
+
+
 def test_folder_with_masks_is_a_data_set_to_judge_on(root):
     trees.folder(root, masks=True)
     data = opened(root, "folder", masks="labels", classes=["ground", "thing"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from cribo.data.manifest import DataError, listed
@@ -34,9 +35,27 @@ def _images(start: Path, root: Path, without: list[str]) -> list[Path]:
     apart = [Path(part) for part in without]
     kept = [
         path
-        for path in sorted(p.relative_to(root) for p in start.rglob("*") if p.suffix.lower() in IMAGES)
+        for path in sorted(p.relative_to(root) for p in _files(start) if p.suffix.lower() in IMAGES)
         if not any(part.startswith(".") for part in path.parts) and not any(path.is_relative_to(part) for part in apart)
     ]
     if not kept:
         raise DataError(f"{start} holds no image ({', '.join(sorted(IMAGES))})")
     return kept
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Files below a folder, through links to folders but not in circles; hidden folders are left out."""
+    real = folder.resolve()
+    if any(path.is_relative_to(real) for path in above):
+        return
+    try:
+        children = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed ({error.strerror}): make it readable, or give a folder of photos beside it"
+        ) from None
+    for child in children:
+        if not child.is_dir():
+            yield child
+        elif not child.name.startswith("."):
+            yield from _files(child, (*above, real))
