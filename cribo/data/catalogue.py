@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from cribo.data.archives import Bounds, unfinished, unpack
 from cribo.data.download import Remote, fetch
@@ -200,11 +201,21 @@ def _alone(name: str, folder: Path) -> Iterator[None]:
         ) from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"prepare {name}: another preparation is at work in {folder}, waiting for it", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file, f"prepare {name}: another preparation is at work in {folder}, waiting for it")
+        except OSError as error:  # Lustre without `-o flock`, say
+            raise DataError(
+                f"{folder} is on a disk without file locks ({error.strerror}): have it mounted with them, or unpack {name} "
+                f"elsewhere and set data.{name}.path"
+            ) from None
         yield
+
+
+def _lock(file: IO[str], busy: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(busy, file=sys.stderr, flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _unpacked(archive: Archive, folder: Path) -> bool:

@@ -1,6 +1,8 @@
 """From archives as they are published, and from a server, to a prepared data set; nothing is unpacked or fetched twice."""
 
 import dataclasses
+import errno
+import os
 import shutil
 import tarfile
 import threading
@@ -156,6 +158,19 @@ def test_killed_while_unpacking_and_run_again_it_completes(tmp_path, monkeypatch
     assert len(moved) == 3 and not (tmp_path / "data/ade20k").exists()
     prepare("ade20k", settings, tmp_path / "data", workers=1)
     assert counts_of("ade20k", tmp_path / "in", tmp_path / "data") == COUNTS["ade20k"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_disk_without_locks_is_a_sentence(tmp_path, monkeypatch, number):
+    published("ade20k", tmp_path / "work", tmp_path / "in")
+
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(catalogue.fcntl, "flock", refused)
+    with pytest.raises(DataError, match=r"in is on a disk without file locks \(.*set data.ade20k.path") as error:
+        prepare("ade20k", settings_of("ade20k", tmp_path / "in"), tmp_path / "data", workers=1)
+    assert str(error.value).count("\n") == 0
 
 
 def test_archive_that_vanished_half_unpacked_is_a_sentence(tmp_path):
