@@ -43,6 +43,9 @@ class PreparedSet:
 def open_set(name: str, data: str | Path = "data", path: str | Path | None = None) -> PreparedSet:
     """Open `data`/`name` and check that every file it lists is there with the size it had.
 
+    Of a run's processes on one machine the first checks for all: where it fails, torchrun ends the others. Sixty-four that
+    ask for each of a million files are a burden to a shared disk.
+
     `path` is where the photos of a set that was not generated are; without it params.yaml's data.NAME.path or the
     environment variable CRIBO_DATA says so.
 
@@ -54,7 +57,7 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     root = folder if manifest.kind == "scenes" else locate(name, manifest.kind, path)
     files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
     files += [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
-    if changed := _changed(root, files):
+    if os.environ.get("LOCAL_RANK", "0") == "0" and (changed := _changed(root, files)):
         raise DataError(
             f"{len(changed)} file{'s' * (len(changed) != 1)} of {name} in {root} changed since `prepare`: "
             f"run `dvc repro -f -s prepare@{name}` ({listed(changed)})"

@@ -107,6 +107,15 @@ def test_file_that_changed_since_prepare_is_named(prepared, kind, change):
         open_set("scenes", prepared)
 
 
+def test_first_process_of_a_machine_checks_the_files_for_all(prepared, monkeypatch):
+    open_set("scenes", prepared).splits["val"][1].image.unlink()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert len(open_set("scenes", prepared).splits["val"]) == 2
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(DataError, match=r"1 file of scenes in .* changed since"):
+        open_set("scenes", prepared)
+
+
 def test_set_that_was_never_prepared_says_what_to_run(tmp_path):
     with pytest.raises(DataError, match="run `dvc repro prepare@scenes`"):
         open_set("scenes", tmp_path)
