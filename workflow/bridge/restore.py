@@ -23,12 +23,12 @@ def restorable(asked: Stage) -> bool:
     """
     stage, repo = asked.dvc, asked.dvc.repo
     with repo.lock:
-        if not all(dep.exists for dep in stage.deps):
+        if not all(dep.exists for dep in stage.deps) or any(out.persist for out in stage.outs):  # these DVC never restores
             return False
         if not stage.changed_stage() and stage.deps_cached():  # only its outputs are missing or edited
             return all(out.hash_info for out in stage.outs) and stage.outs_cached()
         stage.save_deps()  # in memory: the key of this run
-        if stage.always_changed or stage.is_callback or any(out.persist for out in stage.outs):
+        if stage.always_changed or stage.is_callback:
             return False
         entry = repo.stage_cache._load(stage)
         return bool(entry) and repo.stage_cache._create_stage(entry, wdir=stage.wdir).outs_cached()
