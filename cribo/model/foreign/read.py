@@ -1,8 +1,9 @@
 """Reads a file of weights without running anything in it.
 
 A .pth file is a pickle, and a pickle can call any function of Python. torch's `weights_only` reader builds tensors, numbers,
-strings and containers only; of all other things, argparse's namespace alone is let through, since old checkpoints keep their
-arguments in one. safetensors and flax's msgpack hold no code to begin with.
+strings and containers only; of all other things, two are let through, since DINO's training and its descendants save them:
+argparse's namespace, of their arguments, and numpy's scalars, of their learning rates. safetensors and flax's msgpack hold
+no code to begin with.
 """
 
 from __future__ import annotations
@@ -22,7 +23,20 @@ from safetensors.torch import load_file
 
 from cribo.model.encoder import EncoderError
 
-ALLOWED = [argparse.Namespace]
+
+def _number(kind: np.dtype, data: bytes = b"") -> float | int:
+    """numpy's scalar as Python's: old checkpoints keep the learning rate of a numpy schedule."""
+    if kind.hasobject:
+        raise pickle.UnpicklingError("an array of objects")
+    return np.frombuffer(data, dtype=kind)[0].item()
+
+
+ALLOWED = [
+    argparse.Namespace,
+    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # before and since numpy 2
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8")),
+]
 ARRAYS = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool"}
 FLAX_ARRAY, FLAX_SCALAR = 1, 3  # msgpack extension types of flax.serialization
 
@@ -52,6 +66,8 @@ def read(path: str | Path) -> dict[str, Any]:
         EOFError,
         ValueError,
         KeyError,
+        TypeError,
+        AttributeError,
         msgpack.exceptions.UnpackException,
     ) as error:
         if isinstance(error, EncoderError):

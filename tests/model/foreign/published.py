@@ -41,10 +41,11 @@ def head(width: int = 384, prototypes: tuple[str, ...] = ("last_layer", "last_la
 def checkpoint() -> dict:
     """CrIBo's, and with one prototype layer CrOC's, DINO's and iBOT's: a namespace of arguments lies in it."""
     network = {**under("backbone.", weights(VIT)), **head()}
+    schedule = {"lr": np.float64(5e-4), "weight_decay": np.float64(0.04), "params": [0]}  # numpy's, as is cosine_scheduler
     return {
         "student": under("module.", network),
         "teacher": network,
-        "optimizer": {"state": {}, "param_groups": [{"lr": 5e-4, "params": [0]}]},
+        "optimizer": {"state": {}, "param_groups": [schedule]},
         "epoch": 300,
         "args": argparse.Namespace(arch="vit_small", patch_size=16, pos_alpha=[2.0, 2.0], output_dir="."),
         "dino_loss": {"center": torch.zeros(1, 8), "center_c": torch.zeros(1, 8)},

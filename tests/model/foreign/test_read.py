@@ -49,7 +49,36 @@ def test_a_plain_malicious_pickle_never_runs(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_only_argparses_namespace_is_let_through(tmp_path):
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_the_numbers_of_a_numpy_schedule_are_read_as_pythons(core, tmp_path):
+    group = {"lr": np.float64(5e-4), "weight_decay": np.float32(0.5), "step": np.int64(7)}
+    torch.save({"optimizer": group, "w": torch.ones(2)}, tmp_path / "new.pth", _use_new_zipfile_serialization=False)
+    written = (tmp_path / "new.pth").read_bytes()
+    assert b"numpy._core.multiarray" in written  # as numpy 2 spells what was numpy.core
+    (tmp_path / "old.pth").write_bytes(written.replace(b"numpy._core", core.encode()))
+    found = read(tmp_path / "old.pth")["optimizer"]
+    assert found == {"lr": 5e-4, "weight_decay": 0.5, "step": 7} and {type(v) for v in found.values()} == {float, int}
+
+
+class Scalar:
+    """Unpickling it calls what makes numpy's scalars, with these arguments."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __reduce__(self):
+        return np.float64(0).__reduce__()[0], self.arguments
+
+
+@pytest.mark.parametrize("arguments", [(np.dtype("O"), b"12345678"), (np.dtype("f8"), b"1"), ("f8", b"12345678")])
+def test_a_scalar_that_is_no_number_is_one_sentence(arguments, tmp_path):
+    torch.save({"lr": Scalar(*arguments)}, tmp_path / "odd.pth")
+    with pytest.raises(EncoderError, match=r"odd\.pth is damaged or") as error:
+        read(tmp_path / "odd.pth")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_of_objects_argparses_namespace_alone_is_let_through(tmp_path):
     torch.save({"args": argparse.Namespace(lr=1.0), "w": torch.ones(2)}, tmp_path / "old.pth")
     before = set(torch.serialization.get_safe_globals())
     assert read(tmp_path / "old.pth")["args"].lr == 1.0
