@@ -15,7 +15,8 @@ def main(name: str) -> None:
     found = load(plan.read(f"import/{name}"))
     folder = Path("results/encoders") / name
     write_network(found.net, found.architecture, found.args, found.mean, found.std, found.image_size, folder)
-    print(f"{folder}: {found.source}", file=sys.stderr)
+    mean, std = ([round(value, 4) for value in values] for values in (found.mean, found.std))
+    print(f"{folder}: {found.source}; mean {mean}, std {std}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -272,6 +272,9 @@ def test_errors_know_every_kind_of_data_set():
         ("{weights: a/b.pth, backbone: vit_small_16, format: teecher}", "did you mean teacher?"),
         ("{weights: results/encoders/a, stride: 16}", "x.stride: says nothing where weights are a folder: leave it out"),
         ("{weights: resnet50.a1_in1k, stride: 4}", "models.imported.x.stride"),
+        ("{weights: results/encoders/a, std: [1.0, 1.0, 1.0]}", "x.std: says nothing where weights are a folder: leave it"),
+        ("{weights: a.pth, format: timm, backbone: resnet50, mean: [0.5, 0.5]}", "models.imported.x.mean"),
+        ("{weights: a.pth, format: timm, backbone: resnet50, std: [0.0, 0.5, 0.5]}", "models.imported.x.std"),
     ],
 )
 def test_keys_that_do_not_go_with_imported_weights_are_named(line, says):
@@ -286,6 +289,7 @@ def test_keys_that_do_not_go_with_imported_weights_are_named(line, says):
         "{weights: vit_small_patch16_dinov3.lvd1689m}",
         "{weights: ../other/results/encoders/cribo}",
         "{weights: a.pth, backbone: vit_small_patch14_dinov2, format: timm, image_size: 518}",
+        "{weights: a.pth, backbone: test_vit.r160_in1k, format: timm, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}",
     ],
 )
 def test_every_kind_of_weights_is_one_line(line):

@@ -89,6 +89,15 @@ def test_a_name_of_the_catalogue_is_one_line_and_knows_its_row():
     assert (row["row"], row["method"], row["backbone"]) == ("SlotCon, ResNet-50, COCO", "SlotCon", "ResNet-50")
 
 
+@pytest.mark.parametrize("more", ["mean: [0.5, 0.5, 0.5]", "std: [0.5, 0.5, 0.5]"])
+def test_the_statistics_of_a_file_reach_its_import_alone(more):
+    line = "  imported:\n    mine: {{weights: a.pth, format: timm, backbone: vit_small_16{}}}"
+    without, given = (DEMO.replace("  imported:", line.format(end)) for end in ("", f", {more}"))
+    before, after = (plan.plan(params.parse(text, Path("params.yaml"))) for text in (without, given))
+    assert [name for name in after if after[name] != before[name]] == ["import/mine"]
+    assert after["import/mine"][more.partition(":")[0]] == [0.5, 0.5, 0.5]
+
+
 def test_the_plan_is_written_and_read_back(tmp_path):
     p = params.load("recipes/demo.yaml")
     written = plan.write(p, tmp_path)

@@ -13,7 +13,7 @@ from cribo.model.foreign.load import load
 
 RANDOM = "random:"
 RANDOM_SIZE = 224  # px, of the position embedding of random weights
-UNSAID = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride"))
+UNSAID = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride", "mean", "std"))
 
 
 def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:

@@ -121,7 +121,7 @@ def _imports(params: Params) -> Iterator[Problem]:
     """Keys of imported weights that are missing, or that mean nothing for weights of this kind."""
     for name, spec in params.models.imported.items():
         kind, needed, also = _kind(spec)
-        for key in ("backbone", "image_size", "seed", "format", "stride"):
+        for key in ("backbone", "image_size", "seed", "format", "stride", "mean", "std"):
             given = getattr(spec, key) is not None
             if given and key not in needed + also:
                 yield Problem(("models", "imported", name, key), f"says nothing where weights are {kind}: leave it out")
@@ -143,7 +143,7 @@ def _kind(spec: Imported) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     if spec.weights in CATALOGUE:
         return "in the catalogue", (), ("stride",)
     if spec.format is not None or spec.weights.endswith(FILES):
-        return "a file", ("backbone", "format"), ("image_size", "stride")
+        return "a file", ("backbone", "format"), ("image_size", "stride", "mean", "std")
     if "/" in spec.weights:
         return "a folder", (), ()
     return "a name of timm", (), ("stride",)

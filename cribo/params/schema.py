@@ -11,7 +11,7 @@ from cribo.model.foreign.formats import FORMATS
 from cribo.params.data import Data
 from cribo.params.evaluate import Evaluate
 from cribo.params.pretrain import Pretrain
-from cribo.params.types import Count, Group, Name, NonNegative, Whole, merged
+from cribo.params.types import Count, Group, Name, NonNegative, Positive, Share, Whole, merged
 
 
 class Imported(Group):
@@ -23,6 +23,8 @@ class Imported(Group):
     seed: Whole | None = None
     format: Literal[tuple(FORMATS)] | None = None
     stride: Literal[8, 16, 32] | None = None
+    mean: tuple[Share, Share, Share] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     row: str | None = None
 
 

@@ -93,7 +93,17 @@ def _own_file(path: Path, settings: dict) -> Foreign:
         more = {**more, "img_size": settings["image_size"]}
     net, args = _build(architecture, more, settings)
     fill(net, weights_of(read(path), settings["format"], path), path, name)
-    return Foreign(_checked(net, str(path)), architecture, args, MEAN, STD, f"{path}, {_digest(path)}")
+    mean, std = _statistics(settings)
+    return Foreign(_checked(net, str(path)), architecture.partition(".")[0], args, mean, std, f"{path}, {_digest(path)}")
+
+
+def _statistics(settings: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation as they are said, else of the weights whose tag `backbone` has, else ImageNet's."""
+    name = settings["backbone"]
+    card = timm.get_pretrained_cfg(name) if "." in name else None
+    known = (card.mean, card.std) if card else (MEAN, STD)
+    mean, std = (tuple(settings[key] or other) for key, other in zip(("mean", "std"), known, strict=True))
+    return mean, std
 
 
 def _hub(name: str, settings: dict) -> Foreign:
@@ -102,14 +112,14 @@ def _hub(name: str, settings: dict) -> Foreign:
         known = [*CATALOGUE, *timm.list_models(pretrained=True)]
         hint = did_you_mean(name, known)
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
-    _, args = _build(architecture, {}, settings)
+    _, args = _build(name, {}, settings)
     try:
         net = timm.create_model(name, pretrained=True, num_classes=0, **args)
     except Exception as error:  # hub, network, disk: huggingface_hub has an exception for each; the sentence keeps its words
         raise EncoderError(
             f"timm cannot get {name} ({str(error).splitlines()[0]}): without a network, fetch model.safetensors from "
             f"https://huggingface.co/timm/{name} elsewhere and give its path, with `format: timm` and "
-            f"`backbone: {architecture}`"
+            f"`backbone: {name}`"
         ) from error
     statistics = net.pretrained_cfg
     source = f"{name}, timm's hub; licence: {statistics.get('license') or 'not stated'}"

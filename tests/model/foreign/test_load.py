@@ -9,6 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import tokens
 from cribo.model.encoder import EncoderError, fill, load_encoder
 from cribo.model.export import write_network
@@ -22,7 +23,7 @@ from tests.model.foreign import published
 # Loading into networks without storage is what these tests mean to do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*to a meta parameter in the current model")
 
-NOTHING = {"backbone": None, "image_size": None, "seed": None, "format": None, "stride": None}
+NOTHING = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride", "mean", "std"))
 EDITED = {"resnet50": "layer4.2.conv3.weight", "vit": "blocks.11.mlp.fc1.weight"}
 
 
@@ -191,6 +192,32 @@ def test_an_architecture_with_a_size_of_its_own_keeps_it_in_the_export(tmp_path,
     assert found.image_size == found.args["img_size"] == 518 and found.net.pos_embed.shape[1] == 1 + 37**2
 
 
+@pytest.mark.parametrize(
+    ("said", "mean", "std"),
+    [
+        ({"backbone": "test_vit"}, MEAN, STD),
+        ({"backbone": "test_vit.r160_in1k"}, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # as timm's card says
+        ({"backbone": "test_vit.r160_in1k", "mean": [0.1, 0.2, 0.3]}, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)),
+        ({"backbone": "test_vit", "std": [0.1, 0.2, 0.3]}, MEAN, (0.1, 0.2, 0.3)),
+    ],
+)
+def test_a_files_photos_are_normalised_as_is_said_else_as_its_tag_was_else_as_imagenet(said, mean, std, tmp_path):
+    save_file(published.weights("test_vit"), tmp_path / "w.safetensors")
+    found = load({**NOTHING, "weights": str(tmp_path / "w.safetensors"), "format": "timm", **said})
+    assert (found.mean, found.std, found.architecture) == (mean, std, "test_vit")
+    write_network(found.net, found.architecture, found.args, found.mean, found.std, found.image_size, tmp_path / "e")
+    images = torch.rand(1, 3, 32, 48)
+    normalised = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.testing.assert_close(load_encoder(tmp_path / "e")(images)[0], tokens(found.net, normalised)[0].detach())
+
+
+def test_a_tag_that_timm_does_not_have_is_one_sentence(tmp_path):
+    save_file(published.weights("test_vit"), tmp_path / "w.safetensors")
+    given = {"weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": "test_vit.r161"}
+    with pytest.raises(EncoderError, match=r"cannot build test_vit\.r161 .*Invalid pretrained tag \(r161\)"):
+        load({**NOTHING, **given})
+
+
 @pytest.mark.parametrize("architecture", ["vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
 def test_registers_are_no_patches(architecture, tmp_path):
     small = {"depth": 1, "embed_dim": 48, "num_heads": 3, "dynamic_img_size": True, "img_size": 56}
@@ -229,7 +256,11 @@ def test_a_file_with_another_digest_than_published_is_refused(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
-        ("vit_small_patch16_224.dyno", "huggingface.co/timm/vit_small_patch16_224.dyno elsewhere and give its path"),
+        (
+            "test_vit.r160_in1k",
+            r"huggingface.co/timm/test_vit.r160_in1k elsewhere and .* `backbone: test_vit\.r160_in1k`$",
+        ),
+        ("test_vit.r161", r"timm cannot build test_vit\.r161 .*Invalid pretrained tag"),
         (__file__, r"test_load.py is a file: say its `format` \(timm, "),
         ("/no/where.bin", "^/no/where.bin: no such file or folder: correct the path$"),
         ("./nowhere", r"^\./nowhere: no such file or folder"),
