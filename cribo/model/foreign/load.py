@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,18 +113,31 @@ def _hub(name: str, settings: dict) -> Foreign:
         known = [*CATALOGUE, *timm.list_models(pretrained=True)]
         hint = did_you_mean(name, known)
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
-    _, args = _build(name, {}, settings)
+    net, args = _build(name, {}, settings)
     try:
-        net = timm.create_model(name, pretrained=True, num_classes=0, **args)
+        full = timm.create_model(name, pretrained=True, **args)  # timm is strict with a network that keeps its classifier
     except Exception as error:  # hub, network, disk: huggingface_hub has an exception for each; the sentence keeps its words
+        if "loading state_dict" in str(error):
+            said = textwrap.shorten(" ".join(str(error).split()), 300)
+            raise EncoderError(
+                f"the hub's weights of {name} do not fit timm {timm.__version__}'s network: {said}"
+            ) from error
         raise EncoderError(
             f"timm cannot get {name} ({str(error).splitlines()[0]}): without a network, fetch model.safetensors from "
             f"https://huggingface.co/timm/{name} elsewhere and give its path, with `format: timm` and "
             f"`backbone: {name}`"
         ) from error
-    statistics = net.pretrained_cfg
+    statistics = full.pretrained_cfg
+    fill(net, _without_classifier(full), Path(name), architecture)
     source = f"{name}, timm's hub; licence: {statistics.get('license') or 'not stated'}"
     return Foreign(_checked(net, name), architecture, args, statistics["mean"], statistics["std"], source)
+
+
+def _without_classifier(net: nn.Module) -> dict[str, Tensor]:
+    """A network's weights but those of the layers that timm's card calls its classifier."""
+    named = net.pretrained_cfg.get("classifier") or ()
+    starts = tuple(f"{layer}." for layer in ((named,) if isinstance(named, str) else named))
+    return {key: value for key, value in net.state_dict().items() if not key.startswith(starts)}
 
 
 def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, dict]:

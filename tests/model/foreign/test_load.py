@@ -275,6 +275,46 @@ def test_names_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Sets what timm's hub gives: the file of every pretrained model."""
+
+    def holds(weights):
+        save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "hub.safetensors")
+        create = timm.create_model
+
+        def offline(name, pretrained=False, **more):
+            overlay = {"pretrained_cfg_overlay": {"file": str(tmp_path / "hub.safetensors")}} if pretrained else {}
+            return create(name, pretrained=pretrained, **more, **overlay)
+
+        monkeypatch.setattr(timm, "create_model", offline)
+
+    return holds
+
+
+@pytest.mark.parametrize(
+    "name", ["test_vit.r160_in1k", "resnet18.a1_in1k", "deit_tiny_distilled_patch16_224.fb_in1k", "test_convnext.r160_in1k"]
+)
+def test_a_model_of_the_hub_has_the_hubs_weights_but_the_classifiers_and_its_cards_statistics(name, hub):
+    whole = timm.create_model(name).state_dict()
+    hub(whole)
+    found = load({**NOTHING, "weights": name})
+    got = found.net.state_dict()
+    assert got and all(torch.equal(value, whole[key]) for key, value in got.items())
+    assert {key.split(".")[0] for key in whole.keys() - got.keys()} <= {"head", "head_dist", "fc"}
+    card = timm.get_pretrained_cfg(name)
+    assert (found.mean, found.std, found.architecture) == (card.mean, card.std, name.partition(".")[0])
+
+
+def test_a_file_of_the_hub_that_does_not_fit_is_refused(hub):
+    weights = dict(timm.create_model("test_vit").state_dict())
+    weights["blocks.0.attn.qkv.other"] = weights.pop("blocks.0.attn.qkv.weight")
+    hub(weights)
+    with pytest.raises(EncoderError, match=r"hub's weights of test_vit\.r160_in1k do not fit timm .*qkv\.weight") as error:
+        load({**NOTHING, "weights": "test_vit.r160_in1k"})
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_network_without_a_map_of_features_is_refused(tmp_path):
     torch.save(timm.create_model("test_mambaout", num_classes=0).state_dict(), tmp_path / "m.pth")  # channels last
     with pytest.raises(EncoderError, match="gives no map of features"):
