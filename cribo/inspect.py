@@ -122,13 +122,18 @@ def comparison(first: Path, second: Path) -> list[str]:
     shared = {key: (a[key], b[key]) for key in a if key in b}
     lines += [f"{key}: {list(x.shape)} and {list(y.shape)}" for key, (x, y) in shared.items() if x.shape != y.shape]
     for part, held in parts({key: x for key, (x, y) in shared.items() if x.shape == y.shape and x.numel()}).items():
-        differences = {key: (shared[key][0].double() - shared[key][1].double()).abs() for key in held}
-        worst = max(differences, key=lambda key: float(differences[key].max()))
+        differences = {key: _distance(*shared[key]) for key in held}
+        worst = max(differences, key=lambda key: (bool(differences[key].isnan().any()), float(differences[key].max())))
         square = sum(float(d.square().sum()) for d in differences.values())
         size = sum(float(shared[key][0].double().square().sum()) for key in held)
         if (most := float(differences[worst].max())) != 0:
             lines.append(f"{part}: most {most:.3g} ({worst}), ‖a − b‖ / ‖a‖ = {(square / max(size, 1e-300)) ** 0.5:.3g}")
     return lines or ["the same tensors in both"]
+
+
+def _distance(x: Tensor, y: Tensor) -> Tensor:
+    """|x − y|: nothing where both are no number or the same infinity, NaN where one alone is no number."""
+    return (x.double() - y.double()).abs().masked_fill((x == y) | (x.isnan() & y.isnan()), 0)
 
 
 def average(paths: list[Path], out: Path) -> None:

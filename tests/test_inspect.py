@@ -81,6 +81,15 @@ def test_what_differs_between_two_files(tmp_path):
     assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors in both"]
 
 
+def test_what_is_no_number_in_one_file_alone_differs(tmp_path):
+    nan, inf = float("nan"), float("inf")
+    save_file({"p.v": torch.tensor([9.0]), "p.w": torch.tensor([nan, inf, 1.0])}, tmp_path / "a")
+    save_file({"p.v": torch.tensor([1.0]), "p.w": torch.tensor([nan, inf, nan])}, tmp_path / "b")
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors in both"]
+    for pair in (("a", "b"), ("b", "a")):
+        assert "p: most nan (p.w)" in inspect.comparison(*(tmp_path / name for name in pair))[0]
+
+
 def test_the_mean_of_checkpoints_is_a_checkpoint_that_exports(tmp_path, capsys):
     paths = [checkpoint(tmp_path / f"{n}.safetensors", n) for n in range(3)]
     inspect.main([*map(str, paths), "--average", str(tmp_path / "mean.safetensors")])

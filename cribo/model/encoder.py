@@ -81,8 +81,8 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
     """The encoder exported to `folder`, on `device`; `precision` bf16 runs the blocks in autocast.
 
     Raises:
-        EncoderError: a file is missing or unreadable, the architecture is unknown, or a weight is missing, surplus or
-            of another shape than `config.json` says; the sentence names it.
+        EncoderError: a file is missing or unreadable, the architecture is unknown, or a weight is missing, surplus,
+            not finite, or of another shape than `config.json` says; the sentence names it.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -127,7 +127,7 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
     """Load `weights` into `net`, every key once and none left over; `file` and `awaited` are for the message.
 
     Raises:
-        EncoderError: a weight is missing, surplus or of another shape; the sentence names it.
+        EncoderError: a weight is missing, surplus, of another shape or not finite; the sentence names it.
     """
     wanted = net.state_dict()
     wrong = {
@@ -142,6 +142,8 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
     found = [f"{verb} {_few(keys)}" for verb, keys in wrong.items() if keys]
     if found:
         raise EncoderError(f"{file} does not fit {awaited}: it {', and '.join(found)}")
+    if odd := [key for key in sorted(weights) if not weights[key].float().isfinite().all()]:
+        raise EncoderError(f"{file} has values that are not finite in {_few(odd)}: fetch it again or train it anew")
     net.load_state_dict(weights, strict=True)
 
 

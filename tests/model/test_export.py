@@ -34,6 +34,20 @@ def test_an_export_that_differs_is_refused(tmp_path):
         verify(vit, tmp_path / "e", 32)
 
 
+@pytest.mark.parametrize("bad", ["export", "network", "both"])
+def test_features_that_are_not_a_number_are_refused(bad, tmp_path):
+    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    with torch.no_grad():
+        for net in (vit, seeded_backbone("vit_demo_8", 32, seed=3)):
+            if bad != ("export" if net is vit else "network"):
+                net.norm.bias[0] = float("nan")
+            if net is not vit:
+                save_file(net.state_dict(), tmp_path / "e" / "model.safetensors")
+    with pytest.raises(ValueError, match="differs from the trained one by nan"):
+        verify(vit, tmp_path / "e", 32)
+
+
 def test_the_teacher_and_not_the_student_is_exported(tmp_path):
     teacher, student = seeded_backbone("vit_demo_8", 32, seed=1), seeded_backbone("vit_demo_8", 32, seed=2)
     tensors = {

@@ -38,6 +38,18 @@ def test_a_file_that_gives_other_features_is_not_written(encoder, installed, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_gives_no_numbers_is_not_written(encoder, installed, tmp_path, monkeypatch):
+    right = onnx.Graph.forward
+
+    def spoilt(self, images):
+        whole, patches = right(self, images)
+        return whole, patches * torch.nan
+
+    monkeypatch.setattr(onnx.Graph, "forward", spoilt)
+    with pytest.raises(ValueError, match=r"is not written: its features differ from .* by nan"):
+        onnx.write_onnx(encoder, (32, 32), tmp_path / "e.onnx")
+
+
 def test_without_the_packages_and_at_impossible_sizes_it_says_so_in_a_sentence(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(ValueError, match="needs the package onnxscript, which is not installed: pip install onnxscript"):
