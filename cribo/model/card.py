@@ -12,8 +12,7 @@ from cribo.data.readers import PreparedSet
 from cribo.inspect import settings_hash
 from cribo.model.architectures import BACKBONES, BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint
-from cribo.model.encoder import load_encoder
-from cribo.model.export import verify
+from cribo.model.export import teacher_backbone, verify
 
 HUBCONF = '''"""torch.hub.load(FOLDER, "encoder", source="local"): the encoder that lies beside this file."""
 
@@ -39,14 +38,14 @@ LIMITS = (
 def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, table: Path, folder: Path) -> None:
     """Weights, config.json, hubconf.py and README.md of a model that was trained here. `table`: results/tables/scores.csv.
 
-    Raises ValueError when the copy's features are not those of the encoder.
+    Raises ValueError when its features are not those of the checkpoint's teacher.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("model.safetensors", "config.json"):
         shutil.copyfile(encoder / file, folder / file)
+    net, _, side = teacher_backbone(checkpoint)
     told = read_checkpoint(checkpoint)[1]
-    side = told["settings"]["views"]["size"]
-    worst = verify(load_encoder(encoder).vit, folder, side)
+    worst = verify(net, folder, side)
     (folder / "hubconf.py").write_text(HUBCONF)
     (folder / "README.md").write_text(card(name, told, data, results(name, table), worst, commit()))
 
