@@ -175,7 +175,8 @@ def test_a_name_of_timm_loads_with_its_own_statistics(monkeypatch):
     ("weights", "says"),
     [
         ("random:vit_demo", "vit_demo is no backbone"),
-        ("vit_small_patch16_224.dyno", "timm cannot get vit_small_patch16_224.dyno"),
+        ("test_vit.r160_in1k", "timm cannot get test_vit.r160_in1k"),
+        ("vit_small_patch16_224.dyno", "no model of timm; did you mean vit_small_patch16_224.dino"),
         ("nonsense", "no folder, no name in the catalogue and no model of timm"),
         ("dino_vits16_in1k", "is missing: put the file from https"),
         (sys.executable, "is a file: give the folder"),

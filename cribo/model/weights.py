@@ -8,7 +8,7 @@ import torch
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import seeded_backbone
-from cribo.model.encoder import Encoder, EncoderError, load_encoder
+from cribo.model.encoder import Encoder, EncoderError
 from cribo.model.foreign.load import load
 
 RANDOM = "random:"
@@ -20,9 +20,9 @@ def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str 
     """The encoder that `weights` names.
 
     Args:
-        weights: a folder with config.json and model.safetensors; a name of the catalogue (`dino_vits16_in1k`: its file must
-            lie in the folder of published weights); a model of timm with pretrained weights (`vit_small_patch16_224.dino`:
-            downloaded once); or `random:vit_small_16`, drawn with seed 0.
+        weights: a folder with config.json and weights, exported here or saved by timm; a name of the catalogue
+            (`dino_vits16_in1k`: its file must lie in the folder of published weights); a model of timm with pretrained
+            weights (`vit_small_patch16_224.dino`: downloaded once); or `random:vit_small_16`, drawn with seed 0.
 
     Raises:
         EncoderError: there is no such folder, file or model, it has no map of features, or its weights do not fit or cannot
@@ -30,15 +30,14 @@ def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str 
     """
     if weights.startswith(RANDOM):
         return _random(weights, precision).to(device)
-    if Path(weights).is_dir():
-        return load_encoder(weights, device, precision)
-    if Path(weights).exists():
+    if Path(weights).is_file():
         raise EncoderError(
             f"{weights} is a file: give the folder of an encoder, or import the file by a line under models.imported "
             "that says its format (docs/encoders.md)"
         )
     found = load({"weights": weights, **UNSAID})
-    return Encoder(found.net, found.mean, found.std, weights, precision).to(device)
+    name = Path(weights).resolve().name if Path(weights).is_dir() else weights
+    return Encoder(found.net, found.mean, found.std, name, precision).to(device)
 
 
 def _random(weights: str, precision: str) -> Encoder:

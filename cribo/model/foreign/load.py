@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from cribo.command import did_you_mean
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import model_args, patch_size, seeded_backbone, tokens
-from cribo.model.encoder import EncoderError, fill, load_encoder, read_config
+from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
 from cribo.model.foreign.flax_vit import timm_names
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.read import read
 
+FILES = ("model.safetensors", "pytorch_model.bin")  # the weights in a folder of timm's
 FOLDER = "CRIBO_WEIGHTS"  # environment variable: where published files lie, `weights` if not set
 
 
@@ -59,9 +60,7 @@ def load(settings: dict) -> Foreign:
     if weights in CATALOGUE:
         return _published(weights, CATALOGUE[weights], settings)
     if Path(weights).is_dir():
-        config = read_config(Path(weights))
-        encoder = load_encoder(weights)
-        return Foreign(encoder.vit, config["architecture"], config.get("model_args", {}), encoder.mean, encoder.std, weights)
+        return _folder(Path(weights), settings)
     if settings["format"] is not None:
         return _own_file(Path(weights), settings)
     if Path(weights).is_file():
@@ -98,6 +97,21 @@ def _own_file(path: Path, settings: dict) -> Foreign:
     return Foreign(_checked(net, str(path)), architecture.partition(".")[0], args, mean, std, f"{path}, {_digest(path)}")
 
 
+def _folder(path: Path, settings: dict) -> Foreign:
+    """An export of ours, or what timm's save_for_hf writes: with or without classifier, for images of one size or of any."""
+    config = read_config(path)
+    card, own = config["pretrained_cfg"], dict(config.get("model_args") or {})
+    for key in ("num_classes", "dynamic_img_size"):  # _build decides these
+        own.pop(key, None)
+    if card.get("fixed_input_size") and "input_size" in card:
+        own.setdefault("img_size", card["input_size"][-1])  # as timm does
+    file = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
+    net, args = _build(config["architecture"], own, settings)
+    fill(net, weights_of(read(file), "timm", file), file, "its config.json")
+    mean, std = tuple(card["mean"]), tuple(card["std"])
+    return Foreign(_checked(net, str(path)), config["architecture"], args, mean, std, str(path))
+
+
 def _statistics(settings: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation as they are said, else of the weights whose tag `backbone` has, else ImageNet's."""
     name = settings["backbone"]
@@ -109,8 +123,8 @@ def _statistics(settings: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _hub(name: str, settings: dict) -> Foreign:
     architecture = name.partition(".")[0]
-    if not timm.is_model(architecture):
-        known = [*CATALOGUE, *timm.list_models(pretrained=True)]
+    known = [*CATALOGUE, *timm.list_models(pretrained=True)]
+    if name not in known and name not in timm.list_models():  # the latter have no tag
         hint = did_you_mean(name, known)
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
     net, args = _build(name, {}, settings)
