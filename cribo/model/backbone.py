@@ -37,8 +37,20 @@ def tokens(net: nn.Module, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tens
     if out.ndim == 4:
         patches = out.flatten(2).transpose(1, 2)
         return patches.mean(dim=1), patches
+    if norm_comes_late(net):
+        out = net.fc_norm(out)
     patches = out[:, net.num_prefix_tokens :]
     return out[:, 0] if has_cls(net) else patches.mean(dim=1), patches
+
+
+def norm_comes_late(net: nn.Module) -> bool:
+    """Whether timm pools the tokens first and leaves the trained final norm to the pooled feature."""
+    return isinstance(getattr(net, "norm", None), nn.Identity) and isinstance(getattr(net, "fc_norm", None), nn.LayerNorm)
+
+
+def is_vit(net: nn.Module) -> bool:
+    """Whether its features are tokens; else they are a map of channels."""
+    return hasattr(net, "num_prefix_tokens")
 
 
 def has_cls(net: nn.Module) -> bool:
@@ -48,7 +60,8 @@ def has_cls(net: nn.Module) -> bool:
 
 def patch_size(net: nn.Module) -> int:
     """Side of a patch in pixels; of a convolutional network, the stride of its last stage."""
-    return net.patch_embed.patch_size[0] if hasattr(net, "patch_embed") else net.feature_info[-1]["reduction"]
+    embed = getattr(net, "patch_embed", None)
+    return embed.patch_size[0] if is_vit(net) and embed is not None else net.feature_info[-1]["reduction"]
 
 
 def seeded_backbone(name: str, image_size: int, seed: int, drop_path: float = 0.0) -> nn.Module:

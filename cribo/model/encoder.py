@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cribo.model.backbone import patch_size, tokens
+from cribo.model.backbone import is_vit, norm_comes_late, patch_size, tokens
 
 
 class EncoderError(ValueError):
@@ -24,8 +24,8 @@ class EncoderError(ValueError):
 
 
 class Encoder(nn.Module):
-    """A frozen network: images → global `[B, d]` and patch map `[B, h, w, d]`: of a ViT's last block after the final norm,
-    or of a convolutional network's last stage.
+    """A frozen network: images → global `[B, d]` and patch map `[B, h, w, d]`: of a ViT's last block after the final norm
+    where it has one, or of a convolutional network's last stage.
 
     Attributes:
         vit: the network of timm.
@@ -42,11 +42,7 @@ class Encoder(nn.Module):
         self.name = name
         self.patch_size = patch_size(vit)
         self.width = vit.num_features
-        self.features = (
-            "patch tokens of the last block after the final norm"
-            if hasattr(vit, "patch_embed")
-            else f"map of the last convolutional stage, one vector every {self.patch_size} px"
-        )
+        self.features = _described(vit)
         self.mean, self.std = tuple(mean), tuple(std)
         self.autocast = precision == "bf16"
         self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -75,6 +71,13 @@ class Encoder(nn.Module):
             whole, patches = tokens(self.vit, x)
         h, w = images.shape[2] // p, images.shape[3] // p
         return whole.float(), patches.float().unflatten(1, (h, w))
+
+
+def _described(net: nn.Module) -> str:
+    if not is_vit(net):
+        return f"map of the last convolutional stage, one vector every {patch_size(net)} px"
+    normed = norm_comes_late(net) or not isinstance(getattr(net, "norm", None), nn.Identity | None)
+    return f"patch tokens of the last block {'after' if normed else 'before'} the final norm"
 
 
 def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:

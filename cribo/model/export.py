@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cribo.model.architectures import BACKBONES, MEAN, STD
-from cribo.model.backbone import has_cls, model_args, patch_size, seeded_backbone, tokens
+from cribo.model.backbone import has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
 
 
@@ -49,7 +49,7 @@ def write_network(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / "model.safetensors", net.state_dict())
-    convolutional = not hasattr(net, "patch_embed")
+    convolutional = not is_vit(net)
     config = {
         "architecture": architecture,
         "num_classes": 0,

@@ -9,7 +9,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from cribo.model.encoder import EncoderError, load_encoder
+from cribo.model.encoder import Encoder, EncoderError, load_encoder
+from cribo.model.export import write_network
 
 ARGS = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "img_size": 32, "dynamic_img_size": True}
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -59,6 +60,47 @@ def test_equals_what_timm_loads_itself(exported):
     ours = load_encoder(folder)
     assert ours.vit.state_dict().keys() == theirs.state_dict().keys()
     assert all(torch.equal(a, theirs.state_dict()[key]) for key, a in ours.vit.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "args"),
+    [
+        ("vit_tiny_patch16_224", {**ARGS, "global_pool": "avg"}),
+        ("eva02_tiny_patch14_224", {"depth": 1, "embed_dim": 48, "num_heads": 3, "img_size": 28, "dynamic_img_size": True}),
+    ],
+)
+def test_tokens_pass_a_final_norm_that_timm_keeps_for_the_pooled_feature(architecture, args, tmp_path):
+    net = timm.create_model(architecture, num_classes=0, **args).eval()
+    torch.nn.init.normal_(net.fc_norm.weight)
+    torch.nn.init.normal_(net.fc_norm.bias)
+    write_network(net, architecture, args, MEAN, STD, args["img_size"], tmp_path / "gap")
+    encoder, p = load_encoder(tmp_path / "gap"), net.patch_embed.patch_size[0]
+    assert encoder.features == "patch tokens of the last block after the final norm"
+    images = torch.rand(2, 3, 2 * p, 3 * p)
+    with torch.no_grad():
+        expected = net.fc_norm(net.forward_features((images - encoder.shift) / encoder.scale))
+    torch.testing.assert_close(encoder(images)[0], expected[:, 0])
+    torch.testing.assert_close(encoder(images)[1].flatten(1, 2), expected[:, 1:])
+
+
+def test_of_a_network_without_final_norm_no_norm_is_claimed():
+    net = timm.create_model("vit_pe_spatial_tiny_patch16_512", num_classes=0, depth=1)
+    assert Encoder(net, MEAN, STD, "pe").features == "patch tokens of the last block before the final norm"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features"),
+    [
+        ("naflexvit_base_patch16_gap", "patch tokens of the last block after the final norm"),  # without patch_embed
+        ("pvt_v2_b0", "map of the last convolutional stage, one vector every 32 px"),  # with one
+    ],
+)
+def test_tokens_and_not_the_name_of_a_layer_make_a_vit(architecture, features):
+    small = {"depth": 1, "embed_dim": 48, "num_heads": 3} if "vit" in architecture else {}
+    encoder = Encoder(timm.create_model(architecture, num_classes=0, **small), MEAN, STD, "x")
+    assert encoder.features == features
+    p = encoder.patch_size
+    assert encoder(torch.rand(1, 3, 4 * p, 6 * p))[1].shape == (1, 4, 6, encoder.width)
 
 
 def test_frozen(exported):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.positions import resample_plainly
+from cribo.model.backbone import norm_comes_late
 from cribo.model.encoder import Encoder
 
 HALF = (0.5, 0.5, 0.5)
@@ -43,6 +44,8 @@ class Backbone(nn.Module):
             raise EvaluationError(f"{encoder.name} has {depth} blocks, and the last {layers} are asked for: lower `layers`")
         if side % encoder.patch_size:
             raise EvaluationError(f"a crop of {side} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
+        if norm_comes_late(vit):
+            vit.norm, vit.fc_norm = vit.fc_norm, nn.Identity()
         resample_plainly(vit, side)
         for block, rate in zip(vit.blocks, torch.linspace(0, drop_path, depth).tolist(), strict=True):
             block.drop_path1, block.drop_path2 = nn.Identity(), DropPath(rate) if rate else nn.Identity()

@@ -41,7 +41,8 @@ class Foreign:
     def image_size(self) -> int:
         """Side of the images for which its positions were made, px; 224 where it has none."""
         embed = getattr(self.net, "patch_embed", None)
-        return embed.img_size[0] if embed is not None and embed.img_size else 224
+        side = getattr(embed, "img_size", None)
+        return side[0] if side else 224
 
 
 def load(settings: dict) -> Foreign:
@@ -160,9 +161,9 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
     for args in ({**more, "dynamic_img_size": True, **stride}, {**more, **stride}):
         try:
             net = timm.create_model(architecture, pretrained=False, num_classes=0, **args)
-            embed = getattr(net, "patch_embed", None)
+            side = getattr(getattr(net, "patch_embed", None), "img_size", None)
             # timm takes this size from its own card of the architecture, which an export does not have.
-            return net, args if embed is None or not embed.img_size else {**args, "img_size": embed.img_size[0]}
+            return net, {**args, "img_size": side[0]} if side else args
         except TypeError as error:
             fault = error
         except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:

@@ -1,12 +1,14 @@
 """The encoder as mmsegmentation's backbone: the same features, and frozen when it is frozen."""
 
 import pytest
+import timm
 import torch
 from timm.layers import DropPath
 from torch import nn
 
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.segmentation.backbone import HALF, Backbone, statistics
+from cribo.model.encoder import Encoder
 
 
 def normalised(encoder, images):
@@ -17,6 +19,17 @@ def test_the_last_map_is_the_encoder_s_own(encoder, own_encoder):
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     (found,) = Backbone(own_encoder, 32)(normalised(encoder, images))
     _, wanted = encoder(images)
+    torch.testing.assert_close(found, wanted.permute(0, 3, 1, 2))
+
+
+def test_a_final_norm_that_timm_keeps_for_the_pooled_feature_acts_on_the_map():
+    args = {"patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 3, "img_size": 32, "dynamic_img_size": True}
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, global_pool="avg", **args)
+    torch.nn.init.normal_(vit.fc_norm.weight)
+    encoder = Encoder(vit, HALF, HALF, "gap")
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    _, wanted = encoder(images)
+    (found,) = Backbone(encoder, 32)(normalised(encoder, images))
     torch.testing.assert_close(found, wanted.permute(0, 3, 1, 2))
 
 

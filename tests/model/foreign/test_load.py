@@ -358,6 +358,16 @@ def test_a_file_of_the_hub_that_does_not_fit_is_refused(hub):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_network_whose_patches_have_no_size_of_image_is_imported_or_refused_in_a_sentence(tmp_path):
+    for name in ("pvt_v2_b0", "mvitv2_tiny"):
+        save_file(timm.create_model(name).state_dict(), tmp_path / f"{name}.safetensors")
+    given = {**NOTHING, "format": "timm"}
+    found = load({**given, "weights": str(tmp_path / "pvt_v2_b0.safetensors"), "backbone": "pvt_v2_b0"})
+    assert found.image_size == 224 and "img_size" not in found.args
+    with pytest.raises(EncoderError, match=r"mvitv2_tiny\.safetensors gives no map of features"):
+        load({**given, "weights": str(tmp_path / "mvitv2_tiny.safetensors"), "backbone": "mvitv2_tiny"})
+
+
 def test_a_network_without_a_map_of_features_is_refused(tmp_path):
     torch.save(timm.create_model("test_mambaout", num_classes=0).state_dict(), tmp_path / "m.pth")  # channels last
     with pytest.raises(EncoderError, match="gives no map of features"):
