@@ -33,6 +33,10 @@ LIMITS = (
     "does it. Its features have not been examined for fairness, and are no basis for decisions about people. Scores of "
     "protocols that are not listed were not measured."
 )
+LICENCE = (
+    "The code that trained it is Apache-2.0, and the licence of the weights depends on the photos, so this card declares "
+    "none: add `license:` to its header once it is known."
+)
 
 
 def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, table: Path, folder: Path) -> None:
@@ -94,7 +98,6 @@ def card(
         [
             "---",
             "library_name: timm",
-            "license: apache-2.0",
             "pipeline_tag: image-feature-extraction",
             "tags: [timm, self-supervised, dense-features]",
             "---",
@@ -120,7 +123,6 @@ def card(
             f"{optimisation['epochs']} epochs",
             f"- manifest of the photos: sha256 {told['digest']}",
             f"- settings: sha256 {settings_hash(settings)}",
-            f"- commit: {at}",
             f"- largest difference between these features and those trained: {worst:g}",
             "",
             "## Results",
@@ -132,6 +134,12 @@ def card(
             "## Limits",
             "",
             LIMITS,
+            "",
+            "## Licence",
+            "",
+            LICENCE,
+            "",
+            f"Card written at commit {at}.",
             "",
         ]
     )

@@ -66,7 +66,7 @@ def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
         "1,920 steps of 8 photos, two views of 32 px each, 3 epochs",
         f"manifest of the photos: sha256 {'d' * 64}",
         f"settings: sha256 {settings_hash(TOLD['settings'])}",
-        "commit: ",
+        "\nCard written at commit ",
         "| dense_nn | scenes | 12.35 | patch mIoU at 1/1 |",
         "| linear_segmentation | scenes | 6.50 | mIoU with 1 layers at learning rate 0.001 |",
         "those trained: 0\n",
@@ -74,6 +74,12 @@ def test_the_card_says_what_was_trained_on_what_and_with_what_result(made):
     ):
         assert words in text, words
     assert "99.0" not in text
+
+
+def test_the_card_claims_no_licence_for_the_weights_and_no_commit_for_the_training(made):
+    text = (made[0] / "README.md").read_text()
+    assert "\nlicense:" not in text and "declares none: add `license:`" in text
+    assert "commit" not in text.split("## What was trained")[1].split("##")[0]
 
 
 def test_a_card_counts_the_views_that_the_training_saw_and_invents_no_change_of_a_backbone():
