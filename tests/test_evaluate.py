@@ -174,6 +174,7 @@ def test_a_name_of_timm_loads_with_its_own_statistics(monkeypatch):
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
+        ("random", "write random:BACKBONE, as random:vit_small_16"),
         ("random:vit_demo", "vit_demo is no backbone"),
         ("test_vit.r160_in1k", "timm cannot get test_vit.r160_in1k"),
         ("vit_small_patch16_224.dyno", "no model of timm; did you mean vit_small_patch16_224.dino"),

@@ -28,6 +28,8 @@ def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str 
         EncoderError: there is no such folder, file or model, it has no map of features, or its weights do not fit or cannot
             be had.
     """
+    if weights == "random":
+        raise EncoderError(f"{weights} does not say of what: write {RANDOM}BACKBONE, as {RANDOM}vit_small_16")
     if weights.startswith(RANDOM):
         return _random(weights, precision).to(device)
     if Path(weights).is_file():

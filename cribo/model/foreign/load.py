@@ -20,7 +20,7 @@ from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
 from cribo.model.foreign.flax_vit import timm_names
 from cribo.model.foreign.formats import FORMATS
-from cribo.model.foreign.read import read
+from cribo.model.foreign.read import first_line, read
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # the weights in a folder of timm's
 FOLDER = "CRIBO_WEIGHTS"  # environment variable: where published files lie, `weights` if not set
@@ -138,7 +138,7 @@ def _hub(name: str, settings: dict) -> Foreign:
                 f"the hub's weights of {name} do not fit timm {timm.__version__}'s network: {said}"
             ) from error
         raise EncoderError(
-            f"timm cannot get {name} ({str(error).splitlines()[0]}): without a network, fetch model.safetensors from "
+            f"timm cannot get {name} ({first_line(error)}): without a network, fetch model.safetensors from "
             f"https://huggingface.co/timm/{name} elsewhere and give its path, with `format: timm` and "
             f"`backbone: {name}`"
         ) from error
@@ -196,6 +196,8 @@ def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
     if rule.convert == "flax":
         return timm_names(_flattened(tree, path))
     kept, strange = {}, []
+    if odd := [key for key in tree if not isinstance(key, str)]:
+        raise EncoderError(f"{path} has the key {odd[0]!r}, where the format {form} has names: it holds no such weights")
     for key, value in tree.items():
         dropped = max((len(start) for start in rule.dropped if key.startswith(start)), default=-1)
         ours = len(rule.prefix) if key.startswith(rule.prefix) else -1

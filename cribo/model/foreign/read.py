@@ -58,7 +58,7 @@ def read(path: str | Path) -> dict[str, Any]:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
     except pickle.UnpicklingError as error:
-        raise EncoderError(_refusal(path, str(error))) from None
+        raise EncoderError(_refusal(path, error)) from None
     except (
         SafetensorError,
         OSError,
@@ -72,11 +72,15 @@ def read(path: str | Path) -> dict[str, Any]:
     ) as error:
         if isinstance(error, EncoderError):
             raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EncoderError(f"{path} is damaged or no file of weights ({first}): fetch it again") from None
+        raise EncoderError(f"{path} is damaged or no file of weights ({first_line(error)}): fetch it again") from None
     if not isinstance(tree, dict):
         raise EncoderError(f"{path} holds a {type(tree).__name__}, not a dictionary of weights")
     return tree
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what it says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _no_weights(start: bytes) -> str | None:
@@ -103,14 +107,15 @@ def _torch(path: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _refusal(path: Path, said: str) -> str:
+def _refusal(path: Path, error: Exception) -> str:
     """torch's page of advice as one sentence that names the function."""
+    said = str(error)
     found = re.search(r"GLOBAL (\S+)", said) or re.search(
         r"(?:function|global|class)[ :]+(?:<[^>]*?)?([\w.]+\.[\w.]+)", said
     )
     if found:
         return f"{path} asks for {found[1]} to be called while it is read, and weights need nothing of the kind: not read"
-    return f"{path} is damaged or holds more than tensors and plain values ({said.splitlines()[0]}): not read"
+    return f"{path} is damaged or holds more than tensors and plain values ({first_line(error)}): not read"
 
 
 def _flax(path: Path) -> Any:

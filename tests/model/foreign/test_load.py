@@ -368,6 +368,25 @@ def test_a_network_whose_patches_have_no_size_of_image_is_imported_or_refused_in
         load({**given, "weights": str(tmp_path / "mvitv2_tiny.safetensors"), "backbone": "mvitv2_tiny"})
 
 
+def test_a_key_that_is_no_name_is_named(tmp_path):
+    torch.save({0: torch.zeros(1)}, tmp_path / "i.pth")
+    with pytest.raises(EncoderError, match=r"i\.pth has the key 0, where the format timm has names"):
+        load({**NOTHING, "weights": str(tmp_path / "i.pth"), "format": "timm", "backbone": "test_vit"})
+
+
+def test_what_the_hub_says_nothing_about_is_one_sentence(monkeypatch):
+    create = timm.create_model
+
+    def silent(name, pretrained=False, **more):
+        if pretrained:
+            raise TimeoutError
+        return create(name, **more)
+
+    monkeypatch.setattr(timm, "create_model", silent)
+    with pytest.raises(EncoderError, match=r"timm cannot get test_vit\.r160_in1k \(TimeoutError\): without a network"):
+        load({**NOTHING, "weights": "test_vit.r160_in1k"})
+
+
 def test_a_network_without_a_map_of_features_is_refused(tmp_path):
     torch.save(timm.create_model("test_mambaout", num_classes=0).state_dict(), tmp_path / "m.pth")  # channels last
     with pytest.raises(EncoderError, match="gives no map of features"):
