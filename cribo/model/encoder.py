@@ -85,7 +85,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
 
     Raises:
         EncoderError: a file is missing or unreadable, the architecture is unknown, or a weight is missing, surplus,
-            not finite, or of another shape than `config.json` says; the sentence names it.
+            not finite, or of another shape or kind than `config.json` says; the sentence names it.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -130,7 +130,7 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
     """Load `weights` into `net`, every key once and none left over; `file` and `awaited` are for the message.
 
     Raises:
-        EncoderError: a weight is missing, surplus, of another shape or not finite; the sentence names it.
+        EncoderError: a weight is missing, surplus, of another shape or kind, or not finite; the sentence names it.
     """
     wanted = net.state_dict()
     wrong = {
@@ -140,6 +140,12 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
             f"{key} ({list(weights[key].shape)} for {list(wanted[key].shape)})"
             for key in sorted(wanted.keys() & weights.keys())
             if weights[key].shape != wanted[key].shape
+        ],
+        # Quantised weights would be cast, and be other numbers.
+        "has whole numbers for fractions, or the reverse, in": [
+            f"{key} ({str(weights[key].dtype).removeprefix('torch.')})"
+            for key in sorted(wanted.keys() & weights.keys())
+            if weights[key].is_floating_point() != wanted[key].is_floating_point()
         ],
     }
     found = [f"{verb} {_few(keys)}" for verb, keys in wrong.items() if keys]

@@ -125,6 +125,10 @@ def test_bf16_is_close_and_returns_fp32(exported):
         (lambda w: w.update({"norm.weight": torch.zeros(7)}), r"misshapes norm\.weight \(\[7\] for \[24\]\)$"),
         (lambda w: w["norm.weight"][3:].fill_(float("inf")), r"has values that are not finite in norm\.weight: "),
         (lambda w: w["pos_embed"][0, 0].fill_(float("nan")), r"has values that are not finite in pos_embed: "),
+        (
+            lambda w: w.update({"norm.weight": (w["norm.weight"] * 100).to(torch.int8)}),
+            r"has whole numbers for fractions, or the reverse, in norm\.weight \(int8\)$",
+        ),
         (lambda w: w.clear(), "lacks blocks.0.attn.proj.bias, .* and [0-9]+ more$"),
     ],
 )
