@@ -133,6 +133,8 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
         EncoderError: a weight is missing, surplus, of another shape or kind, or not finite; the sentence names it.
     """
     wanted = net.state_dict()
+    # Files older than torch 0.4.1 lack these counters, which no feature reads.
+    weights = {key: value for key, value in wanted.items() if key.endswith(".num_batches_tracked")} | weights
     wrong = {
         "lacks": sorted(wanted.keys() - weights.keys()),
         "has the surplus": sorted(weights.keys() - wanted.keys()),

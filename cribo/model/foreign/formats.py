@@ -24,7 +24,7 @@ class Format:
 
 FORMATS = {
     # A dictionary of tensors under timm's names: timm's own files, DINO's backbones. A classifier is left out.
-    "timm": Format("", "", ("head.weight", "head.bias", "head.fc.", "fc.", "classifier.")),
+    "timm": Format("", "", ("head.weight", "head.bias", "head.fc.", "head_dist.", "fc.", "classifier.")),
     # The teacher of DINO's and iBOT's full checkpoints, of CrOC and of CrIBo.
     "teacher": Format("teacher", "backbone.", ("head.",)),
     # What iBOT, SlotCon and ORL publish as backbone alone.

@@ -368,6 +368,21 @@ def test_a_network_whose_patches_have_no_size_of_image_is_imported_or_refused_in
         load({**given, "weights": str(tmp_path / "mvitv2_tiny.safetensors"), "backbone": "mvitv2_tiny"})
 
 
+@pytest.mark.parametrize("architecture", ["deit_tiny_distilled_patch16_224", "vit_tiny_patch16_224", "resnet18"])
+def test_a_file_of_timms_loads_without_its_classifiers(architecture, tmp_path):
+    whole = timm.create_model(architecture).state_dict()
+    save_file(whole, tmp_path / "w.safetensors")
+    found = load({**NOTHING, "weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": architecture})
+    assert all(torch.equal(value, whole[key]) for key, value in found.net.state_dict().items())
+
+
+def test_a_resnet_without_counters_of_batches_loads(tmp_path):
+    weights = {key: value for key, value in published.weights("resnet18").items() if "num_batches_tracked" not in key}
+    save_file(weights, tmp_path / "r.safetensors")
+    found = load({**NOTHING, "weights": str(tmp_path / "r.safetensors"), "format": "timm", "backbone": "resnet18"})
+    assert all(torch.equal(found.net.state_dict()[key], value) for key, value in weights.items())
+
+
 def test_a_key_that_is_no_name_is_named(tmp_path):
     torch.save({0: torch.zeros(1)}, tmp_path / "i.pth")
     with pytest.raises(EncoderError, match=r"i\.pth has the key 0, where the format timm has names"):
