@@ -38,14 +38,14 @@ def summary(path: Path, keys: bool = False) -> list[str]:
         lines.append(f"steps       {plain['step']}")
     for part, held in parts(tensors).items():
         count = sum(value.numel() for value in held.values())
-        kinds = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in held.values()}))
+        kinds = ", ".join(sorted({_type(value) for value in held.values()}))
         lines.append(f"part        {part}: {len(held)} tensors, {count:,} values, {kinds}")
     if wrong := [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
         lines.append(f"not finite  {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
     values = {key: value for key, value in plain.items() if isinstance(value, (int, float, str)) and len(str(value)) < 60}
     lines += [f"value       {key}: {value}" for key, value in list(values.items())[:20]]
     if keys:
-        lines += [f"{key}  {list(value.shape)}  {str(value.dtype).removeprefix('torch.')}" for key, value in tensors.items()]
+        lines += [f"{key}  {list(value.shape)}  {_type(value)}" for key, value in tensors.items()]
     return lines
 
 
@@ -99,7 +99,8 @@ def split(tree: Any, at: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     plain: dict[str, Any] = {}
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         more = split(value, f"{at}.{key}" if at else str(key))
-        tensors, plain = tensors | more[0], plain | more[1]
+        tensors.update(more[0])
+        plain.update(more[1])
     return tensors, plain
 
 
@@ -114,21 +115,46 @@ def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def comparison(first: Path, second: Path) -> list[str]:
-    """What differs between two files, part by part; one line if nothing does."""
-    a, b = (split(read(path))[0] for path in (first, second))
-    lines = [
-        f"only in {path}: {key}" for path, own, other in ((first, a, b), (second, b, a)) for key in own if key not in other
-    ]
+    """What differs between two files, tensors part by part and then values; one line if nothing does."""
+    (a, plain_a), (b, plain_b) = (split(read(path)) for path in (first, second))
+    lines = _only(first, second, a, b)
     shared = {key: (a[key], b[key]) for key in a if key in b}
     lines += [f"{key}: {list(x.shape)} and {list(y.shape)}" for key, (x, y) in shared.items() if x.shape != y.shape]
+    lines += [f"{key}: {_type(x)} and {_type(y)}" for key, (x, y) in shared.items() if x.dtype != y.dtype]
     for part, held in parts({key: x for key, (x, y) in shared.items() if x.shape == y.shape and x.numel()}).items():
         differences = {key: _distance(*shared[key]) for key in held}
         worst = max(differences, key=lambda key: (bool(differences[key].isnan().any()), float(differences[key].max())))
         square = sum(float(d.square().sum()) for d in differences.values())
-        size = sum(float(shared[key][0].double().square().sum()) for key in held)
+        size = sum(float(shared[key][0].double().square().nansum()) for key in held)
         if (most := float(differences[worst].max())) != 0:
             lines.append(f"{part}: most {most:.3g} ({worst}), ‖a − b‖ / ‖a‖ = {(square / max(size, 1e-300)) ** 0.5:.3g}")
-    return lines or ["the same tensors in both"]
+    told = [split({"trained": header(path) or {}})[1] for path in (first, second)]
+    lines += _changed(first, second, plain_a | told[0], plain_b | told[1])
+    return lines or ["the same tensors and values in both"]
+
+
+def _only(first: Path, second: Path, a: dict, b: dict) -> list[str]:
+    """Keys that one of two files has."""
+    return [
+        f"only in {path}: {key}" for path, own, other in ((first, a, b), (second, b, a)) for key in own if key not in other
+    ]
+
+
+def _changed(first: Path, second: Path, a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Plain values that differ between two files, the first twenty of them."""
+    lines = _only(first, second, a, b)
+    # By their text: a NaN is itself, and 1 is not 1.0 nor True.
+    lines += [f"{key}: {_short(a[key])} and {_short(b[key])}" for key in a if key in b and repr(a[key]) != repr(b[key])]
+    return lines[:20] + ([f"and {len(lines) - 20} more values"] if len(lines) > 20 else [])
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _distance(x: Tensor, y: Tensor) -> Tensor:

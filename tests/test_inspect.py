@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -78,14 +79,45 @@ def test_what_differs_between_two_files(tmp_path):
         "shape: [2] and [3]",
         "p: most 0.5 (p.w), ‖a − b‖ / ‖a‖ = 0.0962",  # 0.5 / √27
     ]
-    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors in both"]
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors and values in both"]
+
+
+def test_types_and_values_that_differ_are_said(tmp_path):
+    for name, kind, lr, more in (("a", torch.float32, 0.1, {}), ("b", torch.bfloat16, 0.2, {"epoch": 3})):
+        torch.save({"w": torch.ones(2, dtype=kind), "lr": lr, "same": [1, float("nan")], **more}, tmp_path / name)
+    assert inspect.comparison(tmp_path / "a", tmp_path / "b") == [
+        "w: float32 and bfloat16",
+        f"only in {tmp_path / 'b'}: epoch",
+        "lr: 0.1 and 0.2",
+    ]
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors and values in both"]
+    for name in ("c", "d"):
+        torch.save({"long": [f"{name}{n}" * 60 for n in range(30)]}, tmp_path / name)
+    said = inspect.comparison(tmp_path / "c", tmp_path / "d")
+    assert len(said) == 21 and said[-1] == "and 10 more values" and len(said[0]) < 140
+
+
+def test_two_checkpoints_with_the_same_weights_differ_in_what_was_trained(tmp_path):
+    checkpoint(tmp_path / "a", 1)
+    longer = {**TOLD, "steps": 921, "settings": {**TOLD["settings"], "optimisation": {"batch_size": 16}}}
+    save_file(load_file(tmp_path / "a"), tmp_path / "b", metadata={"cribo": json.dumps(longer)})
+    assert inspect.comparison(tmp_path / "a", tmp_path / "b") == [
+        "trained.settings.optimisation.batch_size: 8 and 16",
+        "trained.steps: 920 and 921",
+    ]
+
+
+def test_a_long_list_is_split_at_once():
+    start = time.perf_counter()
+    assert len(inspect.split(list(range(160_000)))[1]) == 160_000
+    assert time.perf_counter() - start < 10  # over a minute, where each value copied those before it
 
 
 def test_what_is_no_number_in_one_file_alone_differs(tmp_path):
     nan, inf = float("nan"), float("inf")
     save_file({"p.v": torch.tensor([9.0]), "p.w": torch.tensor([nan, inf, 1.0])}, tmp_path / "a")
     save_file({"p.v": torch.tensor([1.0]), "p.w": torch.tensor([nan, inf, nan])}, tmp_path / "b")
-    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors in both"]
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a") == ["the same tensors and values in both"]
     for pair in (("a", "b"), ("b", "a")):
         assert "p: most nan (p.w)" in inspect.comparison(*(tmp_path / name for name in pair))[0]
 
