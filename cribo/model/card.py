@@ -12,7 +12,7 @@ from cribo.data.readers import PreparedSet
 from cribo.inspect import settings_hash
 from cribo.model.architectures import BACKBONES, BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint
-from cribo.model.export import teacher_backbone, verify
+from cribo.model.export import FILES, teacher_backbone, verify_or_remove
 
 HUBCONF = '''"""torch.hub.load(FOLDER, "encoder", source="local"): the encoder that lies beside this file."""
 
@@ -45,11 +45,11 @@ def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet,
     Raises ValueError when its features are not those of the checkpoint's teacher.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for file in ("model.safetensors", "config.json"):
+    for file in FILES:
         shutil.copyfile(encoder / file, folder / file)
     net, _, side = teacher_backbone(checkpoint)
     told = read_checkpoint(checkpoint)[1]
-    worst = verify(net, folder, side)
+    worst = verify_or_remove(net, folder, side)
     (folder / "hubconf.py").write_text(HUBCONF)
     (folder / "README.md").write_text(card(name, told, data, results(name, table), worst, commit()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import timm
@@ -13,6 +14,8 @@ from torch import nn
 from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
+
+FILES = ("model.safetensors", "config.json")  # of a folder that timm loads
 
 
 def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
@@ -70,7 +73,19 @@ def write_network(
         },
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    verify(net, folder, image_size)
+    verify_or_remove(net, folder, image_size)
+
+
+def verify_or_remove(net: nn.Module, folder: Path, image_size: int) -> float:
+    """`verify`; a network that does not pass is taken away, so that nobody takes it for one that did."""
+    try:
+        return verify(net, folder, image_size)
+    except BaseException:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # other files lie there, which are not ours
+            folder.rmdir()
+        raise
 
 
 @torch.inference_mode()

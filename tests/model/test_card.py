@@ -93,3 +93,4 @@ def test_an_encoder_that_is_not_the_checkpoints_is_refused(made, tmp_path):
     write_encoder(seeded_backbone("vit_demo_8", 32, seed=4).eval(), "vit_demo_8", 32, tmp_path / "foreign")
     with pytest.raises(ValueError, match="differs from the trained one by"):
         write_release("mine", tmp_path / "foreign", tmp_path / "c", DATA, tmp_path / "scores.csv", tmp_path / "another")
+    assert not (tmp_path / "another").exists()

@@ -48,6 +48,18 @@ def test_features_that_are_not_a_number_are_refused(bad, tmp_path):
         verify(vit, tmp_path / "e", 32)
 
 
+def test_a_refused_export_is_not_left_behind_and_other_files_are(tmp_path):
+    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    with torch.no_grad():
+        vit.norm.bias[0] = float("nan")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "notes").touch()
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        with pytest.raises(ValueError, match="differs from the trained one by nan"):
+            write_encoder(vit, "vit_demo_8", 32, folder)
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["old", "old/notes"]
+
+
 def test_the_teacher_and_not_the_student_is_exported(tmp_path):
     teacher, student = seeded_backbone("vit_demo_8", 32, seed=1), seeded_backbone("vit_demo_8", 32, seed=2)
     tensors = {
