@@ -28,7 +28,7 @@ demo: env
 
 test: env
 	ruff check .
-	pytest -n 2
+	pytest -n 2 --dist worksteal
 
 # Status 77 says that Slurm cannot be installed or started here; the script has said why.
 test-slurm: env

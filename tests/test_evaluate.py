@@ -184,7 +184,7 @@ def test_a_name_of_timm_loads_with_its_own_statistics(monkeypatch):
     ],
 )
 def test_weights_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read when it is imported
     with pytest.raises(EncoderError, match=says):
         encoder_of(weights)
 
