@@ -24,6 +24,7 @@ from cribo.command import sentence
 from cribo.data.loader import ViewPairs
 from cribo.data.location import starts
 from cribo.data.manifest import MANIFEST, DataError
+from cribo.data.parallel import cores
 from cribo.data.readers import PreparedSet, open_set
 from cribo.measure import measure
 from cribo.model.architectures import BACKBONES
@@ -75,7 +76,7 @@ def _machine(found: Findings, device: torch.device) -> int:
     found.say(
         "machine",
         f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{len(os.sched_getaffinity(0))} CPU cores, {memory / GB:.0f} GB of memory",
+        f"{cores()} CPU cores, {memory / GB:.0f} GB of memory",
     )
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
@@ -172,12 +173,12 @@ def _model(
         told += f", MFU {flops_per_image(settings) / each / peak:.0%}"
     if data is not None:
         schedule = Schedule(settings, len(data.splits["train"]))
-        cores, workers = len(os.sched_getaffinity(0)), max(1, compute.workers) * processes
-        loading = _loading(settings, data) * min(workers, cores)
+        most, workers = cores(), max(1, compute.workers) * processes
+        loading = _loading(settings, data) * min(workers, most)
         seconds = schedule.steps * batch / min(rate, loading)
         told += f"; loader {loading:.4g} img/s; {schedule.steps:,} steps, about {clock(seconds)}"
         if loading < rate:
-            more = f"raise compute.workers from {compute.workers}" if workers < cores else f"it has all {cores} CPU cores"
+            more = f"raise compute.workers from {compute.workers}" if workers < most else f"it has all {most} CPU cores"
             told += f" (the loader is the brake: {more})"
     found.say("model", f"{name}: {told}")
     if memory > room:

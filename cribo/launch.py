@@ -36,7 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     if program[0] == "srun":
         os.environ[STEP] = "1"
     elif (processes := _count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
-        threads = _count(os.environ, "OMP_NUM_THREADS", 0) or len(os.sched_getaffinity(0))
+        from cribo.data.parallel import cores  # a tenth of a second, which one process need not wait for
+
+        threads = _count(os.environ, "OMP_NUM_THREADS", 0) or cores()
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
     try:
         os.execvp(program[0], program)

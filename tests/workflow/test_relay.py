@@ -79,6 +79,9 @@ def test_slurm_is_asked_until_it_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(relay, "PATIENCE", ())
     (tmp_path / "tries").unlink()
     assert relay.ask("squeue").returncode == 1
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert relay.ask("squeue").stderr == "squeue is not on PATH"
 
 
 def test_a_terminal_that_is_closed_lets_a_worker_save(bridge, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,7 +75,12 @@ def relaying() -> Iterator[Relay]:
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """A command of Slurm, which the job's signals do not reach; again and again for a minute where Slurm is too busy."""
+    """A command of Slurm, which the job's signals do not reach; again and again for a minute where Slurm is too busy.
+
+    Status 127 without one where there is no such command, as in a container without Slurm's.
+    """
+    if not shutil.which(command[0]):
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not on PATH")
 
     def deaf() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -28,8 +28,8 @@ class BoxedPhoto:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """`instances`: COCO's file of each split, for the official scores; `digest`: see
-    `digest_of`; `warnings`: as of the prepared set."""
+    """`instances`: COCO's file of each split, for the official scores; `digest`: of `digest_of`;
+    `warnings`: as of the prepared set."""
 
     name: str
     digest: str
