@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-import cribo
 from cribo.data.manifest import DataError, listed
 from cribo.data.readers import PreparedSet
 from cribo.model.checkpoint_file import write_checkpoint
@@ -20,6 +19,7 @@ from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.log import Journal, say
 from cribo.training.loop import train
+from cribo.training.sources import digest_of_sources
 from cribo.training.state import TrainingState
 from cribo.training.update import needs_masks
 
@@ -85,12 +85,7 @@ def check_masks(settings: dict, data: PreparedSet) -> None:
 
 def fingerprint(settings: dict, digest: str) -> str:
     """Sixteen hex digits that stand for everything that decides the weights: settings, photos and our sources."""
-    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode())
-    package = Path(cribo.__file__).parent
-    for source in SOURCES:
-        path = package / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode() + digest_of_sources(SOURCES))
     return sha.hexdigest()[:16]
 
 

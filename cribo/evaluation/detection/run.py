@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-import cribo
 from cribo.data.readers import PreparedSet
 from cribo.evaluation.detection.boxes import DetectionSet, boxes_of, digest_of
 from cribo.evaluation.detection.score import average_precision, detect
@@ -21,6 +20,7 @@ from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
+from cribo.training.sources import digest_of_sources
 
 SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py", "model/backbone.py", "data/images.py")
 RUNS = Path(".resume")
@@ -62,12 +62,7 @@ def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
 @cache
 def _sources() -> bytes:
     """A digest of our sources as they are when a finetuning begins: somebody may edit them before it ends."""
-    sha, package = hashlib.sha256(), Path(cribo.__file__).parent
-    for source in SOURCES:
-        path = package / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return sha.digest()
+    return digest_of_sources(SOURCES)
 
 
 def yolos_result(model: str, data: DetectionSet, settings: dict, detections: list[dict], cost: dict) -> dict:

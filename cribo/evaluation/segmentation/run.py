@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-import cribo
 from cribo.data.readers import PreparedSet
 from cribo.evaluation.compute import full_fp32
 from cribo.evaluation.errors import EvaluationError
@@ -24,6 +23,7 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.log import say
+from cribo.training.sources import digest_of_sources
 
 # What a change of would give other weights, under cribo/, beside the encoder and the photos.
 SOURCES = (
@@ -101,12 +101,9 @@ def evaluate(
 
 def fingerprint(settings: dict, lr: float, layers: int, digest: str, weights: Path) -> str:
     """Sixteen hex digits that stand for everything that decides the result: settings, photos, encoder and our sources."""
-    sha = hashlib.sha256(yaml.safe_dump([settings, lr, layers, digest], sort_keys=True).encode())
-    package = Path(cribo.__file__).parent
-    for source in SOURCES:
-        path = package / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            sha.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    sha = hashlib.sha256(
+        yaml.safe_dump([settings, lr, layers, digest], sort_keys=True).encode() + digest_of_sources(SOURCES)
+    )
     for file in ("config.json", "model.safetensors"):
         with (weights / file).open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
