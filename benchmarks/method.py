@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.losses import soft_cross_entropy
 from cribo.method.memory_bank import MemoryBank, push, retrieve
+from cribo.method.rows import Rows
 from cribo.model.head import Head
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count()
@@ -156,7 +157,7 @@ def losses(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
         )  # fmt: skip
         parts, *_ = soft_cross_entropy(
             objects.flatten(0, 2), student.object_prototypes(), torch.stack([object_targets, near_targets]).flatten(1, 3),
-            teacher_objects, centres[1], shares.flatten(1), TAU_S, TAU_T,
+            teacher_objects, centres[1], shares.flatten(1), TAU_S, TAU_T, Rows.of((shares != 0).any(dim=0).flatten()),
         )  # fmt: skip
         return whole + parts
 

@@ -13,6 +13,8 @@ import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cribo.method.rows import counted_first
+
 QUERIES, KEYS, WIDTH = 128, 256, 64  # of a tile of one program
 SPLITS = 8  # parts of the keys that are searched side by side: few queries then still fill the GPU
 
@@ -30,7 +32,7 @@ def fused_nearest(
     wins. A query that is not `asked`, or a part without a valid key of another id, gets any index. What counts comes first
     in both lists, and programs past it end at once: the host needs no count and waits for nothing.
     """
-    key_order, query_order = _valid_first(valid), _valid_first(asked)
+    key_order, query_order = counted_first(valid), counted_first(asked)
     keys, queries = keys.half()[key_order], queries.half()[query_order]
     counts = torch.stack([asked.sum(), valid.sum()]).int()
     part = triton.cdiv(triton.cdiv(len(keys), SPLITS), KEYS) * KEYS
@@ -43,12 +45,6 @@ def fused_nearest(
     index = torch.empty_like(found, dtype=torch.long)
     index[:, query_order] = key_order[found.long()]
     return index
-
-
-def _valid_first(valid: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """An order with the valid before the others, as they were among themselves."""
-    place = torch.where(valid, valid.cumsum(0) - 1, valid.sum() - 1 + (~valid).cumsum(0))  # counted, not sorted
-    return torch.empty_like(place).scatter_(0, place, torch.arange(len(valid), device=valid.device))
 
 
 @triton.jit

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from cribo.method.objects import exact
-from cribo.method.rows import worth_computing
+from cribo.method.rows import Rows
 
 # Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 256 on a GPU).
 BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -42,10 +42,13 @@ def soft_cross_entropy(
     weights: Float[Tensor, "T n"],
     student_temperature: float,
     teacher_temperature: float,
+    rows: Rows | None = None,
     block: int | None = None,
     compiled: bool = False,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " T"], Float[Tensor, " T"]]:
     """Σ_j Σ_i weights[j, i] · H(q_ji, p_i), from bottleneck vectors; the [n, L] logits are never held whole.
+
+    `rows` are those with a weight that is not zero, if not all have one: the others are left out.
 
     Returns the sum over all targets (with gradient for `student` and `student_prototypes`), the sum of each target j, and
     each target's teacher entropy in nats, weighted alike (a sign of collapse); the last two carry no gradient.
@@ -54,27 +57,24 @@ def soft_cross_entropy(
     with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
     into the gradients of the small factors. Nothing of size L per row survives the block, and backward recomputes nothing.
     """
-    rows = worth_computing((weights != 0).any(dim=0))
+    generated = compiled and student.is_cuda
+    per_block = max(1, (block or BLOCKS[student.device.type]) // len(centre))
+    vectors, goals = exact(student), exact(targets)
+    if rows is not None:
+        chosen = rows.indices(per_block if generated else 1)  # a generated kernel is made for one shape
+        vectors, goals, weights = vectors[chosen], goals[:, chosen], weights[:, chosen]
     return _SoftCrossEntropy.apply(
-        exact(student)[rows],
-        *student_prototypes,
-        exact(targets)[:, rows],
-        *teacher_prototypes,
-        centre,
-        weights[:, rows],
-        (student_temperature, teacher_temperature),
-        block or BLOCKS[student.device.type],
-        _compiled_block() if compiled and student.is_cuda else _block,
-    )
+        vectors, *student_prototypes, goals, *teacher_prototypes, centre, weights,
+        (student_temperature, teacher_temperature), per_block, _compiled_block() if generated else _block,
+    )  # fmt: skip
 
 
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, taus, block, of_block):
+    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, taus, rows, of_block):
         grad_x, grad_direction = torch.zeros_like(x), torch.zeros_like(direction)
         loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
         scale, teacher_scale, centre = scale / taus[0], teacher_scale / taus[1], centre / taus[1]
-        rows = max(1, block // direction.shape[0])
         for i in range(0, len(x), rows):
             part = slice(i, i + rows)
             teacher = targets[:, part], teacher_direction, teacher_scale, centre

@@ -1,6 +1,8 @@
-"""Which rows of a padded tensor to compute: on a CPU those that count; on a GPU all, as counting makes the host wait."""
+"""Which rows of a padded tensor to compute: those that count, wherever the host can know in time how many they are."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
@@ -8,7 +10,45 @@ from torch import Tensor
 
 
 def worth_computing(counts: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Indices of the rows to compute, ascending; rows that do not count may be among them and change no result."""
+    """Indices of the rows to compute, ascending: on a CPU those that count, on a GPU all, as counting makes the host wait.
+
+    Rows that do not count may be among them and change no result.
+    """
     if counts.device.type == "cpu":
         return counts.nonzero()[:, 0]
     return torch.arange(len(counts), device=counts.device)
+
+
+def counted_first(counts: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """An order with the rows that count before the others, as they were among themselves."""
+    place = torch.where(counts, counts.cumsum(0) - 1, counts.sum() - 1 + (~counts).cumsum(0))  # counted, not sorted
+    return torch.empty_like(place).scatter_(0, place, torch.arange(len(counts), device=counts.device))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that count, first in an order of all, and their number, on its way to the host.
+
+    Reading a number off a GPU makes the host wait for all work queued there. This one sets out when it is computed and is
+    read after more work was queued, the student's pass: the host may wait a little, the GPU never does.
+    """
+
+    order: Int[Tensor, " n"]
+    number: Int[Tensor, ""]  # in the host's memory, once `arrived` has happened
+    arrived: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, counts: Bool[Tensor, " n"]) -> Rows:
+        """The rows whose `counts` is true."""
+        number, arrived = counts.sum(), None
+        if counts.is_cuda:
+            host = torch.empty(number.shape, dtype=number.dtype, pin_memory=True)
+            number, arrived = host.copy_(number, non_blocking=True), torch.cuda.Event()
+            arrived.record()
+        return cls(counted_first(counts), number, arrived)
+
+    def indices(self, multiple: int = 1) -> Int[Tensor, " m"]:
+        """Of the rows that count, and of as many others as make their number a multiple. Waits until it is known."""
+        if self.arrived:
+            self.arrived.synchronize()
+        return self.order[: -(-int(self.number) // multiple) * multiple]

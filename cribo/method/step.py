@@ -21,6 +21,7 @@ from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, ages, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.oracle import LabelSettings, label_clusters, object_classes, same_classes
+from cribo.method.rows import Rows
 from cribo.method.sharded_bank import ShardedBank, push_sharded, retrieve_sharded
 from cribo.method.world import World
 
@@ -204,6 +205,7 @@ def student_step(
     looked at, and the sum over parts is the loss of the batch.
     """
     images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
+    pairs = _object_pairs(teaching, settings, world, part)
     projected = student(images, None if teaching.labels is None else teaching.labels[part], settings.K)
     temperatures = settings.student_temperature, teacher_temperature
     total, terms = images.new_zeros((), dtype=torch.float32), {}
@@ -219,29 +221,42 @@ def student_step(
         terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.pair_weight)}
         terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
-    targets, weights, names = [], [], []
-    if "cross_view" in settings.losses:
-        targets.append(teaching.objects[:, part].flatten(0, 2))
-        weights.append(_mean_weights(teaching.valid.expand(2, -1, -1), settings, world)[:, part].flatten())
-        names.append("cross_view")
-    if teaching.neighbours is None and settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:
-        targets.append(teaching.objects[:, part].flatten(0, 2))  # off in this epoch; its layers have a gradient, of zero,
-        weights.append(targets[0].new_zeros(len(targets[0])))  # because processes wait for each other's
-        names.append("cross_image")
-    elif teaching.neighbours is not None:
-        targets.append(teaching.neighbours[:, part].flatten(0, 2))
-        weights.append(_mean_weights(teaching.accepted, settings, world)[:, part].flatten())
-        names.append("cross_image")
-    if targets:
+    if pairs:
         loss, parts, entropy = soft_cross_entropy(
-            _other_view(projected.objects), projected.object_prototypes, torch.stack(targets),
-            teaching.object_prototypes, centres.objects, torch.stack(weights), *temperatures, compiled=settings.fused,
+            _other_view(projected.objects), projected.object_prototypes, pairs.targets, teaching.object_prototypes,
+            centres.objects, pairs.weights, *temperatures, rows=pairs.rows, compiled=settings.fused,
         )  # fmt: skip
         total = total + loss
-        terms |= {f"loss_{name}": part for name, part in zip(names, parts, strict=True)}
+        terms |= {f"loss_{name}": part for name, part in zip(pairs.losses, parts, strict=True)}
         terms["entropy_objects"] = entropy[0] / (2 * settings.direction_weight)
         terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
+
+
+class _ObjectPairs(NamedTuple):
+    """What the student's objects are to predict, and what each prediction counts; n objects of both views, T losses."""
+
+    losses: list[str]
+    targets: Float[Tensor, "T n h"]
+    weights: Float[Tensor, "T n"]
+    rows: Rows  # objects that count in any of the losses
+
+
+def _object_pairs(teaching: Teaching, settings: StepSettings, world: World, part: slice) -> _ObjectPairs | None:
+    """The pairs of L_cv^o (Eq. 6) and L_ci^o (Eq. 8), if either is asked for; known before the student's pass."""
+    targets, chosen = {}, {}
+    if "cross_view" in settings.losses:
+        targets["cross_view"], chosen["cross_view"] = teaching.objects, teaching.valid.expand(2, -1, -1)
+    if teaching.neighbours is not None:
+        targets["cross_image"], chosen["cross_image"] = teaching.neighbours, teaching.accepted
+    elif settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:  # off in this epoch; its layers have a
+        targets["cross_image"] = teaching.objects  # gradient, of zero, because processes wait for each other's
+        chosen["cross_image"] = torch.zeros_like(teaching.valid).expand(2, -1, -1)
+    if not targets:
+        return None
+    weights = torch.stack([_mean_weights(x, settings, world)[:, part].flatten() for x in chosen.values()])
+    rows = Rows.of((weights != 0).any(dim=0))
+    return _ObjectPairs(list(targets), torch.stack([x[:, part].flatten(0, 2) for x in targets.values()]), weights, rows)
 
 
 def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:

@@ -93,8 +93,8 @@ def step_seed(seed: int, step: int, stream: int = 2) -> int:
 def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
     """Do one step on this process's share of a batch; `student` is the state's, or DDP around it.
 
-    Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The host
-    waits for nothing.
+    Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The GPU
+    never waits for the host, nor the host for more than one number that was sent ahead (`method/rows.py`).
     """
     if course.how is None:
         return advance_mae(state, student, batch, course, world)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from cribo.method import losses
 from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
+from cribo.method.rows import Rows
 
 
 def problem(n, h, L, T, seed):
@@ -69,6 +70,21 @@ def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
     total, *_ = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04)
     (grad,) = torch.autograd.grad(total, x)
     assert grad[2].abs().sum() == 0 and grad[1].abs().sum() > 0
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 4])
+def test_leaving_out_rows_of_weight_zero_changes_neither_loss_nor_gradient(multiple, monkeypatch):
+    x, w, t, wt, c, weights = problem(7, 3, 7, 2, 0)
+    weights[:, [1, 4, 5]] = 0
+    indices = Rows.indices
+    monkeypatch.setattr(Rows, "indices", lambda rows, _: indices(rows, multiple))  # as generated kernels ask for them
+    found = []
+    for rows in (None, Rows.of((weights != 0).any(dim=0))):
+        total, parts, entropy = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04, rows, block=7 * multiple)
+        found.append((parts, entropy, *torch.autograd.grad(total, (x, *w))))
+    for every, some in zip(*found, strict=True):
+        torch.testing.assert_close(some, every)
+    assert found[0][2][[0, 2, 3, 6]].abs().sum() > 0
 
 
 def test_all_weights_zero_gives_zero_not_nan():

@@ -1,7 +1,8 @@
 """A step never makes the host wait for the device: run on tensors that say they are on a GPU and hold no values.
 
 Whatever would read a value back (a length that depends on data, `.item()`, a mask turned into indices) fails on them. Only
-backward needs a driver; the losses take their gradients in their forward pass.
+backward needs a driver; the losses take their gradients in their forward pass. The one number that does come back, how many
+rows have a loss at all, sets out before the student's pass and is asked for after it.
 """
 
 import warnings
@@ -11,6 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from cribo.method.memory_bank import MemoryBank
+from cribo.method.rows import Rows, counted_first
 from cribo.method.step import Centres, centres_step, student_step, teacher_step
 from tests.method.test_step import GRID, Alone, B, K, setting
 
@@ -35,14 +37,31 @@ def one_step(bf16):
         positions = torch.empty(B, 2 * GRID**2, 2, device="cuda")
         seeds, ids = (torch.zeros(shape, dtype=torch.long, device="cuda") for shape in ((B, K), (B,)))
         teaching = teacher_step(teacher, images, positions, seeds, ids, bank, True, how, Alone())
-        losses = student_step(student, images, teaching, centres, 0.05, how, Alone())
+        order, forward = [], student.forward
+        student.forward = lambda *args: order.append("student's pass") or forward(*args)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Rows, "of", lambda counts: Sent(order, counts))
+            losses = student_step(student, images, teaching, centres, 0.05, how, Alone())
         centres_step(teaching, centres, how, Alone())
-        return losses
+        return losses, order
+
+
+class Sent:
+    """Stands for `Rows`, whose number no tensor without values can bring."""
+
+    def __init__(self, order, counts):
+        self.order, self.first = order, counted_first(counts)
+        order.append("number sent")
+
+    def indices(self, multiple=1):
+        self.order.append("number read")
+        return self.first[: 3 * multiple]
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_step_on_a_gpu_reads_nothing_back(bf16):
-    losses = one_step(bf16)
+    losses, order = one_step(bf16)
+    assert order == ["number sent", "student's pass", "number read"]
     assert losses.total.device.type == "cuda" and losses.terms["loss_cross_image"].shape == ()
 
 
