@@ -11,11 +11,11 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 MANIFEST, INDEX = "MANIFEST.json", "index.csv"
 SHOWN = 20  # files named in a message; the rest are counted
@@ -25,8 +25,7 @@ class DataError(ValueError):
     """A mistake in somebody's data or settings, told in sentences: shown without a traceback."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes.
 
     `mask` is empty where there is none, `label` (the class of the whole image) too.
@@ -82,9 +81,8 @@ def index_bytes(rows: Iterable[Row]) -> bytes:
     """index.csv as bytes, one line a row in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [field.name for field in fields(Row)]
-    writer.writerow(names)
-    writer.writerows(map(attrgetter(*names), rows))
+    writer.writerow(Row._fields)
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 
@@ -99,8 +97,8 @@ def tool_version() -> str:
     return version("cribo")
 
 
-def read(folder: Path) -> tuple[Manifest, list[Row]]:
-    """Read both files back.
+def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
+    """Read both files back; the index, which may have a million lines, as it is asked for.
 
     Raises:
         DataError: the folder was not prepared, or the index is not the one that the manifest names.
@@ -116,10 +114,14 @@ def read(folder: Path) -> tuple[Manifest, list[Row]]:
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
-    lines = csv.reader(io.StringIO(raw.decode(), newline=""))
-    kinds = [int if field.type == "int" else str for field in fields(Row)]
+    return manifest, _rows(raw)
+
+
+def _rows(raw: bytes) -> Iterator[Row]:
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline=""))
     next(lines)  # the names of the columns
-    return manifest, [Row(*(kind(value) for kind, value in zip(kinds, line, strict=True))) for line in lines]
+    for split, identity, image, mask, *numbers, sha256_image, sha256_mask, label in lines:
+        yield Row(split, identity, image, mask, *map(int, numbers), sha256_image, sha256_mask, label)
 
 
 def _write_through(path: Path, data: bytes) -> None:

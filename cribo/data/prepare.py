@@ -89,7 +89,8 @@ def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool
     A set from which broken files were left out is always verified again: somebody may have mended them.
     """
     try:
-        found, rows = manifest.read(target)
+        found, lines = manifest.read(target)
+        rows = list(lines)
         since = _note(target).stat().st_mtime_ns
         if _note(target).read_text() != _witness(target):
             return False

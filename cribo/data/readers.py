@@ -55,16 +55,19 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     folder = Path(data) / name
     manifest, rows = manifests.read(folder)
     root = folder if manifest.kind == "scenes" else locate(name, manifest.kind, path)
-    files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
-    files += [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
-    if os.environ.get("LOCAL_RANK", "0") == "0" and (changed := _changed(root, files)):
+    classes = {label: number for number, label in enumerate(manifest.classes)}
+    records = {split: Records(root, manifest.kind, classes) for split in (*SPLITS, *CROPS.values())}
+    checks = os.environ.get("LOCAL_RANK", "0") == "0"
+    files = [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
+    for row in rows:
+        records[row.split].add(row)
+        if checks:
+            files += [(file, size) for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
+    if checks and (changed := _changed(root, files)):
         raise DataError(
             f"{len(changed)} file{'s' * (len(changed) != 1)} of {name} in {root} changed since `prepare`: "
             f"run `dvc repro -f -s prepare@{name}` ({listed(changed)})"
         )
-    classes = {label: number for number, label in enumerate(manifest.classes)}
-    by_split = {split: [row for row in rows if row.split == split] for split in (*SPLITS, *CROPS.values())}
-    records = {split: Records(root, manifest.kind, own, classes) for split, own in by_split.items()}
     labelled = {split: records[CROPS[split]] or records[split] for split in SPLITS}
     return PreparedSet(
         name,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from cribo.data.images import Mask
 from cribo.data.labels import rule_of
@@ -31,18 +30,19 @@ class Record:
 class Records(Sequence[Record]):
     """The images of a split; each record is made when it is asked for, out of one block of text and one of numbers."""
 
-    def __init__(self, root: Path, kind: str, rows: Iterable[Row], classes: Mapping[str, int]):
-        self.root, self.kind = root, kind
-        text, ends, numbers = bytearray(), [0], []
-        for row in rows:
-            text += f"{row.id}\0{row.image}\0{row.mask}".encode()
-            ends.append(len(text))
-            numbers.append((row.width, row.height, classes[row.label] if row.label else -1))
-        self._text, self._ends = bytes(text), np.array(ends, dtype=np.int64)
-        self._numbers = np.array(numbers, dtype=np.int32).reshape(-1, 3)
+    def __init__(self, root: Path, kind: str, classes: Mapping[str, int]):
+        """None yet; `kind` and `classes`, number by name, are those of the data set."""
+        self.root, self.kind, self.classes = root, kind, classes
+        self._text, self._ends, self._numbers = bytearray(), array("q", [0]), array("i")
+
+    def add(self, row: Row) -> None:
+        """One image more."""
+        self._text += f"{row.id}\0{row.image}\0{row.mask}".encode()
+        self._ends.append(len(self._text))
+        self._numbers.extend((row.width, row.height, self.classes[row.label] if row.label else -1))
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._ends) - 1
 
     def __getitem__(self, index):
         """A record, or a tuple of them for a slice."""
@@ -50,7 +50,7 @@ class Records(Sequence[Record]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         index = range(len(self))[index]  # negative ones count from the end; one beyond it is an IndexError
         identity, image, mask = self._text[self._ends[index] : self._ends[index + 1]].decode().split("\0")
-        width, height, label = self._numbers[index].tolist()
+        width, height, label = self._numbers[3 * index : 3 * index + 3]
         read_as = Mask(self.root / mask, rule_of(self.kind, mask)) if mask else None
         return Record(identity, self.root / image, read_as, width, height, None if label < 0 else label)
 

@@ -33,7 +33,7 @@ def _manifest(rows=ROWS) -> Manifest:
 def test_round_trip(tmp_path):
     manifest.write(tmp_path, _manifest(), ROWS)
     read, rows = manifest.read(tmp_path)
-    assert rows == ROWS and read.index == _manifest().index and read.version
+    assert list(rows) == ROWS and read.index == _manifest().index and read.version
 
 
 def test_index_of_other_content_is_refused(tmp_path):
