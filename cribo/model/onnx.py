@@ -1,6 +1,6 @@
 """python -m cribo.model.onnx ENCODER OUT.onnx: an exported encoder as ONNX, for programs without torch.
 
-ENCODER is a folder as in results/encoders/. The file takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`),
+ENCODER is a folder as in results/encoders/, or any other weights that `python -m cribo.evaluate` takes. The file takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`),
 normalises them itself, and gives `global` [batch, d] and `patches` [batch, h, w, d]. It is run and compared with the encoder
 before it gets its name. Needs the packages onnx, onnxscript and onnxruntime, the extra `onnx` of this project.
 """
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from cribo.command import EXPLAINED, sentence
 from cribo.model.backbone import tokens
-from cribo.model.encoder import Encoder, load_encoder, read_config
+from cribo.model.encoder import Encoder
+from cribo.model.weights import encoder_of
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of a feature's difference, relative to the largest feature: fp32 sums in another order
@@ -82,17 +83,29 @@ def difference(encoder: Encoder, file: Path, images: Float[Tensor, "B 3 H W"]) -
     return float(np.max([np.abs(mine - theirs).max() / np.abs(mine).max() for mine, theirs in pairs]))  # max would lose NaN
 
 
+def trained_at(encoder: Encoder) -> tuple[int, int]:
+    """Height and width, px, of the images that an encoder's position embedding was made for.
+
+    Raises:
+        ValueError: it has none, as a convolutional network.
+    """
+    size = getattr(getattr(encoder.vit, "patch_embed", None), "img_size", None)
+    if size is None:
+        raise ValueError(f"{encoder.name} works on images of any size: say of which with --size H W")
+    return size
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "python -m cribo.model.onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("encoder", type=Path)
+    parser.add_argument("encoder")
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images, px (those of its training)")
     given = parser.parse_args(arguments)
-    encoder = load_encoder(given.encoder)
-    size = given.size or read_config(given.encoder)["pretrained_cfg"]["input_size"][1:]
-    worst = write_onnx(encoder, tuple(size), given.out)
+    encoder = encoder_of(given.encoder)
+    size = tuple(given.size or trained_at(encoder))
+    worst = write_onnx(encoder, size, given.out)
     print(f"wrote {given.out} for images of {size[0]} × {size[1]} px: features differ by {worst:.2g} of the largest")
 
 

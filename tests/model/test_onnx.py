@@ -1,11 +1,14 @@
 """ONNX: the file gives the encoder's features at any batch, and nothing is written that does not."""
 
 import pytest
+import timm
 import torch
+from timm.models import save_for_hf
 
 from cribo.model import onnx
+from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import seeded_backbone
-from cribo.model.encoder import load_encoder
+from cribo.model.encoder import Encoder, load_encoder
 from cribo.model.export import write_encoder
 
 
@@ -57,3 +60,18 @@ def test_without_the_packages_and_at_impossible_sizes_it_says_so_in_a_sentence(e
     monkeypatch.setattr(onnx, "find_spec", lambda name: name)
     with pytest.raises(ValueError, match="36 × 32 px are no multiples"):
         onnx.write_onnx(encoder, (36, 32), tmp_path / "e.onnx")
+
+
+def test_a_folder_of_timm_is_written_at_its_own_size_or_at_another(installed, tmp_path, capsys):
+    network = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=32, num_classes=3)
+    save_for_hf(network, tmp_path / "timm", safe_serialization=True, model_args={"depth": 1, "img_size": 32})
+    for size, said in (([], "32 × 32 px"), (["--size", "48", "32"], "48 × 32 px")):
+        onnx.main([str(tmp_path / "timm"), str(tmp_path / "e.onnx"), *size])
+        assert said in capsys.readouterr().out
+        (tmp_path / "e.onnx").unlink()
+
+
+def test_a_network_for_images_of_any_size_asks_for_one():
+    encoder = Encoder(timm.create_model("resnet10t", num_classes=0), MEAN, STD, "convolutions")
+    with pytest.raises(ValueError, match="convolutions works on images of any size: say of which with --size H W"):
+        onnx.trained_at(encoder)
