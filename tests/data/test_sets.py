@@ -106,6 +106,15 @@ def test_sbd_makes_the_list_and_vocs_own_masks_come_first(root):
     assert ids_of(data.splits["train"][4:]) == {0, 5} and all(r.mask.path.suffix == ".png" for r in data.splits["val"])
 
 
+@pytest.mark.parametrize(("listing", "warned"), [("train", True), ("trainval", True), ("mine", False)])
+def test_vocs_own_lists_are_compared_with_the_papers_augmented_one_and_somebodys_list_with_none(root, listing, warned):
+    trees.voc(root)
+    lists = root / "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    (lists / f"{listing}.txt").write_text((lists / "train.txt").read_text())
+    said = opened(root, "voc", train=listing).warnings
+    assert ("train has 4 images, the paper's has 10582" in said) == warned
+
+
 def test_deeplabs_list_of_paths_is_read_as_ids(root):
     trees.voc(root)
     inside = root / "VOCdevkit/VOC2012"

@@ -17,7 +17,8 @@ LICENCE = (
 )
 SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
-PUBLISHED = {"train": 1464, "val": 1449, "train_aug": 10582, "trainaug": 10582, "trainval": 2913}
+PUBLISHED = {"train": 10582, "val": 1449}  # of the paper, which trains on train_aug
+LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's own: another name is a set of somebody's
 OWN = "SegmentationClass"
 
 
@@ -31,7 +32,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
         for split in ("train", "val")
         for identity in _ids(root, settings[split], masks if sbd else None)
     ]
-    published = {split: PUBLISHED[settings[split]] for split in ("train", "val") if settings[split] in PUBLISHED}
+    published = {split: images for split, images in PUBLISHED.items() if settings[split] in LISTS}
     return Listing(root, entries, VOC, LICENCE, SOURCE if masks == OWN else SOURCE_AUG, published)
 
 
