@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, field_validator
 
 from cribo.params.types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
+
+
+def _as_written(given: object, checked: ValidatorFunctionWrapHandler) -> object:
+    checked(given)
+    return given
+
+
+# An integer stays one: DVC names files by what params.yaml says, `1` and `1.0` each in its own way (report/planned.py).
+Rates = Annotated[tuple[Annotated[Positive, WrapValidator(_as_written)], ...], Field(min_length=1)]
 
 
 class DenseNN(Group):
@@ -98,7 +107,7 @@ class LinearSegmentation(LinearDecoding):
     models: tuple[Name, ...]
     datasets: dict[Name, dict]
     layers: Annotated[tuple[Count, ...], Field(min_length=1)]
-    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    learning_rates: Rates
 
     def on(self, dataset: str) -> LinearDecoding:
         """With the data set's overlay applied. Raises pydantic's ValidationError."""
@@ -108,7 +117,7 @@ class LinearSegmentation(LinearDecoding):
 class Segmenter(SegmenterDecoding):
     models: tuple[Name, ...]
     datasets: dict[Name, dict]
-    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    learning_rates: Rates
 
     def on(self, dataset: str) -> SegmenterDecoding:
         """With the data set's overlay applied. Raises pydantic's ValidationError."""

@@ -22,7 +22,7 @@ class Planned:
     model: str
     dataset: str
     layers: int | None = None
-    lr: float | None = None
+    lr: int | float | None = None
 
     @property
     def name(self) -> str:

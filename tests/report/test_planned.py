@@ -17,7 +17,7 @@ from cribo.report.score_list import score_list
 from tests.edits import DEMO, edited, judging
 from tests.report.pages import experiment, score, write
 
-RATES = "[8.0e-4, 8.0e-5]"
+RATES = "[8.0e-4, 8.0e-5, 1, 2.0]"  # as DVC writes them: 0.0008, 8e-05, 1, 2.0
 
 
 def everything() -> str:
@@ -43,7 +43,7 @@ def test_every_result_of_dvc_yaml_is_planned_under_its_name(tmp_path):
         written = {path for path in paths if path.is_relative_to("results/scores")}
     cells = planned(plan_of(everything()))
     assert {cell.path(Path("results")) for cell in cells} == written
-    assert len(cells) == len(written) == 4 + 2 + 2 * 2 * 2 + 2 * 2 + 2 + 2
+    assert len(cells) == len(written) == 4 + 2 + 2 * 2 * 4 + 2 * 4 + 2 + 2
 
 
 def linear(model: str, layers: int, lr: float, value: float) -> dict:
