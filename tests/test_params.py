@@ -130,6 +130,12 @@ def test_a_name_with_a_dash_is_refused_because_it_separates_model_and_data_set()
     assert any("'ran-dom' is no name: letters, digits, _ and . only" in s for s in found)
 
 
+@pytest.mark.parametrize(("method", "losses"), [("DINO", "[global, cross_view]"), ("MAE", "[global]"), ("DINO", "[pixels]")])
+def test_a_model_is_not_called_by_the_name_of_a_baseline_whose_losses_it_has_not(method, losses):
+    found = sentences(edited("models.trained.cribo", f"{{dataset: scenes, method: {method}, losses: {losses}}}"))
+    assert len(found) == 1 and f"models.trained.cribo.method: {method} is losses: [" in found[0]
+
+
 def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
     at = line_of("models.trained.cribo")
     found = sentences(edited("models.trained.cribo", "{dataset: scenes, seeed: 1}"))

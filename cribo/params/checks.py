@@ -13,6 +13,7 @@ from cribo.params.pretrain import is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params.schema import Imported, Params, Trained
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
+METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
 
 
@@ -223,6 +224,8 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     tokens = 2 * (side // patch) ** 2
     if again := _repeated(p.losses):
         yield ("losses",), f"names {again} twice: keep one"
+    if p.losses != METHODS.get(p.method, p.losses):
+        yield ("method",), f"{p.method} is losses: [{METHODS[p.method][0]}] alone: leave method out, or change losses"
     if side % patch:
         yield ("views", "size"), f"{side} px is no multiple of {p.backbone}'s {patch} px patch"
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
