@@ -1,7 +1,7 @@
 """python -m stages.tables: the plan's results/scores/*/*.json and the paper's values → results/tables/.
 
-Rows and columns: results/plan/report.yaml. Writes .md, .csv, .tex and .html of each table, README.md with all of them, and
-scores.csv, a line a score.
+Rows and columns: results/plan/report.yaml. Photos that a model learned from: results/pretrain/*/metrics.json. Writes .md,
+.csv, .tex and .html of each table, README.md with all of them, and scores.csv, a line a score.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from cribo import plan
 from cribo.command import emptied, run
 from cribo.report.every_table import own_tables, paper_tables, trained_settings
+from cribo.report.photos import with_photos
 from cribo.report.render_csv import render_csv
 from cribo.report.render_html import render_html
 from cribo.report.render_latex import render_latex
@@ -25,6 +26,7 @@ RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 def main() -> None:
     settings, results = plan.read("report"), Path("results")
     trained = trained_settings(settings, results / "plan/pretrain")
+    settings = with_photos(settings, trained, results / "pretrain")
     found, step = read_results(settings, results), read_step(results / "benchmarks/step.json")
     tables = [*own_tables(settings, trained, found), *paper_tables(settings, trained, found, step)]
     folder = emptied(results / "tables")

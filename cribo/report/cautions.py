@@ -1,4 +1,4 @@
-"""Notes below a table whose values are of other data than they seem, or judged otherwise than the paper's beside them."""
+"""Notes below a table whose values are of other data than they seem, or trained or judged otherwise than the paper's."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from cribo.report.paper_settings import stated
 from cribo.report.planned import Planned
 from cribo.report.results import Results
 from cribo.report.table import Column, Number, Row
+from cribo.report.training_notes import photos_notes, training_notes
 
 FACTOR_ONE = [1]  # evaluate.dense_nn.subsample without any draw, of which there is one run
 
 
 def cautions(
-    columns: Sequence[Column], rows: Sequence[Row], models: Mapping[str, Sequence[str]], results: Results
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    models: Mapping[str, Sequence[str]],
+    results: Results,
+    setups: dict[str, dict],
 ) -> tuple[str, ...]:
-    """Both kinds of note for a table of `results`: `models` by label of a row, the data set is the columns' group.
+    """Every kind of note for a table of `results`: `models` by label of a row, the data set is the columns' group.
 
-    What stands beside the paper is what has a difference from it.
+    What stands beside the paper is what has a difference from it. `setups` comes from `counterparts.models_of`.
     """
     compared = {
         (model, column.group)
@@ -28,7 +33,9 @@ def cautions(
         for model in models[row.label]
     }
     beside = {cell: tree for cell, tree in results.items() if (cell.model, cell.dataset) in compared}
-    return (*settings_notes(beside), *data_notes(results))
+    training = training_notes(setups, [cell.model for cell in beside])
+    others = photos_notes(setups, [cell.model for cell in results]) if any(c.kind == "difference" for c in columns) else ()
+    return (*training, *others, *settings_notes(beside), *data_notes(results))
 
 
 def data_notes(results: Results) -> tuple[str, ...]:

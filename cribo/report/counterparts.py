@@ -1,8 +1,9 @@
 """Which models of ours stand opposite a value that the paper prints, and which value that is.
 
 A model is the counterpart of a printed cell if it is set up as the paper says that cell's model was: method, backbone,
-photos, epochs, losses, and λ_pos, S, K, clustering and criterion where its losses read them. Published weights are set up
-as the paper reports.
+photos, all of them and no others, epochs, losses, no local crops, and λ_pos, S, K, clustering and criterion where its
+losses read them. L_cv^g alone is DINO without local crops: a model that is called DINO and has none is the counterpart of
+both. What else a training may do otherwise, training_notes.py says. Published weights are set up as the paper reports.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cribo.report import paper
+from cribo.report.photos import are_the_papers
 from cribo.report.table import NONE, Cell, Number
 
 # Appendix A.1: λ_pos, S and K of the reported models, by pretraining data.
 REPORTED = {"COCO": (2.0, 25000, 64), "IN1K": (1.0, 25000, 32)}
+# Appendix C.4: the grid that Table 8 aggregates over.
+CYCLE_GRID = {"K": (4, 8, 12), "lambda_pos": (1.0, 2.0, 4.0), "S": (25000, 50000)}
 ALL = dict.fromkeys(paper.LOSSES.values(), True)
 SEGMENTATION = {
     "linear": ("linear_segmentation", 1),
@@ -29,7 +33,7 @@ Score = tuple[str, str, str | int | None]  # protocol, data set, and which of th
 
 
 def models_of(plan: dict, trained: dict[str, dict]) -> dict[str, dict]:
-    """The evaluated models in the paper's words; `plan` is results/plan/report.yaml, `trained` results/plan/pretrain/*."""
+    """The evaluated models in the paper's words; `plan` comes from `with_photos`, `trained` is results/plan/pretrain/*."""
     return {name: model_of(row, trained.get(name)) for name, row in plan["models"].items()}
 
 
@@ -42,12 +46,18 @@ def model_of(row: dict, settings: dict | None) -> dict:
         "pretrain_dataset": photos,
         "epochs": str(row["epochs"]),
         "losses": {key: name in row["losses"] for name, key in paper.LOSSES.items()},
+        "settings": settings,
+        "other_photos": None,
+        "local_crops": 0,
     }
     if settings is None:
         reported = dict(zip(("lambda_pos", "S", "K"), REPORTED.get(photos, (None, None, None)), strict=True))
         return model | {"clustering": "sinkhorn", "criterion": "cycle"} | reported
     clustering = settings.get("clustering", {})
+    if "photos" in row and not are_the_papers(photos, row["photos"], settings["optimisation"]["batch_size"]):
+        model["other_photos"] = photos, row["photos"]
     return model | {
+        "local_crops": settings.get("views", {}).get("local", {}).get("count", 0),
         "clustering": clustering.get("algorithm"),
         "lambda_pos": clustering.get("lambda_pos"),
         "K": clustering.get("K"),
@@ -58,20 +68,25 @@ def model_of(row: dict, settings: dict | None) -> dict:
 
 def is_counterpart(model: dict, cell: paper.Cell) -> bool:
     """Whether a model of `model_of` is set up as that of a printed value."""
-    about = ("method", "pretrain_dataset", "epochs", *(["backbone"] if cell.backbone else []))
-    if any(model[key] != getattr(cell, key) for key in about):
+    about = ("pretrain_dataset", "epochs", *(["backbone"] if cell.backbone else []))
+    if model["other_photos"] or any(model[key] != getattr(cell, key) for key in about):
         return False
-    return cell.method != "CrIBo" or all(model[key] == value for key, value in _stated(cell).items())
+    if cell.method != "CrIBo":
+        return model["method"] == cell.method
+    if cell.setting == "ablation_cycle_consistency" and any(model[key] not in grid for key, grid in CYCLE_GRID.items()):
+        return False
+    return model["method"] in ("CrIBo", "DINO") and all(model[key] == value for key, value in _stated(cell).items())
 
 
 def _stated(cell: paper.Cell) -> dict:
     """What the paper states of a CrIBo model beyond backbone, data and epochs; what its losses do not read is left out."""
     factor, setting = cell.factor, cell.setting
     losses = {**ALL, **{key: factor[key] for key in ALL if key in factor}}
-    stated: dict = {"losses": losses}
+    stated: dict = {"losses": losses, "local_crops": 0}
     reads_objects, reads_bank = losses["cv_o"] or losses["ci"], losses["ci"]
-    if setting == "ablation_cycle_consistency":  # a grid over λ_pos, S and K: the table aggregates over it
-        return {**stated, "criterion": {"cycle_consistency": "cycle", "none": "none"}[factor["criterion"]]}
+    if setting == "ablation_cycle_consistency":
+        criterion = {"cycle_consistency": "cycle", "none": "none"}[factor["criterion"]]
+        return {**stated, "clustering": "sinkhorn", "criterion": criterion}
     if setting == "ablation_supervised_oracle":
         clusters, neighbours = (factor[f"supervised_{what}"] for what in ("clustering", "bootstrapping"))
         stated |= {"criterion": "labels" if neighbours else "cycle", "S": factor["S"]}

@@ -33,7 +33,7 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
             cells[label] += _cells(setups, models, dataset, factors, reference, own)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
-    notes = (*_notes(plan, labels, factors), *cautions(columns, rows, labels, own))
+    notes = (*_notes(plan, labels, factors), *cautions(columns, rows, labels, own, setups))
     return Table("dense_nn", title, tuple(columns), rows, notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from cribo.report import paper
 from cribo.report.counterparts import is_counterpart, models_of, score_of
@@ -19,10 +20,15 @@ class Ours:
 
     def __init__(self, plan: dict, trained: dict[str, dict], results: Results):
         self.models, self.results = models_of(plan, trained), results
+        self.labels = {name: row["row"] for name, row in plan["models"].items()}
         self.shares = {f"1/{factor}" for factor in plan["dense_nn"]["subsample"]}
 
     def opposite(self, cell: paper.Cell) -> Cell:
-        """Mean over the counterparts that have been judged, `not run` without one."""
+        """Mean over the counterparts that have been judged, `not run` without one.
+
+        Published weights count only where no counterpart that was trained here has been judged: that they score as printed
+        says that the protocol is the paper's, and nothing of the training.
+        """
         best: dict[str, Number] = {}  # the paper reports the best learning rate
         for planned, score in self._scores(cell).items():
             best[planned.model] = max(score, best.get(planned.model, score), key=lambda number: number.value)
@@ -38,6 +44,11 @@ class Ours:
         """The results that `opposite` makes its number of."""
         return {planned: self.results[planned] for planned in self._scores(cell)}
 
+    def missed(self, cells: Sequence[paper.Cell]) -> list[str]:
+        """Models that would stand beside one of these values, had they seen the photos that the paper's model saw."""
+        models = {name: model | {"other_photos": None} for name, model in self.models.items() if model["other_photos"]}
+        return [name for name, model in models.items() if any(is_counterpart(model, cell) for cell in cells)]
+
     def _scores(self, cell: paper.Cell) -> dict[Planned, Number]:
         protocol, dataset, which = score_of(cell)
         layers = which if protocol == "linear_segmentation" else None
@@ -47,7 +58,8 @@ class Ours:
             asked = (planned.protocol, planned.dataset, planned.layers) == (protocol, dataset, layers)
             if asked and planned.model in models and (score := self._score(tree, protocol, which)):
                 found[planned] = score
-        return found
+        here = {planned: score for planned, score in found.items() if self.models[planned.model]["settings"] is not None}
+        return here or found
 
     def _score(self, tree: dict, protocol: str, which: str | int | None) -> Number | None:
         if protocol != "dense_nn":

@@ -12,6 +12,7 @@ from cribo.report.every_table import own_tables, paper_tables, trained_settings
 from cribo.report.example_pages import examples
 from cribo.report.figures import Figure, step_figure, sweep_figures, training_figures
 from cribo.report.markup import folded, grid, page, paragraph
+from cribo.report.photos import with_photos
 from cribo.report.planned import Planned
 from cribo.report.render_html import render_html
 from cribo.report.results import Results, of_protocol, read_results
@@ -34,6 +35,7 @@ def report(plan: dict, results: Path) -> tuple[str, list[Figure]]:
     A result that does not exist yet is a cell that says so. Raises ReportError for one that is corrupt.
     """
     trained = trained_settings(plan, results / "plan/pretrain")
+    plan = with_photos(plan, trained, results / "pretrain")
     found, step = read_results(plan, results), read_step(results / "benchmarks/step.json")
     figures = all_figures(plan, trained, found, results / "pretrain", step)
     lead = f'<p class="lead">{escape(_lead(plan, trained))}</p>'

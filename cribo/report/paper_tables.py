@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cribo.report import paper
 from cribo.report.cautions import data_notes, settings_notes
+from cribo.report.counterparts import CYCLE_GRID
 from cribo.report.ours import Ours
 from cribo.report.paper import Cell as Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
 from cribo.report.runtime_table import runtime_table
 from cribo.report.step_benchmark import StepBenchmark
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
+from cribo.report.training_notes import photos_notes, training_notes
 
 
 @dataclass(frozen=True)
@@ -120,16 +123,36 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
             cells += _three(at.get((row, name)), ours, profile)
         body.append(Row(row[0], tuple(cells)))
     beside = {} if number == 9 else {at: tree for cell in printed for at, tree in ours.behind(cell).items()}
+    judged = list(dict.fromkeys(cell.model for cell in beside))
     marks = {cell.reproduction_note for cell in printed}
     notes = (
         f"Paper: {paper.SOURCE}, Table {number}.",
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
         *([f"Ours: {step.about}."] if number == 9 and profile else []),
+        *_grid_note(number, ours, judged),
+        *_published_note(ours, judged),
+        *training_notes(ours.models, judged),
+        *photos_notes(ours.models, ours.missed(printed)),
         *settings_notes(beside),
         *data_notes(beside),
         *(f"In the paper: {note}" for note in NOTES.get(number, ())),
     )
     return Table(f"paper_table_{number:02d}", f"Table {number}. {layout.title}", tuple(columns), tuple(body), notes)
+
+
+def _published_note(ours: Ours, judged: list[str]) -> tuple[str, ...]:
+    """Whose values are of no training here."""
+    names = [ours.labels[name] for name in judged if ours.models[name]["settings"] is None]
+    return (f"Published weights, judged here: {'; '.join(names)}.",) if names else ()
+
+
+def _grid_note(number: int, ours: Ours, judged: list[str]) -> tuple[str, ...]:
+    """How much of the grid stands behind Table 8's aggregates, which say little of a part of it."""
+    if number != 8 or not judged:
+        return ()
+    settings = {(ours.models[name]["criterion"], *map(ours.models[name].get, CYCLE_GRID)) for name in judged}
+    whole = 2 * math.prod(map(len, CYCLE_GRID.values()))
+    return (f"Ours: {len(settings)} of the {whole} settings that the paper's rows have.",)
 
 
 def _three(cell: Printed | None, ours: Ours, profile: dict[str, float] | None) -> list[Cell]:

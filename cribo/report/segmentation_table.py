@@ -83,7 +83,7 @@ def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], o
         number = {"linear": 2, "finetune": 3, "linear_concat4": 7}[setting]
         notes.append(f"Paper: {paper.SOURCE}, Table {number}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
-    notes += cautions(columns, rows, labels, own)
+    notes += cautions(columns, rows, labels, own, setups)
     return Table(wanted.name, f"{wanted.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
 
 

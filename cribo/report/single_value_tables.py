@@ -79,7 +79,7 @@ def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Resul
     if any(column.kind == "printed" for column in columns):
         notes.append(f"Paper: {paper.SOURCE}, {kind.tables}; – where it has no model set up like ours.")
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
-    notes += cautions(columns, rows, labels, own)
+    notes += cautions(columns, rows, labels, own, setups)
     return Table(kind.protocol, f"{kind.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
 
 

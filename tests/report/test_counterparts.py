@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cribo.report.counterparts import model_of, printed
+from cribo.report import paper
+from cribo.report.counterparts import is_counterpart, model_of, printed
 from cribo.report.table import NONE, Number
 
 ALL = ["global", "cross_view", "cross_image"]
@@ -78,6 +79,29 @@ def test_a_model_trained_here_has_the_value_of_its_own_lambda_s_and_k_or_none(se
     assert value(row(), settings, "dense_nn", VOC, "1/1") == expected
     if settings != trained():
         assert value(row(), settings, "dense_nn", VOC, "1/8") is None
+
+
+def test_dino_without_local_crops_is_the_global_loss_alone_too_and_with_them_it_is_dino_only():
+    dino = row(losses=ALL[:1], method="DINO")
+    plain, multi = {"views": {}}, {"views": {"local": {"count": 8}}}
+    assert value(dino, plain, "knn", "imagenet", "top1") == 34.3
+    assert value(dino, plain, "dense_nn", VOC, "1/1") == value(dino, multi, "dense_nn", VOC, "1/1") == 31.9
+    assert value(dino, multi, "knn", "imagenet", "top1") is None
+    assert value(row(losses=ALL[:1]), multi, "dense_nn", VOC, "1/1") is None
+
+
+def test_only_the_grid_of_the_cycle_ablation_stands_behind_its_aggregates():
+    cell = next(cell for cell in paper.cells() if cell.table == 8 and cell.factor["criterion"] == "cycle_consistency")
+    inside, outside = trained(K=12, lambda_pos=4.0, S=50000), trained(K=32, lambda_pos=1.0)
+    about = row(dataset="imagenet", epochs=300)
+    assert is_counterpart(model_of(about, inside), cell) and not is_counterpart(model_of(about, outside), cell)
+    assert not is_counterpart(model_of(about, trained(K=12, lambda_pos=4.0, criterion="none")), cell)
+
+
+@pytest.mark.parametrize(("photos", "expected"), [(118_272, 58.1), (118_016, None), (241_408, None)])
+def test_a_part_of_coco_or_more_than_it_is_not_the_papers(photos, expected):
+    settings = trained() | {"optimisation": {"batch_size": 256}}
+    assert value(row() | {"photos": photos}, settings, "dense_nn", VOC, "1/1") == expected
 
 
 def test_a_row_has_a_value_only_where_all_of_its_models_are_set_up_so():

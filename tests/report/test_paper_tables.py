@@ -106,6 +106,32 @@ def test_seeds_give_their_mean_and_deviation():
     assert own.opposite(cell) == Number(58.0, pytest.approx(2**0.5), 2)
 
 
+def test_published_weights_stand_there_until_a_model_trained_here_is_judged_and_are_never_mixed_with_it():
+    published = (row(backbone="ViT-S/16", dataset="COCO", epochs="300", row="theirs"), None, 58.0)
+    cell = next(cell for cell in paper.cells() if cell.table == 1 and cell.method == "CrIBo" and cell.value == "58.1")
+    for value, expected, noted in ((None, 58.0, True), (50.0, 50.0, False)):
+        own = ours({"released": published, "cribo": (row(), settings(), value)})
+        assert own.opposite(cell) == Number(expected)
+        notes = paper_table(4, own).notes
+        assert ("Published weights, judged here: theirs." in notes) == noted
+
+
+def test_how_much_of_the_grid_stands_behind_the_aggregates_of_the_cycle_ablation_is_said():
+    about = row(dataset="imagenet", epochs=300)
+    own = ours({f"s{seed}": (about, settings(12, 1.0), 60.0) for seed in (0, 1)} | {"b": (about, settings(8, 1.0), 61.0)})
+    assert "Ours: 2 of the 36 settings that the paper's rows have." in paper_table(8, own).notes
+    assert not any("of the 36" in note for note in paper_table(8, ours({})).notes)
+
+
+def test_a_model_of_other_photos_is_named_below_the_tables_where_it_would_have_stood():
+    seen = settings() | {"optimisation": {"batch_size": 256}}
+    own = ours({"cribo": (row(photos=22_784), seen, 40.0)})
+    said = "Compared with nothing: cribo saw 22,784 photos an epoch, where the paper's model had the 118,287 of COCO."
+    counts = {number: paper_table(number, own).notes.count(said) for number in range(1, 13)}
+    assert {number for number, count in counts.items() if count} == {1, 2, 3, 4, 5, 7, 11, 12}
+    assert numbers(paper_table(1, own), "measured") == []
+
+
 def test_the_best_learning_rate_counts():
     cells = {Planned("linear_segmentation", "cribo", "voc2012", 1, lr): {"value": value} for lr, value in RATES}
     own = ours({"cribo": (row(), settings(), 1.0)}, cells)

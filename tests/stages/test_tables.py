@@ -88,6 +88,32 @@ def test_a_corrupt_result_is_one_sentence(root):
     assert len(run.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(("steps", "shown"), [(30, "58.1"), (29, "Compared with nothing")])
+def test_a_model_of_a_part_of_coco_is_not_compared_with_the_papers(root, steps, shown):
+    row = {"row": "CrIBo", "backbone": "vit_small_16", "dataset": "coco", "epochs": 300, "method": "CrIBo"}
+    row["losses"] = ["global", "cross_view", "cross_image"]
+    plan = PLAN | {"models": PLAN["models"] | {"cribo": row}}
+    plan["dense_nn"] = {"models": ["random", "cribo"], "datasets": ["voc2012"], "subsample": [1]}
+    settings = {
+        "backbone": "vit_small_16",
+        "clustering": {"algorithm": "sinkhorn", "K": 64, "lambda_pos": 2.0},
+        "memory_bank": {"images": 25000},
+        "matching": {"criterion": "cycle"},
+        "optimisation": {"epochs": 300, "batch_size": 3942},
+    }
+    for folder in ("plan/pretrain", "pretrain/cribo"):
+        (root / "results" / folder).mkdir(parents=True)
+    (root / "results/plan/report.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    (root / "results/plan/pretrain/cribo.yaml").write_text(yaml.safe_dump(settings))
+    (root / "results/pretrain/cribo/metrics.json").write_text(json.dumps({"step": 300 * steps}))
+    (root / "results/scores/dense_nn/cribo-voc2012.json").write_text(
+        json.dumps(RESULT | {"model": "cribo", "dataset": "voc2012"})
+    )
+    run = command(root)
+    assert run.returncode == 0, run.stderr
+    assert shown in run.stdout and ("58.1" in run.stdout) == (shown == "58.1")
+
+
 def test_without_a_plan(tmp_path):
     run = command(tmp_path)
     assert run.returncode == 1 and "report.yaml is missing" in run.stderr
