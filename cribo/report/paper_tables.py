@@ -12,7 +12,7 @@ from cribo.report.counterparts import CYCLE_GRID
 from cribo.report.ours import Ours
 from cribo.report.paper import Cell as Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
-from cribo.report.runtime_table import runtime_table
+from cribo.report.runtime_table import COMMAND, runtime_table
 from cribo.report.step_benchmark import StepBenchmark
 from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
 from cribo.report.training_notes import photos_notes, training_notes
@@ -64,6 +64,7 @@ def _clusterer(cell: Printed) -> tuple[str, ...]:
     return (f"Sinkhorn, λ_pos {cell.factor['lambda_pos']}" if sinkhorn else "K-means",)
 
 
+PROFILE_K = 12  # of Table 9
 TASKS = {"dense_nn": "dense NN", "detection": "detection", "image_knn": "k-NN"}
 MODEL = ("backbone", "photos", "epochs")
 LAYOUTS = {
@@ -100,7 +101,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
     """Table `number` with our values; `step` is for Tables 9 and 10."""
     if number == 10:
         return runtime_table(step)
-    layout, profile = LAYOUTS[number], step and step.profile
+    layout = LAYOUTS[number]
     printed = [cell for cell in paper.cells() if cell.table == number]
     rows = list(dict.fromkeys(map(layout.row, printed)))
     names = list(dict.fromkeys(map(layout.column, printed)))
@@ -120,7 +121,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
     for row in rows:
         cells: list[Cell] = [Text(text) for text in row[1:]]
         for name in names:
-            cells += _three(at.get((row, name)), ours, profile)
+            cells += _three(at.get((row, name)), ours, step)
         body.append(Row(row[0], tuple(cells)))
     beside = {} if number == 9 else {at: tree for cell in printed for at, tree in ours.behind(cell).items()}
     judged = list(dict.fromkeys(cell.model for cell in beside))
@@ -128,7 +129,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
     notes = (
         f"Paper: {paper.SOURCE}, Table {number}.",
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
-        *([f"Ours: {step.about}."] if number == 9 and profile else []),
+        *(_profile_notes(step) if number == 9 else ()),
         *_grid_note(number, ours, judged),
         *_published_note(ours, judged),
         *training_notes(ours.models, judged),
@@ -155,13 +156,26 @@ def _grid_note(number: int, ours: Ours, judged: list[str]) -> tuple[str, ...]:
     return (f"Ours: {len(settings)} of the {whole} settings that the paper's rows have.",)
 
 
-def _three(cell: Printed | None, ours: Ours, profile: dict[str, float] | None) -> list[Cell]:
+def _profile_notes(step: StepBenchmark | None) -> tuple[str, ...]:
+    """Of what our profile is, and what it would have to be of to be compared."""
+    own = (f"Ours: {step.about}.",) if step and step.profile else ()
+    return own if _is_printed(step) else (*own, f"Compared is a step of ViT-B/16 at 224 px, K 12, 128 images: {COMMAND}.")
+
+
+def _is_printed(step: StepBenchmark | None) -> bool:
+    return bool(step and step.profile and step.as_printed and step.K == PROFILE_K)
+
+
+def _three(cell: Printed | None, ours: Ours, step: StepBenchmark | None) -> list[Cell]:
     """The paper's value, ours, and the difference where both are numbers."""
     if cell is None:
         return [NONE, NONE, NONE]
     value = Number(float(cell.value))
-    own = _timed(cell, profile) if cell.setting == "profile" else ours.opposite(cell)
-    return [value, own, NONE if cell.metric == "ms" else difference(own, value)]
+    if cell.setting != "profile":
+        own = ours.opposite(cell)
+        return [value, own, difference(own, value)]
+    own = _timed(cell, step.profile if step else None)
+    return [value, own, difference(own, value) if cell.metric == "percent" and _is_printed(step) else NONE]
 
 
 def _timed(cell: Printed, profile: dict[str, float] | None) -> Cell:

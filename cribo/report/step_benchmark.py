@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cribo.report.results import ReportError
 
+MODELS = ("MAE", "DINO", "CrIBo (K 12)", "CrIBo (K 32)")  # of Table 10
+PRINTED = "vit_base_16", 224, 128  # of Table 9: backbone, side of a view, images a process
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -21,12 +24,15 @@ class Pace:
 class StepBenchmark:
     """`about`: on what; `profile`: a step's milliseconds by component of Table 9; `paces`: by model, for Table 10.
 
-    Either is None where that part was not measured.
+    Either is None where that part was not measured. `K`: of the profile. `as_printed`: whether backbone, views and images a
+    process are those of Table 9, and of Table 10 as its memory says.
     """
 
     about: str
     profile: dict[str, float] | None
     paces: dict[str, Pace] | None
+    K: int | None = None
+    as_printed: bool = False
 
 
 def read_step(path: Path) -> StepBenchmark | None:
@@ -41,7 +47,9 @@ def read_step(path: Path) -> StepBenchmark | None:
             profile = {name: 1e3 * seconds for name, seconds in rows["phases"]["phases"].items()}
         if "global only" in rows:
             paces = {"L_cv^g alone": _pace(rows["global only"]), f"CrIBo (K {tree['K']})": _pace(rows["baseline"])}
-        return StepBenchmark(tree["about"], profile, paces)
+            paces |= {name: _pace(row) for name, row in rows.items() if name in MODELS}
+        setting = tree.get("backbone"), tree.get("size"), rows["baseline"]["images"]
+        return StepBenchmark(tree["about"], profile, paces, tree["K"], setting == PRINTED)
     except (ValueError, KeyError, AttributeError, TypeError, ZeroDivisionError) as error:
         raise ReportError(
             f"{path} is no result of benchmarks/step.py ({error!r}): delete it or run the benchmark again"

@@ -166,9 +166,17 @@ def test_reproductions_are_marked_and_the_papers_inconsistencies_are_said():
 
 def test_step_times_are_compared_by_share():
     profile = dict(forward_pass=2.0, clustering=1.0, nn_retrieval=0.5, object_projections=0.5, weights_update=1.0)
-    table = paper_table(9, ours({}), StepBenchmark("a laptop", profile, None))
+    table = paper_table(9, ours({}), StepBenchmark("a server", profile, None, 12, True))
     assert numbers(table, "measured")[:2] == [2.0, 40.0] and numbers(table, "difference")[0] == pytest.approx(40 - 41.7)
-    assert "Ours: a laptop." in table.notes
+    assert "Ours: a server." in table.notes and not any("benchmarks/step.py" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(("K", "as_printed"), [(32, True), (12, False)])
+def test_the_profile_of_another_step_is_shown_and_not_compared(K, as_printed):
+    profile = dict(forward_pass=2.0, clustering=1.0, nn_retrieval=0.5, object_projections=0.5, weights_update=1.0)
+    table = paper_table(9, ours({}), StepBenchmark("a laptop", profile, None, K, as_printed))
+    assert numbers(table, "measured")[:2] == [2.0, 40.0] and numbers(table, "difference") == []
+    assert "Ours: a laptop." in table.notes and any("benchmarks/step.py" in note for note in table.notes)
 
 
 def test_html_colours_differences_by_tolerance_and_every_rendering_is_the_same_each_time():
