@@ -130,6 +130,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
         f"Paper: {paper.SOURCE}, Table {number}.",
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
         *(_profile_notes(step) if number == 9 else ()),
+        *_spread_note(body),
         *_grid_note(number, ours, judged),
         *_published_note(ours, judged),
         *training_notes(ours.models, judged),
@@ -139,6 +140,12 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
         *(f"In the paper: {note}" for note in NOTES.get(number, ())),
     )
     return Table(f"paper_table_{number:02d}", f"Table {number}. {layout.title}", tuple(columns), tuple(body), notes)
+
+
+def _spread_note(body: list[Row]) -> tuple[str, ...]:
+    """What ± is of, where there is one."""
+    spread = any(isinstance(cell, Number) and cell.std is not None for row in body for cell in row.cells)
+    return ("±: deviation between draws of the training images, or between our models where several stand there.",) * spread
 
 
 def _published_note(ours: Ours, judged: list[str]) -> tuple[str, ...]:

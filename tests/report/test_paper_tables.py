@@ -104,6 +104,8 @@ def test_seeds_give_their_mean_and_deviation():
     own = ours({"a": (row(), settings(), 57.0), "b": (row(), settings(), 59.0)})
     cell = next(cell for cell in paper.cells() if cell.table == 1 and cell.method == "CrIBo" and cell.value == "58.1")
     assert own.opposite(cell) == Number(58.0, pytest.approx(2**0.5), 2)
+    alone = ours({"a": (row(), settings(), 57.0)})
+    assert [any(note.startswith("±:") for note in paper_table(1, o).notes) for o in (own, alone)] == [True, False]
 
 
 def test_published_weights_stand_there_until_a_model_trained_here_is_judged_and_are_never_mixed_with_it():
