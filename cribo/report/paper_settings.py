@@ -1,8 +1,8 @@
 """How the paper judged, protocol by protocol, in the words of params.yaml: what its values depend on beside the model.
 
 A row of paper_settings.csv is one setting, of one data set or of all, and where it is stated: in a section of the paper, in
-the code that its authors released, or in the work whose protocol the paper follows. What none of them states is not there,
-nor what params.yaml decides otherwise on purpose (docs/protocols.md lists both).
+the code that its authors released, or in the work whose protocol the paper follows. What none of them states, or where they
+contradict each other, is not there (docs/protocols.md lists both).
 """
 
 from __future__ import annotations

