@@ -10,19 +10,15 @@ python -m cribo.inspect FILE --export FOLDER    the encoder of one of our checkp
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cribo.command import EXPLAINED, sentence
-from cribo.model.checkpoint_file import read_checkpoint, write_checkpoint
+from cribo.model.checkpoint_file import header, read_checkpoint, settings_hash, write_checkpoint
 from cribo.model.export import teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
 from cribo.model.foreign.read import read
@@ -60,16 +56,6 @@ def kind(path: Path, plain: dict[str, Any]) -> str:
     return "a file of weights"
 
 
-def header(path: Path) -> dict | None:
-    """What one of our checkpoints says was trained; None for any other file."""
-    try:
-        with safe_open(path, "pt") as file:
-            told = (file.metadata() or {}).get("cribo")
-    except SafetensorError:
-        return None
-    return None if told is None else json.loads(told)
-
-
 def about(told: dict) -> list[str]:
     """The header in lines."""
     settings = told["settings"]
@@ -80,11 +66,6 @@ def about(told: dict) -> list[str]:
         f"settings    sha256 {settings_hash(settings)}",
     ]
     return [*lines, f"average     of {', '.join(told['averaged'])}"] if "averaged" in told else lines
-
-
-def settings_hash(settings: dict) -> str:
-    """Hex digits that stand for a model's settings, whatever their order."""
-    return hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode()).hexdigest()
 
 
 def split(tree: Any, at: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:

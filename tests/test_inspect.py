@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from cribo import inspect
 from cribo.model.backbone import seeded_backbone, tokens
+from cribo.model.checkpoint_file import settings_hash
 from cribo.model.encoder import EncoderError
 from cribo.model.export import teacher_backbone
 from tests.model.foreign.published import VIT, under
@@ -37,7 +38,7 @@ def test_a_checkpoint_says_what_was_trained_and_what_it_holds(tmp_path, capsys):
     inspect.main([str(checkpoint(tmp_path / "c.safetensors", 1))])
     said = capsys.readouterr().out
     assert "a checkpoint of cribo" in said and "vit_demo_8 with losses global on scenes, 920 steps of 8 images" in said
-    assert f"digest {'d' * 64}" in said and f"sha256 {inspect.settings_hash(TOLD['settings'])}" in said
+    assert f"digest {'d' * 64}" in said and f"sha256 {settings_hash(TOLD['settings'])}" in said
     count = sum(p.numel() for p in seeded_backbone("vit_demo_8", 32, 1).parameters())
     assert f"teacher.backbone: 42 tensors, {count:,} values, float32" in said
 

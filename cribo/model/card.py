@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cribo.data.readers import PreparedSet
-from cribo.inspect import settings_hash
 from cribo.model.architectures import BACKBONES, BackboneSpec
-from cribo.model.checkpoint_file import read_checkpoint
+from cribo.model.checkpoint_file import read_checkpoint, settings_hash
 from cribo.model.export import FILES, teacher_backbone, verify_or_remove
 
 HUBCONF = '''"""torch.hub.load(FOLDER, "encoder", source="local"): the encoder that lies beside this file."""

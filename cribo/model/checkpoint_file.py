@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -45,3 +47,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(f"{path} is missing: pretrain that model first") from None
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
+
+
+def header(path: Path) -> dict | None:
+    """What a checkpoint of ours says was trained; None for any other file."""
+    try:
+        with safe_open(path, "pt") as file:
+            described = (file.metadata() or {}).get("cribo")
+    except SafetensorError:
+        return None
+    return None if described is None else json.loads(described)
+
+
+def settings_hash(settings: dict) -> str:
+    """Hex digits that stand for a model's settings, whatever their order."""
+    return hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode()).hexdigest()

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from cribo.data.readers import PreparedSet
-from cribo.inspect import settings_hash
 from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone, tokens
 from cribo.model.card import built, seen, write_release
+from cribo.model.checkpoint_file import settings_hash
 from cribo.model.export import write_encoder
 from tests.model.foreign.published import under
 
