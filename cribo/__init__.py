@@ -1,0 +1,21 @@
+"""CrIBo (ICLR 2024), from photos to tables. Each folder imports from those above it alone:
+
+    params/        params.yaml: what to learn and how to judge it, checked as a whole (it reads three tables of model/, too)
+    data/          photos -> two augmented views with patch positions
+    method/        the paper's equations, on tensors
+    model/         backbones and heads, weights in and out
+    training/      the loop, and what it needs to be stopped, resumed and spread over processes
+    evaluation/    the protocols
+    examples/      pictures of an encoder at work
+    report/        tables, figures, the page
+
+    plan.py        params.yaml -> what each stage reads      fidelity.py     where paper and released code differ
+    launch.py      one process per GPU                       measure.py      what a training step costs
+    command.py     how a command ends when a person, a file or the machine is at fault
+
+Commands for people, `python -m cribo.NAME --help`:
+
+    recipe.py      named experiments                         recipe_grid.py  many models of one in a few lines
+    doctor.py      is this machine fit for params.yaml?      evaluate.py     any weights, without the workflow
+    inspect.py     what is in a file of weights              replay.py       a training whose loss was no number
+"""

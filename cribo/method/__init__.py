@@ -1,0 +1,18 @@
+"""The method of the paper, equation by equation, as functions of tensors: no files, no settings file, no process group.
+
+clustering.py     App. B, Eqs. 12-17    tokens of both views, positions -> a cluster for each token
+objects.py        Eq. 1, §3.2.1         tokens, clusters -> object representations, and which both views show
+memory_bank.py    Eq. 2, §3.2.2         the pair of banks, nearest neighbour, jump
+matching.py       Eqs. 3-4, §3.2.2      cycle consistency: which neighbours may be learnt from
+losses.py         Eqs. 5-11             the cross-entropies, and the centres
+step.py           Eq. 11                a step: teacher, then student
+
+kmeans.py         Table 12              another clustering
+oracle.py         Table 11              ground truth as clusters, or as judge of neighbours
+local_crops.py    DINO's multi-crop     a baseline
+mae.py            MAE                   a baseline
+health.py         App. C.6              scalars that tell learning from collapse
+
+fused_search.py   sharded_bank.py       Eq. 2 in one kernel of a GPU, and in a bank spread over processes
+rows.py           world.py              which rows are worth computing; what is asked of the other processes
+"""

@@ -4,7 +4,7 @@ From mmsegmentation come, unchanged, the augmentation, the two decoders, their l
 encoder in front of them and the training loop: mmengine's Runner does not keep the random state of its augmentations, so a
 run that it resumes is another run; here every random number is a function of (seed, iteration).
 
-crops.py → backbone.py → decoders.py → train.py → predict.py → result.py, joined by run.py.
+crops.py → backbone.py (with positions.py) → decoders.py → train.py → predict.py → result.py, joined by run.py.
 """
 
 import warnings
