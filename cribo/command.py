@@ -7,7 +7,8 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
@@ -24,8 +25,15 @@ def run(main: Callable[..., None], usage: str, least: int, most: int | None = No
     show_help(given, main.__globals__["__doc__"] or f"usage: {usage}")
     if not least <= len(given) <= (most or least):
         sys.exit(f"usage: {usage}")
-    try:
+    with explained():
         main(*given)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """End with a sentence on stderr and status 1 where a mistake that a sentence explains is made inside."""
+    try:
+        yield
     except EXPLAINED as error:
         sys.exit(sentence(error))
 

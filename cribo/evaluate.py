@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from cribo.command import EXPLAINED, sentence
+from cribo.command import explained
 from cribo.evaluation.compute import join
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
@@ -163,8 +163,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    try:
-        with resumable_command():
-            main(sys.argv[1:])
-    except EXPLAINED as error:
-        sys.exit(sentence(error))
+    with explained(), resumable_command():
+        main(sys.argv[1:])

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cribo.command import EXPLAINED, sentence
+from cribo.command import explained
 from cribo.model.checkpoint_file import header, read_checkpoint, settings_hash, write_checkpoint
 from cribo.model.export import teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
@@ -203,7 +203,5 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    try:
+    with explained():
         main(sys.argv[1:])
-    except EXPLAINED as error:
-        sys.exit(sentence(error))

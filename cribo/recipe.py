@@ -21,7 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from cribo import params
-from cribo.command import did_you_mean, sentence, show_help
+from cribo.command import did_you_mean, explained, show_help
 from cribo.params.errors import lines_of
 from cribo.recipe_grid import expand
 
@@ -132,7 +132,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with explained():
         main(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        sys.exit(sentence(error))

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cribo.command import EXPLAINED, sentence
+from cribo.command import explained
 from cribo.model.backbone import tokens
 from cribo.model.encoder import Encoder
 from cribo.model.weights import encoder_of
@@ -111,7 +111,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with explained():
         main(sys.argv[1:])
-    except EXPLAINED as error:
-        sys.exit(sentence(error))
