@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from cribo import plan
-from cribo.command import sentence
+from cribo.command import explained
 from cribo.data.loader import ViewPairs
 from cribo.data.location import starts
 from cribo.data.manifest import MANIFEST, DataError
@@ -31,6 +31,7 @@ from cribo.model.architectures import BACKBONES
 from cribo.model.network import build_network
 from cribo.params import Params, load
 from cribo.params.data import Data
+from cribo.training.checkpoint import RUNS
 from cribo.training.distributed import pick_device
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
@@ -39,7 +40,6 @@ from cribo.training.schedules import Schedule
 from cribo.training.update import needs_masks, seeds_an_image, views_an_image
 
 GB = 1e9
-STATES = Path(".resume")  # where every training keeps its states; often a link to scratch
 
 
 @dataclass
@@ -89,15 +89,15 @@ def _machine(found: Findings, device: torch.device) -> int:
     else:
         found.say("device", f"cpu, {torch.get_num_threads()} threads")
     here, there = shutil.disk_usage(".").free, _free_for_states()
-    found.say("disk", f"{here / GB:.0f} GB free here, where data/ and results/ lie, {there / GB:.0f} GB for {STATES}/")
-    if STATES.is_symlink() and not STATES.is_dir():
-        found.object(f"{STATES} is a link to {STATES.resolve()}, which is no folder: make it, or point the link elsewhere")
+    found.say("disk", f"{here / GB:.0f} GB free here, where data/ and results/ lie, {there / GB:.0f} GB for {RUNS}/")
+    if RUNS.is_symlink() and not RUNS.is_dir():
+        found.object(f"{RUNS} is a link to {RUNS.resolve()}, which is no folder: make it, or point the link elsewhere")
     return memory
 
 
 def _free_for_states() -> int:
     """Bytes that are free where the states go, also before the folder is there."""
-    target = STATES.resolve()
+    target = RUNS.resolve()
     return shutil.disk_usage(next(place for place in (target, *target.parents) if place.is_dir())).free
 
 
@@ -220,10 +220,8 @@ def main() -> None:
     parser.add_argument("--params", default="params.yaml", help="the file to look at (params.yaml)")
     parser.add_argument("--images", type=int, help="images of the steps that are tried")
     given = parser.parse_args()
-    try:
+    with explained():
         found = examine(load(given.params), given.images)
-    except (ValueError, OSError) as error:
-        sys.exit(sentence(error))
     for obstacle in found.obstacles:
         print(f"obstacle   {obstacle}")
     print("ready" if not found.obstacles else f"{len(found.obstacles)} in the way", flush=True)

@@ -7,13 +7,12 @@ torchrun's, which then share keys and queries.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.data.readers import open_set
 from cribo.evaluation.dense_nn_result import judge
 from cribo.evaluation.stage import run_stage
 
 
 def main(model: str, dataset: str) -> None:
-    run_stage("dense_nn", model, dataset, open_set, judge)
+    run_stage("dense_nn", model, dataset, judge)
 
 
 if __name__ == "__main__":

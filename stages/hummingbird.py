@@ -7,13 +7,12 @@ of torchrun's, which then share keys and queries.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.data.readers import open_set
 from cribo.evaluation.hummingbird import judge
 from cribo.evaluation.stage import run_stage
 
 
 def main(model: str, dataset: str) -> None:
-    run_stage("hummingbird", model, dataset, open_set, judge)
+    run_stage("hummingbird", model, dataset, judge)
 
 
 if __name__ == "__main__":

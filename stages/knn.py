@@ -6,13 +6,12 @@ Settings: results/plan/knn/DATASET.yaml. Writes results/scores/knn/MODEL-DATASET
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.data.readers import open_set
 from cribo.evaluation.knn import judge
 from cribo.evaluation.stage import run_stage
 
 
 def main(model: str, dataset: str) -> None:
-    run_stage("knn", model, dataset, open_set, judge)
+    run_stage("knn", model, dataset, judge)
 
 
 if __name__ == "__main__":

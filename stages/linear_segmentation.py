@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
+from cribo.evaluation.compute import join
 from cribo.evaluation.segmentation.run import evaluate, learning_rate
 from cribo.params import load
-from cribo.training.distributed import join_world
+from cribo.training.checkpoint import RUNS
 from cribo.training.interruption import resumable_command
 
 PROTOCOL = "linear_segmentation"
@@ -26,12 +25,10 @@ def main(model: str, dataset: str, layers: str, lr: str) -> None:
     if not layers.isdecimal() or int(layers) < 1:
         raise ValueError(f"{layers} is no number of blocks: give a whole number from 1")
     rate = learning_rate(lr)
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
     weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-last{layers}-{lr}.json"
-    with resumable_command(), join_world(compute.device) as world:
-        evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world, int(layers))
+    with resumable_command(), join(compute.device, compute.threads) as world:
+        evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world, int(layers))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
 from cribo.params import load
+from cribo.training.checkpoint import RUNS
 from cribo.training.distributed import join_world
 from cribo.training.interruption import resumable_command
 from cribo.training.run import pretrain
@@ -21,7 +22,7 @@ def main(name: str) -> None:
         torch.set_num_threads(compute.threads)
     data = open_set(settings["dataset"])
     with resumable_command(), join_world(compute.device) as world:
-        pretrain(name, settings, data, Path("results/pretrain") / name, Path(".resume"), compute, world)
+        pretrain(name, settings, data, Path("results/pretrain") / name, RUNS, compute, world)
 
 
 if __name__ == "__main__":

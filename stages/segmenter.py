@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from cribo import plan
 from cribo.command import run
 from cribo.data.readers import open_set
+from cribo.evaluation.compute import join
 from cribo.evaluation.segmentation.run import evaluate, learning_rate
 from cribo.params import load
-from cribo.training.distributed import join_world
+from cribo.training.checkpoint import RUNS
 from cribo.training.interruption import resumable_command
 
 PROTOCOL = "segmenter"
@@ -23,12 +22,10 @@ PROTOCOL = "segmenter"
 def main(model: str, dataset: str, lr: str) -> None:
     settings, compute = plan.read(f"{PROTOCOL}/{dataset}"), load("params.yaml").compute
     rate = learning_rate(lr)
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
     weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-{lr}.json"
-    with resumable_command(), join_world(compute.device) as world:
-        evaluate(PROTOCOL, weights, data, settings, rate, out, Path(".resume"), compute, world)
+    with resumable_command(), join(compute.device, compute.threads) as world:
+        evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ a stopped run goes on from its last saved step.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.data.readers import open_set
 from cribo.evaluation.detection.run import forget, judge
 from cribo.evaluation.stage import run_stage
 from cribo.training.interruption import resumable_command
@@ -15,7 +14,7 @@ from cribo.training.interruption import resumable_command
 
 def main(model: str, dataset: str) -> None:
     with resumable_command():
-        run_stage("yolos", model, dataset, open_set, judge, forget)
+        run_stage("yolos", model, dataset, judge, forget)
 
 
 if __name__ == "__main__":

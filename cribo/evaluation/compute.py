@@ -19,12 +19,12 @@ def join(device: str, threads: int) -> Iterator[World]:
     """
     if threads:
         torch.set_num_threads(threads)
-    with full_fp32(), join_world(device) as world:
+    with _full_fp32(), join_world(device) as world:
         yield world
 
 
 @contextmanager
-def full_fp32() -> Iterator[None]:
+def _full_fp32() -> Iterator[None]:
     """No TF32 inside, whatever the state outside, which comes back in the end.
 
     Torch lets cuDNN's convolutions have it unless told otherwise, and patches are embedded by one; of products the search

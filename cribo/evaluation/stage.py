@@ -1,44 +1,37 @@
-"""What the stages of all protocols without training share: settings and encoder in, one result file out."""
+"""What the stages of dense_nn, hummingbird, knn and yolos share: settings and encoder in, one result file out."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cribo import plan
+from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation.compute import join
 from cribo.evaluation.result import Meter, write_json
 from cribo.model.encoder import Encoder, load_encoder
 from cribo.params import Compute, load
 from cribo.training.distributed import World
 
-# Encoder, opened data set, settings as planned → the JSON tree; every process of the world takes part.
-Judge = Callable[[Encoder, Any, dict, Compute, World, Meter], dict]
+# Encoder, data set, settings as planned → the JSON tree; every process of the world takes part.
+Judge = Callable[[Encoder, PreparedSet, dict, Compute, World, Meter], dict]
 # The same three → nothing is left of what the judge kept for going on; called once the tree is written.
-Forget = Callable[[Encoder, Any, dict], None]
+Forget = Callable[[Encoder, PreparedSet, dict], None]
 
 
-def nothing_kept(encoder: Encoder, data: Any, spec: dict) -> None:
+def nothing_kept(encoder: Encoder, data: PreparedSet, spec: dict) -> None:
     """Of protocols that train nothing."""
 
 
-def run_stage(
-    protocol: str,
-    model: str,
-    dataset: str,
-    open_data: Callable[[str], Any],
-    judge: Judge,
-    forget: Forget = nothing_kept,
-) -> None:
+def run_stage(protocol: str, model: str, dataset: str, judge: Judge, forget: Forget = nothing_kept) -> None:
     """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json."""
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
     weights = plan.made("encoders", model)
     with join(compute.device, compute.threads) as world:
         meter = Meter(world.device)
         encoder = load_encoder(weights, world.device, compute.precision)
-        data = open_data(spec["dataset"])
+        data = open_set(spec["dataset"])
         tree = judge(encoder, data, spec, compute, world, meter)
         if world.main:
             path = Path("results/scores") / protocol / f"{model}-{dataset}.json"

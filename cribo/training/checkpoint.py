@@ -21,6 +21,7 @@ import torch
 from cribo.training import state_file
 from cribo.training.state_file import PARTIAL, Damaged
 
+RUNS = Path(".resume")  # the run directories of all trainings; often a link to scratch
 DAMAGED = ".damaged"  # found so and set aside: no state any more
 
 

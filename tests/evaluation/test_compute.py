@@ -9,8 +9,7 @@ import torch
 
 from cribo import params
 from cribo.evaluation.compute import join
-from cribo.evaluation.segmentation import run
-from cribo.training.distributed import World
+from stages import linear_segmentation, segmenter
 
 
 def precision():
@@ -48,16 +47,14 @@ def test_the_state_comes_back_after_an_error_too(outside):
     assert precision() == outside
 
 
-def test_decoders_are_trained_and_judged_without_tf32(outside, write_set, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("stage", "cell"), [(linear_segmentation, ("1", "1e-3")), (segmenter, ("1e-3",))])
+def test_decoders_are_trained_and_judged_without_tf32(stage, cell, outside, monkeypatch):
     seen = []
-
-    def noted(*_):
-        seen.append(precision())
-        raise InterruptedError
-
-    monkeypatch.setattr(run, "load_encoder", noted)
-    data = write_set(tmp_path / "photos", {"train": [(32, 32)], "val": [(32, 32)]})
-    compute, world = params.load("recipes/demo.yaml").compute, World(0, 1, torch.device("cpu"))
-    with pytest.raises(InterruptedError):
-        run.evaluate("segmenter", Path("encoder"), data, {}, 1e-3, tmp_path / "out", tmp_path, compute, world)
+    demo = params.load("recipes/demo.yaml")
+    monkeypatch.setattr(stage, "load", lambda _: demo)
+    monkeypatch.setattr(stage, "open_set", lambda name: name)
+    monkeypatch.setattr(stage.plan, "read", lambda _: {"dataset": "photos"})
+    monkeypatch.setattr(stage.plan, "made", lambda *_: Path("encoder"))
+    monkeypatch.setattr(stage, "evaluate", lambda *_: seen.append(precision()))
+    stage.main("model", "photos", *cell)
     assert seen == [FULL] and precision() == outside

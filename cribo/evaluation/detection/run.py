@@ -23,11 +23,10 @@ from cribo.training.distributed import World
 from cribo.training.sources import digest_of_sources
 
 SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py", "model/backbone.py", "data/images.py")
-RUNS = Path(".resume")
 
 
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `prepared`; the state under RUNS stays until `forget` is called."""
+    """The JSON tree of `encoder` on `prepared`; its state stays under checkpoint.RUNS until `forget` is called."""
     data, settings = boxes_of(prepared), _settings(spec)
     folder = _folder(encoder, data.name, data.digest, settings)
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
@@ -48,7 +47,7 @@ def _settings(spec: dict) -> dict:
 
 
 def _folder(encoder: Encoder, dataset: str, digest: str, settings: dict) -> Path:
-    return RUNS / f"yolos-{encoder.name}-{dataset}-{fingerprint(encoder, settings, digest)}"
+    return checkpoint.RUNS / f"yolos-{encoder.name}-{dataset}-{fingerprint(encoder, settings, digest)}"
 
 
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.compute import full_fp32
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.result import Meter, write_json
 from cribo.evaluation.segmentation import decoders
@@ -48,7 +47,6 @@ def learning_rate(text: str) -> float:
     return lr
 
 
-@full_fp32()
 def evaluate(
     protocol: str,
     weights: Path,

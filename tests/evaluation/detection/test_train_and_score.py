@@ -148,7 +148,7 @@ def folders(tmp_path):
 
 
 def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings, compute, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(run, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(run.checkpoint, "RUNS", tmp_path / "runs")
     spec = {"dataset": "squares", **settings}
     tree = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))
     assert tree["protocol_id"] == "yolos" and tree["value"] == tree["AP"] and 0 <= tree["AP"] <= tree["AP50"] <= 100
