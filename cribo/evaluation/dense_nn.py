@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cribo.data.images import read_mask
 from cribo.data.readers import PreparedSet, Record
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.errors import EvaluationError, refuse_unknown_classes, train_and_val
 from cribo.evaluation.features import Patches, extract
 from cribo.evaluation.miou import IoU, confusion, iou
 from cribo.evaluation.pixels import pixel_classes
@@ -74,9 +74,7 @@ def evaluate(
         EvaluationError: the data cannot be evaluated, or a draw holds no labelled patch.
         DataError: a file is missing or corrupt.
     """
-    train, val = (data.splits.get(split, ()) for split in ("train", "val"))
-    if not train or not val:
-        raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
+    train, val = train_and_val(data)
     classes, ignore = len(data.classes), data.ignore
     factors = sorted(settings.subsample)
     drawn = {factor: draws(len(train), factor, settings.runs, settings.seed) for factor in factors}
@@ -120,9 +118,7 @@ def evaluate(
 def _truth(record: Record, classes: int, ignore: int) -> UInt8[np.ndarray, "H W"]:
     """The mask at the photo's own size. Scaling down for patch labels may skip a wrong value; this does not."""
     mask = read_mask(record.mask)
-    wrong = mask[(mask >= classes) & (mask != ignore)]
-    if wrong.size:
-        raise EvaluationError(f"{record.mask} holds {wrong[0]}, which is neither one of {classes} classes nor {ignore}")
+    refuse_unknown_classes(mask, classes, ignore, record.mask)
     return mask
 
 

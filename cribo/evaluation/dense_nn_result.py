@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cribo.data.readers import PreparedSet
 from cribo.evaluation.dense_nn import DenseNN, Run, Settings, evaluate
 from cribo.evaluation.miou import IoU
-from cribo.evaluation.result import DIGITS, Meter, percent, result
+from cribo.evaluation.result import DIGITS, Meter, known_percent, result
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training.distributed import World
@@ -95,9 +95,8 @@ def _spread(scores: Sequence[IoU]) -> dict:
 
 def _per_class(scores: Sequence[IoU], classes: Sequence[str]) -> dict[str, float | None]:
     """Mean over runs by class; null for a class that the ground truth lacks (the same classes in every run)."""
-    occurs = [value == value for value in scores[0].per_class]
     return {
-        name: percent(statistics.fmean(float(score.per_class[c]) for score in scores)) if occurs[c] else None
+        name: known_percent(statistics.fmean(float(score.per_class[c]) for score in scores))
         for c, name in enumerate(classes)
     }
 

@@ -6,6 +6,7 @@ Everything in it is a function of inputs and settings, except `cost`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import sys
@@ -42,6 +43,11 @@ def result(
 def percent(share: float) -> float:
     """A share in percent, rounded to what is worth comparing."""
     return round(100 * share, DIGITS)
+
+
+def known_percent(share: float) -> float | None:
+    """`percent`, or null for NaN, where there is no such score: of a class, say, that the ground truth lacks."""
+    return None if math.isnan(share) else percent(share)
 
 
 class Meter:

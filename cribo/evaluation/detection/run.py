@@ -15,7 +15,7 @@ from cribo.data.readers import PreparedSet
 from cribo.evaluation.detection.boxes import DetectionSet, boxes_of, digest_of
 from cribo.evaluation.detection.score import average_precision, detect
 from cribo.evaluation.detection.train import finetune, sizes_of
-from cribo.evaluation.result import Meter, percent, result
+from cribo.evaluation.result import Meter, known_percent, result
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training import checkpoint
@@ -69,8 +69,8 @@ def yolos_result(model: str, data: DetectionSet, settings: dict, detections: lis
     found = average_precision(data, detections)
     scores = {
         "data_warnings": list(data.warnings),
-        **{name: percent(value) if value == value else None for name, value in found.stats.items()},
-        "per_class": {name: percent(ap) if ap == ap else None for name, ap in found.per_class.items()},
+        **{name: known_percent(value) for name, value in found.stats.items()},
+        "per_class": {name: known_percent(ap) for name, ap in found.per_class.items()},
         "n": {
             "train_images": len(data.splits["train"]),
             "val_images": len(data.splits["val"]),

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
 from cribo.data.workers import start_worker
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.errors import EvaluationError, refuse_unknown_classes
 
 ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must not meet
 
@@ -78,9 +78,7 @@ def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, n
         raise EvaluationError(
             f"{record.image} has {image.shape[1]} × {image.shape[0]} px, its mask {mask.shape[1]} × {mask.shape[0]}"
         )
-    wrong = mask[(mask >= classes) & (mask != ignore)]
-    if wrong.size:
-        raise EvaluationError(f"the mask of {record.image} holds {wrong[0]}, neither one of {classes} classes nor {ignore}")
+    refuse_unknown_classes(mask, classes, ignore, record.mask)
     return np.ascontiguousarray(image[..., ::-1]), mask
 
 

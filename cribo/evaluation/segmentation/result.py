@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.result import percent, result
+from cribo.evaluation.result import known_percent, percent, result
 from cribo.evaluation.segmentation.predict import mean_iou
 from cribo.evaluation.segmentation.train import POWER
 from cribo.model.encoder import Encoder
@@ -34,7 +34,7 @@ def cell(
         "learning_rate": lr,
         "layers": layers,
         "pixel_accuracy": percent(float(matrix.trace() / matrix.sum())),
-        "per_class": {name: None if share != share else percent(share) for name, share in pairs},
+        "per_class": {name: known_percent(share) for name, share in pairs},
         "n": {
             "classes": len(data.classes),
             "train_images": len(data.splits["train"]),

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.errors import EvaluationError, train_and_val
 from cribo.evaluation.result import Meter, write_json
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.crops import Crops
@@ -70,9 +70,7 @@ def evaluate(
         Interrupted, FloatingPointError: see `train`.
     """
     meter = Meter(world.device)
-    train_split, val = (data.splits.get(split, ()) for split in ("train", "val"))
-    if not train_split or not val:
-        raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train_split)} train and {len(val)} val")
+    train_split, val = train_and_val(data)
     encoder = load_encoder(weights, world.device, compute.precision)
     classes, ignore = len(data.classes), data.ignore
     if protocol == "segmenter":

@@ -79,7 +79,7 @@ def test_random_streams_do_not_meet():
 
 def test_masks_that_cannot_be_are_refused_in_a_sentence(photos, tmp_path):
     record = photos.splits["train"][0]
-    with pytest.raises(EvaluationError, match="holds 3, neither one of 3 classes nor 255"):
+    with pytest.raises(EvaluationError, match="holds 3, which is neither one of 3 classes nor 255"):
         for r in photos.splits["train"]:
             read_photo(r, 3, 255)
     path = tmp_path / "small.png"
