@@ -18,12 +18,12 @@ from torch import Tensor
 
 from cribo.data.images import read_mask
 from cribo.data.readers import PreparedSet
-from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.hummingbird_patches import Augmentation, soft_patches
+from cribo.evaluation.errors import EvaluationError, train_and_val
+from cribo.evaluation.hummingbird_patches import Augmentation, Copies, Labelling, soft_patches
 from cribo.evaluation.miou import IoU, confusion, iou
 from cribo.evaluation.pixels import pixel_classes
 from cribo.evaluation.progress import Progress
-from cribo.evaluation.result import Meter, percent, result
+from cribo.evaluation.result import Meter, known_percent, percent, result
 from cribo.evaluation.shared_search import shared_search
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
@@ -51,9 +51,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Hummingbird:
-    """`found`: IoU of pixels, after matching where asked; `unmatched`: before; what was compared."""
+    """`pixel`: IoU of pixels, after matching where asked; `unmatched`: before; `counts`: what was compared."""
 
-    found: IoU
+    pixel: IoU
     unmatched: IoU
     counts: dict[str, int]
 
@@ -67,23 +67,18 @@ def evaluate(
         EvaluationError: the data or the settings cannot be evaluated.
         DataError: a file is missing or corrupt.
     """
-    train, val = (data.splits.get(split, ()) for split in ("train", "val"))
-    if not train or not val:
-        raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
+    train, val = train_and_val(data)
     if settings.size % encoder.patch_size:
         raise EvaluationError(f"{settings.size} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
-    classes, ignore, void = len(data.classes), data.ignore, void_column(data, settings)
+    classes, ignore = len(data.classes), data.ignore
+    labelling = Labelling(classes, ignore, void_column(data, settings))
     augmentation = Augmentation(settings.crop_area, settings.jitter, settings.jitter_probability)
+    remembered = Copies(settings.size, settings.passes, augmentation, settings.patches_per_image, settings.seed)
+    asked = Copies(settings.size, 1, None, None, settings.seed)
     memory, queries = (
-        soft_patches(
-            encoder, records, settings.size, passes, how, kept, classes, ignore, void, settings.seed, world, workers,
-            memory_gb, f"{split} features of {data.name}",
-        )
-        for split, records, passes, how, kept in (
-            ("train", train, settings.passes, augmentation, settings.patches_per_image),
-            ("val", val, 1, None, None),
-        )
-    )  # fmt: skip
+        soft_patches(encoder, records, copies, labelling, world, workers, memory_gb, f"{split} features of {data.name}")
+        for split, records, copies in (("train", train, remembered), ("val", val, asked))
+    )
     labelled = memory.labels.labelled
     if not labelled.any():
         raise EvaluationError(f"no training patch of {data.name} has a label")
@@ -156,14 +151,13 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     choices = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items() if key != "dataset"}
     settings = Settings(**choices)
     found = evaluate(encoder, data, settings, world, compute.workers, compute.feature_memory_gb)
-    occurs = [value == value for value in found.found.per_class]
-    per_class = zip(data.classes, found.found.per_class, occurs, strict=True)
+    per_class = zip(data.classes, found.pixel.per_class.tolist(), strict=True)
     scores = {
         "data_warnings": list(data.warnings),
-        "mIoU": percent(found.found.mean),
+        "mIoU": percent(found.pixel.mean),
         "mIoU_unmatched": percent(found.unmatched.mean),
-        "per_class": {name: percent(float(value)) if there else None for name, value, there in per_class},
-        "n": {**found.counts, "classes_in_mean": found.found.occurring},
+        "per_class": {name: known_percent(value) for name, value in per_class},
+        "n": {**found.counts, "classes_in_mean": found.pixel.occurring},
     }
     card = {
         "card": "docs/protocols.md, open-hummingbird",

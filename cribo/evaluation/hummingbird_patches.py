@@ -15,7 +15,7 @@ from torchvision.transforms.functional import adjust_hue
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
 from cribo.data.views import draw_crop
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.errors import EvaluationError, refuse_unknown_classes
 from cribo.evaluation.feature_rows import feature_rows
 from cribo.evaluation.features import Patches
 from cribo.evaluation.progress import Progress
@@ -37,6 +37,36 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """How photos become patches: `passes` copies of each at `size` × `size` px, augmented, or whole where `augmentation` is
+    None; of each copy `patches`, which `rare_first` chooses, or all where that is None.
+
+    Everything random is a function of (seed, pass, photo).
+    """
+
+    size: int
+    passes: int
+    augmentation: Augmentation | None
+    patches: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What pixels of a mask hold, and where they are counted: `classes` classes, a column each; `ignore`, which is void, in
+    column `void` (one of theirs, or the next), or nowhere where that is None."""
+
+    classes: int
+    ignore: int
+    void: int | None
+
+    @property
+    def columns(self) -> int:
+        """How many things a patch may hold: the classes, and void where that has a column of its own."""
+        return self.classes if self.void is None else max(self.classes, self.void + 1)
+
+
+@dataclass(frozen=True)
 class Soft:
     """Patches with soft labels in place of their hard ones, of the rows of all processes."""
 
@@ -47,32 +77,22 @@ class Soft:
 def soft_patches(
     encoder: Encoder,
     records: Sequence[Record],
-    size: int,
-    passes: int,
-    augmentation: Augmentation | None,
-    kept: int | None,
-    classes: int,
-    ignore: int,
-    void: int | None,
-    seed: int,
+    copies: Copies,
+    labelling: Labelling,
     world: World,
     workers: int,
     memory_gb: float,
     what: str,
 ) -> Soft:
-    """Encode every photo `passes` times at `size` × `size` px; item number = pass · photos + photo.
-
-    Without `augmentation` the whole photo is scaled (bilinear, its mask by nearest). Everything random is a function of
-    (seed, pass, photo). `kept` patches an item are chosen as `rare_first` does, all if None. Void pixels count in column
-    `void`, which may follow the classes, or nowhere. Processes share the items.
+    """Encode every copy of every photo; item number = pass · photos + photo. Processes share the items.
 
     Raises:
         EvaluationError: a photo has no mask, or its mask holds an unknown value.
         DataError: a file is missing or corrupt.
     """
-    p, side = encoder.patch_size, size // encoder.patch_size
-    items, rows_each = passes * len(records), min(kept or side**2, side**2)
-    step = max(1, BATCH_PIXELS // size**2)
+    side = copies.size // encoder.patch_size
+    items, rows_each = copies.passes * len(records), min(copies.patches or side**2, side**2)
+    step = max(1, BATCH_PIXELS // copies.size**2)
     batches = [range(i, min(i + step, items)) for i in range(0, items, step)]
     shares = tuple(tuple(i for batch in batches[rank :: world.size] for i in batch) for rank in range(world.size))
     own = shares[world.rank]
@@ -82,29 +102,29 @@ def soft_patches(
     progress, filled, labels = Progress(what, max(1, len(own))), 0, {}
 
     def read(item: int) -> tuple[UInt8[np.ndarray, "S S 3"], Int16[np.ndarray, "n C"]]:
-        number = divmod(item, len(records))
-        rng = np.random.default_rng([seed, *number])
-        image, mask = square(records[number[1]], size, augmentation, rng)
-        return image, class_counts(mask, p, classes, ignore, void, records[number[1]])
+        copy, photo = divmod(item, len(records))
+        rng = np.random.default_rng([copies.seed, copy, photo])
+        image, mask = square(records[photo], copies.size, copies.augmentation, rng)
+        return image, class_counts(mask, encoder.patch_size, labelling, records[photo])
 
     for batch, loaded in read_ahead(batches[world.rank :: world.size], read, workers):
         _, maps = encoder(torch.from_numpy(np.stack([image for image, _ in loaded])).permute(0, 3, 1, 2))
         maps = torch.nn.functional.normalize(maps, dim=-1).cpu().flatten(1, 2)
         for item, patches, (_, own_counts) in zip(batch, maps, loaded, strict=True):
-            chosen = rare_first(own_counts, rows_each, np.random.default_rng([seed, *divmod(item, len(records)), 1]))
+            chosen = rare_first(own_counts, rows_each, np.random.default_rng([copies.seed, *divmod(item, len(records)), 1]))
             features[filled : filled + rows_each] = patches[torch.from_numpy(chosen)]
             labels[item] = packed(own_counts[chosen])
             filled += rows_each
         if world.main:
             progress.add(len(batch))
     patches = Patches(features, rows, np.zeros(0, np.uint8), ((side, side),) * items, starts, shares)
-    return Soft(patches, soft_labels(labels, items, rows_each, columns(classes, void), world))
+    return Soft(patches, soft_labels(labels, items, rows_each, labelling.columns, world))
 
 
 def square(
     record: Record, size: int, augmentation: Augmentation | None, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "S S 3"], UInt8[np.ndarray, "S S"]]:
-    """A photo and its mask at `size` × `size` px, cropped and jittered as `augmentation` says."""
+    """A photo (scaled bilinearly) and its mask (by nearest) at `size` × `size` px, cropped and jittered where asked."""
     if record.mask is None:
         raise EvaluationError(f"{record.image} has no mask: dense evaluation needs one for every image")
     image, mask = Image.fromarray(read_image(record.image)), Image.fromarray(read_mask(record.mask))
@@ -124,23 +144,18 @@ def square(
 
 
 def class_counts(
-    mask: UInt8[np.ndarray, "S S"], patch: int, classes: int, ignore: int, void: int | None, record: Record
+    mask: UInt8[np.ndarray, "S S"], patch: int, labelling: Labelling, record: Record
 ) -> Int16[np.ndarray, "n C"]:
-    """Pixels of each class in each patch, row by row; void pixels count in column `void`, or nowhere if that is None."""
+    """Pixels of each class in each patch, row by row; C = `labelling.columns`. Raises EvaluationError, naming the record's
+    mask, for an unknown class."""
     side = mask.shape[0] // patch
     squares = mask.reshape(side, patch, side, patch).swapaxes(1, 2).reshape(side * side, patch * patch)
-    unknown, width = squares == ignore, columns(classes, void)
-    if (wrong := squares[~unknown & (squares >= classes)]).size:
-        raise EvaluationError(f"{record.mask} holds {wrong[0]}, which is neither one of {classes} classes nor {ignore}")
-    squares = np.where(unknown, void or 0, squares).astype(np.int64)
+    refuse_unknown_classes(squares, labelling.classes, labelling.ignore, record.mask)
+    is_void, width = squares == labelling.ignore, labelling.columns
+    squares = np.where(is_void, labelling.void or 0, squares).astype(np.int64)
     bins = np.arange(len(squares))[:, None] * width + squares
-    counted = bins[~unknown] if void is None else bins.ravel()
+    counted = bins[~is_void] if labelling.void is None else bins.ravel()
     return np.bincount(counted, minlength=len(squares) * width).reshape(-1, width).astype(np.int16)
-
-
-def columns(classes: int, void: int | None) -> int:
-    """How many things a patch may hold: the classes, and void where that has a column of its own."""
-    return classes if void is None else max(classes, void + 1)
 
 
 def rare_first(counts: Int16[np.ndarray, "n C"], kept: int, rng: np.random.Generator) -> np.ndarray:

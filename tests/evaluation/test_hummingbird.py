@@ -14,7 +14,15 @@ from PIL import Image
 from cribo.evaluation import hummingbird, shared_search
 from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.hummingbird import Settings, evaluate, matched, soft_vote, void_column
-from cribo.evaluation.hummingbird_patches import Augmentation, class_counts, rare_first, soft_patches, square
+from cribo.evaluation.hummingbird_patches import (
+    Augmentation,
+    Copies,
+    Labelling,
+    class_counts,
+    rare_first,
+    soft_patches,
+    square,
+)
 from cribo.evaluation.miou import iou
 from cribo.evaluation.soft_labels import packed, soft_labels
 from cribo.training.distributed import World
@@ -81,14 +89,16 @@ def restated_miou(pairs):
 def whole_photo(monkeypatch):
     """Memory without augmentation, which the protocol always has."""
     original = soft_patches
-    monkeypatch.setattr(hummingbird, "soft_patches", lambda *a, **k: original(*a[:4], None, *a[5:], **k))
+    monkeypatch.setattr(
+        hummingbird, "soft_patches", lambda e, r, how, *rest: original(e, r, replace(how, augmentation=None), *rest)
+    )
 
 
 def test_protocol_equals_restatement(encoder, any_data, monkeypatch):
     whole_photo(monkeypatch)
     found = evaluate(encoder, any_data, PLAIN, ALONE)
     pairs = restated_pairs(encoder, any_data, 4, 0.1)
-    assert found.found.mean == pytest.approx(restated_miou(pairs), abs=1e-9)
+    assert found.pixel.mean == pytest.approx(restated_miou(pairs), abs=1e-9)
     assert found.counts["pixels_scored"] == len(pairs)
     assert found.counts["keys"] == 48 and found.counts["queries"] == 32 and found.counts["neighbours"] == 4
 
@@ -99,17 +109,17 @@ def test_chunks_and_disk_change_nothing(encoder, data, monkeypatch):
     for name, value in (("KEYS", 7), ("QUERIES", 20), ("BLOCK", 5)):
         monkeypatch.setattr(shared_search, name, value)
     parts = evaluate(encoder, data, settings, ALONE, workers=2, memory_gb=0)
-    assert (parts.found.mean, parts.unmatched.mean, parts.counts) == (whole.found.mean, whole.unmatched.mean, whole.counts)
+    assert (parts.pixel.mean, parts.unmatched.mean, parts.counts) == (whole.pixel.mean, whole.unmatched.mean, whole.counts)
     assert whole.counts["keys"] == 96
 
 
 def test_every_choice_changes_the_score(encoder, data):
     base = replace(PLAIN, passes=2, crop_area=(0.5, 1.0), jitter=0.4, jitter_probability=0.5)
-    scores = {"base": evaluate(encoder, data, base, ALONE).found.mean}
+    scores = {"base": evaluate(encoder, data, base, ALONE).pixel.mean}
     changes = {"size": 48, "k": 1, "temperature": 5.0, "passes": 1, "crop_area": (0.2, 0.4), "seed": 5}
     changes |= {"jitter": 0.0, "jitter_probability": 1.0, "patches_per_image": 3, "void_is_class_0": False}
     for key, value in changes.items():
-        scores[key] = evaluate(encoder, data, replace(base, **{key: value}), ALONE).found.mean
+        scores[key] = evaluate(encoder, data, replace(base, **{key: value}), ALONE).pixel.mean
     assert all(scores[key] != scores["base"] for key in scores if key != "base"), scores
 
 
@@ -131,7 +141,8 @@ def test_where_no_class_is_background_void_is_none_of_them_and_what_it_wins_is_m
     assert [void_column(replace(data, classes=names), PLAIN) for names in (data.classes, ("wall", "person"))] == [0, 2]
     assert void_column(data, replace(PLAIN, void_is_class_0=False)) is None
     assert iou(np.array([[6, 0, 2], [1, 3, 0]])).per_class.tolist() == [6 / 9, 3 / 4]
-    labels = soft_patches(encoder, data.splits["train"], 32, 1, None, None, 4, 255, 4, 0, ALONE, 0, math.inf, "").labels
+    copies, labelling = Copies(32, 1, None, None, 0), Labelling(4, 255, 4)
+    labels = soft_patches(encoder, data.splits["train"], copies, labelling, ALONE, 0, math.inf, "").labels
     first = labels.counts(np.array([0]))[0].tolist()  # the first patch of each photo is wholly void
     assert first == [0, 0, 0, 0, 64] and labels.labelled.all()
 
@@ -159,11 +170,11 @@ def test_class_counts_of_void(data):
     mask = np.full((16, 16), 255, np.uint8)
     mask[:8, :8] = 2
     record = data.splits["train"][0]
-    assert class_counts(mask, 8, 4, 255, 0, record)[:2].tolist() == [[0, 0, 64, 0], [64, 0, 0, 0]]
-    assert class_counts(mask, 8, 4, 255, 4, record)[:2].tolist() == [[0, 0, 64, 0, 0], [0, 0, 0, 0, 64]]
-    assert class_counts(mask, 8, 4, 255, None, record)[:2].tolist() == [[0, 0, 64, 0], [0, 0, 0, 0]]
+    assert class_counts(mask, 8, Labelling(4, 255, 0), record)[:2].tolist() == [[0, 0, 64, 0], [64, 0, 0, 0]]
+    assert class_counts(mask, 8, Labelling(4, 255, 4), record)[:2].tolist() == [[0, 0, 64, 0, 0], [0, 0, 0, 0, 64]]
+    assert class_counts(mask, 8, Labelling(4, 255, None), record)[:2].tolist() == [[0, 0, 64, 0], [0, 0, 0, 0]]
     with pytest.raises(EvaluationError, match="holds 2, which is neither one of 2 classes nor 255"):
-        class_counts(mask, 8, 2, 255, 0, record)
+        class_counts(mask, 8, Labelling(2, 255, 0), record)
 
 
 def test_patches_of_rare_classes_are_kept_more_often():
