@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cribo.method.objects import unit
@@ -22,7 +22,7 @@ def accept(
     pool_images: int,
     same_classes: Bool[Tensor, "2 B K"] | None = None,
     world: World | None = None,
-    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
+    batch: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
     """Whether object k of view m may be matched with its neighbour (Tables 8 and 11 compare the criteria).
 
@@ -30,7 +30,7 @@ def accept(
     """
     usable = found & valid
     if criterion == "cycle":
-        return usable & cycle_consistent(objects, valid, partners, pool_images, world, everyones)
+        return usable & cycle_consistent(objects, valid, partners, pool_images, world, batch)
     return usable & same_classes if criterion == "labels" else usable
 
 
@@ -40,36 +40,33 @@ def cycle_consistent(
     partners: Float[Tensor, "2 B K d"],
     pool_images: int,
     world: World | None = None,
-    everyones: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
+    batch: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
-    """Whether the way from object k of view m to its neighbour leads back to it; as good as any answer for no object.
+    """Whether the way from object k of view m to its neighbour leads back to it; arbitrary for what is no object.
 
     Eq. 4 asks that c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that
     neighbour in the other view (`partners`), to the closest object of the other view in the batch, and by jump back home.
     As jump keeps the index, this is equality of indices. The batch B_j is the `pool_images` consecutive images that the
     object's own image belongs to: B is a multiple of it or divides it. Then the pool is held by several processes;
-    `everyones` are the objects and validity of the whole batch, if the caller has gathered them already.
+    `batch` are the objects and validity of the images of all, if the caller has gathered them already.
     """
-    start, others = partners, unit(objects).flip(0)
     images, K = valid.shape
-    if pool_images <= images:
-        returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
-        home = torch.arange(pool_images * K, device=valid.device).expand(images // pool_images, -1)
-    else:
-        objects, valid = everyones or (world.gather(objects, dim=1), world.gather(valid, dim=0))
-        first = world.rank * images
-        pool = slice(first // pool_images * pool_images, (first // pool_images + 1) * pool_images)
-        others, valid = unit(objects[:, pool]).flip(0), valid[pool]
-        returned = [_closest(start[m], others[m], valid, pool_images) for m in range(2)]
-        home = torch.arange(images * K, device=valid.device) + (first - pool.start) * K
-    return (torch.stack(returned) == home).view(2, images, K)
+    first = world.rank * images if world else 0  # of this process's images, in the whole batch
+    if pool_images > images:
+        objects, valid = batch or (world.gather(objects, dim=1), world.gather(valid, dim=0))
+        start = first // pool_images * pool_images
+        objects, valid = objects[:, start : start + pool_images], valid[start : start + pool_images]
+    candidates = unit(objects).flip(0)  # for view 1 the objects of view 2, where its partners are, and the reverse
+    returned = torch.stack([_closest(partners[m], candidates[m], valid, pool_images) for m in range(2)])
+    home = (torch.arange(images * K, device=valid.device) + first * K) % (pool_images * K)  # own index within the pool
+    return (returned.flatten(1) == home).view(2, images, K)
 
 
 def _closest(
     queries: Float[Tensor, "B K d"], candidates: Float[Tensor, "C K d"], valid: Bool[Tensor, "C K"], pool: int
-) -> Tensor:
-    """Index, within its pool of candidates, of the valid one most similar to each query [pools, queries a pool]."""
+) -> Int[Tensor, "pools n"]:
+    """Index, within its pool of candidates, of the valid one most similar to each of the n queries of a pool."""
     pools = len(candidates) // pool
-    start, ends, live = (x.reshape(pools, -1, *x.shape[2:]) for x in (queries, candidates, valid))
-    similarity = start @ ends.transpose(1, 2)
-    return similarity.masked_fill(~live[:, None, :], -torch.inf).argmax(dim=2)
+    queries, candidates, valid = (x.reshape(pools, -1, *x.shape[2:]) for x in (queries, candidates, valid))
+    similarity = queries @ candidates.transpose(1, 2)
+    return similarity.masked_fill(~valid[:, None, :], -torch.inf).argmax(dim=2)

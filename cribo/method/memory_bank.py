@@ -205,16 +205,16 @@ def retrieve(
         ids = image_ids.repeat_interleave(K, output_size=batch * K)[rows], bank.image_ids[:filled].repeat_interleave(K)
     similarity = keys.new_full((views, batch * K), -torch.inf)
     index = torch.zeros(views, batch * K, dtype=torch.long, device=objects.device)
-    own = keys.new_zeros(views, batch * K, d)
-    partners = torch.zeros_like(own)
+    neighbours = keys.new_zeros(views, batch * K, d)
+    partners = torch.zeros_like(neighbours)
     if filled:
         for m, queries in enumerate(unit(objects).flatten(1, 2)[:, rows]):
             similarity[m, rows], where = nearest(queries, keys[m], live, tile, ids, search, valid.flatten()[rows])
-            own[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
+            neighbours[m, rows] = keys[m][where] * bank.norms[m, :filled].flatten()[where][:, None]
             partners[m, rows] = keys[1 - m][where]
             index[m, rows] = where
     found = similarity.isfinite() & valid.flatten()
     return Neighbours(
-        *(x.unflatten(1, (batch, K)) for x in (own, partners, found, similarity, index // K)),
+        *(x.unflatten(1, (batch, K)) for x in (neighbours, partners, found, similarity, index // K)),
         bank.classes.flatten(0, 1)[index].unflatten(1, (batch, K)),
     )

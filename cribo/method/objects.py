@@ -36,8 +36,3 @@ def exact(x: Tensor) -> Tensor:
 def unit(objects: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
     """Unit vectors in fp32 or better; a zero vector stays zero."""
     return F.normalize(exact(objects), dim=-1)
-
-
-def bootstrapping_ratio(accepted: Bool[Tensor, "*views B K"]) -> Float[Tensor, ""]:
-    """Share of all objects, of one direction or both, whose neighbour is used, (Z₁ + Z₂) / 2K of App. C.6."""
-    return accepted.to(torch.float32).mean()

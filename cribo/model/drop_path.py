@@ -40,14 +40,14 @@ def drop_paths(vit: nn.Module) -> list[DropPath]:
     return [m for block in vit.blocks for m in (block.drop_path1, block.drop_path2) if isinstance(m, DropPath)]
 
 
-def draw(paths: list[DropPath], images: int, seed: int, views: int = 2) -> Float[Tensor, "2 B P"]:
-    """The scales of P branches for both (or all) views of B images, on the CPU (`images` is the whole batch)."""
+def draw(paths: list[DropPath], images: int, seed: int, views: int = 2) -> Float[Tensor, "V B P"]:
+    """The scales of P branches for V `views` of each of B `images`, the whole batch, on the CPU."""
     stay = 1 - torch.tensor([path.rate for path in paths])
     numbers = torch.rand(views, images, len(paths), generator=torch.Generator().manual_seed(seed))
     return (numbers < stay) / stay
 
 
-def hand_in(paths: list[DropPath], scales: Float[Tensor, "2 b P"]) -> None:
-    """Give every branch its column for the next forward pass, in which all first views come before all second ones."""
+def hand_in(paths: list[DropPath], scales: Float[Tensor, "V b P"]) -> None:
+    """Give every branch its column for the next forward pass, in which images stand view by view: all first ones, …"""
     for path, column in zip(paths, scales.flatten(0, 1).unbind(1), strict=True):
         path.scale = column

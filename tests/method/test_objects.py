@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cribo.method.objects import bootstrapping_ratio, pool_objects, seen_in_both, unit
+from cribo.method.objects import pool_objects, seen_in_both, unit
 
 
 @settings(max_examples=30, deadline=None)
@@ -38,8 +38,3 @@ def test_gradients_reach_every_token_of_a_cluster_equally():
 
 def test_a_zero_object_stays_zero_when_scaled_to_length_one():
     assert torch.equal(unit(torch.zeros(2, 3)), torch.zeros(2, 3))
-
-
-def test_bootstrapping_ratio_counts_both_directions_over_all_clusters():
-    accepted = torch.tensor([[[True, False]], [[True, True]]])
-    assert bootstrapping_ratio(accepted) == 0.75
