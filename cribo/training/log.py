@@ -28,8 +28,8 @@ class Journal:
 
     Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run. On a terminal
     a bar under the lines moves with every step. A line starts with the run's name, that of its directory without the
-    fingerprint, because several trainings may share a terminal. The main process of `world` writes; without a world the
-    journal is only read. `flops` are those of one image, `peak` those of all devices in a second.
+    fingerprint, because several trainings may share a terminal. The main process of `world` writes. `flops` are those of
+    one image, `peak` those of all devices in a second.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class Journal:
         done: int,
         steps: int,
         images_per_step: int,
-        world: World | None,
+        world: World,
         flops: float = 0.0,
         peak: float = 0.0,
     ):
         self.path, self.steps, self.images_per_step, self.world = path, steps, images_per_step, world
-        self.write = world is not None and world.main
+        self.write = world.main
         self.run = path.parent.name.rpartition("-")[0]
         self.flops, self.peak = flops, peak
         self.waited = 0.0  # seconds that the loop stood waiting for data since the last record
         self.marked, self.first = (time.perf_counter(), done), (time.perf_counter(), done)
         self.bar = None
         if self.write:
-            kept = [line for line in self._lines() if json.loads(line)["step"] <= done]
+            kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
             path.write_text("".join(f"{line}\n" for line in kept))
 
     def __enter__(self) -> Journal:
@@ -65,11 +65,6 @@ class Journal:
         if self.bar:
             self.bar.stop()
             self.bar = None
-
-    def _lines(self) -> list[str]:
-        # A line without its end was cut off by the death of the run before.
-        text = self.path.read_text() if self.path.exists() else ""
-        return text[: text.rfind("\n") + 1].splitlines()
 
     def tick(self, step: int) -> None:
         """Move the bar, if there is one."""
@@ -101,18 +96,25 @@ class Journal:
         self.marked, self.waited = (now, step), 0.0
         return pace
 
-    def entries(self) -> list[dict]:
-        """All records so far, without what depends on the machine."""
-        records = map(json.loads, self._lines())
-        return [{key: value for key, value in record.items() if key != PACE} for record in records]
 
-    def spent(self, images_per_step: int) -> dict[str, float]:
-        """Seconds between the records of all turns together, and the most memory in MiB: what the training cost."""
-        records, before, seconds, memory = map(json.loads, self._lines()), 0, 0.0, 0.0
-        for record in records:
-            seconds += (record["step"] - before) * images_per_step / record[PACE]["images_per_second"]
-            before, memory = record["step"], max(memory, record[PACE]["memory_gb"])
-        return {"seconds": round(seconds, 1), "peak_memory_mib": round(memory * 1e9 / 2**20)}
+def _lines(path: Path) -> list[str]:
+    """Of a journal that may not be there yet. One without its end was cut off by the death of the run before."""
+    text = path.read_text() if path.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def read_records(path: Path) -> list[dict]:
+    """All records of a journal, without what depends on the machine."""
+    return [{key: value for key, value in json.loads(line).items() if key != PACE} for line in _lines(path)]
+
+
+def read_cost(path: Path, images_per_step: int) -> dict[str, float]:
+    """What a training cost, by its journal: seconds between records, of all turns together, and the most memory in MiB."""
+    before, seconds, memory = 0, 0.0, 0.0
+    for record in map(json.loads, _lines(path)):
+        seconds += (record["step"] - before) * images_per_step / record[PACE]["images_per_second"]
+        before, memory = record["step"], max(memory, record[PACE]["memory_gb"])
+    return {"seconds": round(seconds, 1), "peak_memory_mib": round(memory * 1e9 / 2**20)}
 
 
 def timed(batches: Iterable, journal: Journal) -> Iterator:

@@ -17,7 +17,7 @@ from cribo.model.checkpoint_file import write_checkpoint
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
-from cribo.training.log import Journal, say
+from cribo.training.log import read_cost, read_records, say
 from cribo.training.loop import train
 from cribo.training.sources import digest_of_sources
 from cribo.training.state import TrainingState
@@ -100,11 +100,11 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
     described = {"settings": settings, "dataset": data.name, "digest": data.digest, "steps": state.step}
     write_checkpoint(out / "checkpoint.safetensors", tensors, described)
 
-    journal = Journal(folder / "metrics.jsonl", state.step, state.step, 0, world=None)
-    entries, device = journal.entries(), next(state.teacher.parameters()).device.type
-    cost = {**journal.spent(settings["optimisation"]["batch_size"]), "device": device}
+    journal = folder / "metrics.jsonl"
+    records, device = read_records(journal), next(state.teacher.parameters()).device.type
+    cost = {**read_cost(journal, settings["optimisation"]["batch_size"]), "device": device}
     (out / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")
-    pd.DataFrame(entries).to_csv(out / "curves.csv", index=False)
-    final = {key: value for key, value in entries[-1].items() if key != "lr"}
+    pd.DataFrame(records).to_csv(out / "curves.csv", index=False)
+    final = {key: value for key, value in records[-1].items() if key != "lr"}
     (out / "metrics.json").write_text(json.dumps(final, indent=2) + "\n")
     say(f"wrote {out / 'checkpoint.safetensors'}")

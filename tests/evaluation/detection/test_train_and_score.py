@@ -25,7 +25,7 @@ from cribo.evaluation.errors import EvaluationError
 from cribo.evaluation.result import Meter
 from cribo.training.distributed import World, join_world
 from cribo.training.interruption import Interrupted
-from cribo.training.log import Journal
+from cribo.training.log import Journal, read_records
 from tests.processes import Forks
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_an_undisturbed_one(
     monkeypatch.setattr(Journal, "record", record)
     resumed = weights(finetune(encoder, data, settings, tmp_path / "killed", compute, ALONE))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    metrics = [Journal(tmp_path / name / "metrics.jsonl", 0, 0, 0, world=None).entries() for name in ("whole", "killed")]
+    metrics = [read_records(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
     assert metrics[0] == metrics[1] and len(metrics[0]) == 6
 
 
