@@ -21,13 +21,11 @@ import torch
 
 from cribo import plan
 from cribo.command import explained
-from cribo.data.loader import ViewPairs
 from cribo.data.location import starts
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.parallel import cores
 from cribo.data.readers import PreparedSet, open_set
 from cribo.measure import measure
-from cribo.model.architectures import BACKBONES
 from cribo.model.network import build_network
 from cribo.params import Params, load
 from cribo.params.data import Data
@@ -37,7 +35,7 @@ from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.log import clock
 from cribo.training.loop import check_shapes
 from cribo.training.schedules import Schedule
-from cribo.training.update import needs_masks, seeds_an_image, views_an_image
+from cribo.training.update import view_pairs
 
 GB = 1e9
 
@@ -194,9 +192,7 @@ def _model(
 def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:
     """Images a second that one worker loads and augments."""
     records = data.splits["train"]
-    grid = settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
-    seeds, count = seeds_an_image(settings), views_an_image(settings)
-    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], needs_masks(settings), count)
+    pairs = view_pairs(settings, records)
     places = [i * len(records) // tries for i in range(tries)]
     _ = pairs[0, places[0]]
     start = time.perf_counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from unittest import mock
 
@@ -18,7 +18,6 @@ import torch
 from cribo.data.loader import Batch
 from cribo.method import local_crops
 from cribo.method import step as method_step
-from cribo.model.backbone import patch_size
 from cribo.model.network import Network
 from cribo.params import Compute
 from cribo.training import update
@@ -26,7 +25,7 @@ from cribo.training.acceleration import accelerate
 from cribo.training.distributed import World
 from cribo.training.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, needs_masks, seeds_an_image, views_an_image
+from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_an_image, views_an_image
 
 # The rows of the paper's Table 9. What is in none of them is `other`.
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
@@ -55,10 +54,10 @@ def shrunk(settings: dict, images: int) -> dict:
     return settings
 
 
-def noise(settings: dict, images: int, grid: int) -> Batch:
+def noise(settings: dict, images: int) -> Batch:
     """A batch of random views, as the loader would give it."""
     side, generator = settings["views"]["size"], torch.Generator().manual_seed(0)
-    tokens = 2 * grid**2
+    tokens = 2 * grid_of(settings) ** 2
     views = torch.randint(0, 256, (images, views_an_image(settings), 3, side, side), dtype=torch.uint8, generator=generator)
     boxes = torch.rand(images, 2, 5, generator=generator) * torch.tensor([50, 50, 200, 200, 1])
     boxes[..., 2:4] += 50
@@ -97,13 +96,13 @@ def measure(
     accelerate(state.student, state.teacher, compute.model_copy(update={"compile": False}) if phases else compute)
     alter(state)
     course = Course.of(settings, 1000 * images, compute)
-    batch = noise(settings, images, settings["views"]["size"] // patch_size(state.teacher.backbone))
+    batch = noise(settings, images)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
     took, spent = [], []
     for _ in range(steps + 2):
-        with timers(device, state) if phases else nothing() as clock:
+        with timers(device, state) if phases else nullcontext({}) as clock:
             start = _now(device)
             advance(state, state.student, batch, course, world)
             took.append(_now(device) - start)
@@ -119,12 +118,6 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-@contextmanager
-def nothing() -> Iterator[dict[str, float]]:
-    """No timers."""
-    yield {}
 
 
 @contextmanager

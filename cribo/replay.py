@@ -57,7 +57,7 @@ def replay(bundle: Path, records: Sequence[Record]) -> str | None:
     say(f"from step {state.step} to step {about['step']} on {device}")
     course = Course.of(settings, len(records), compute)
     with listening({"student": state.student, "teacher": state.teacher}) as heard:
-        for batch in step_batches(settings, records, state, state.step, about["step"], world, 0):
+        for batch in step_batches(settings, records, state.step, about["step"], world, 0):
             if state.step + 1 == about["step"]:
                 _compare(batch, bundle, about["processes"])
             values = advance(state, state.student, batch, course, world)

@@ -14,5 +14,5 @@ By training and every evaluation:
 
     readers.py   records.py  images.py              a prepared set, its records, pixels and masks
     views.py     positions.py                       two views of a photo; where each of their patches lies in it
-    loader.py    workers.py                         batches of them
+    loader.py    workers.py  streams.py             batches of them; random numbers that are functions of the seed
 """

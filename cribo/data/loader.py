@@ -15,21 +15,43 @@ from torch.utils.data import DataLoader, Dataset
 from cribo.data.images import read_image, read_mask
 from cribo.data.positions import patch_classes, patch_positions
 from cribo.data.readers import Record
+from cribo.data.streams import LOCAL_CROPS, ORDER, VIEWS
 from cribo.data.views import draw_view, local_views, render_view
 from cribo.data.workers import start_worker
 
 
 class Batch(NamedTuple):
-    views: UInt8[Tensor, "B 2 3 S S"]
-    boxes: Float[Tensor, "B 2 5"]  # crops in px of the original image, see cribo.data.positions
+    """What the loader gives for a step, on the host."""
+
+    views: UInt8[Tensor, "B V 3 S S"]
+    boxes: Float[Tensor, "B V 5"]  # crops in px of the original image, see cribo.data.positions
     seeds: Int[Tensor, "B K"]  # tokens that start the clusters
     image_ids: Int[Tensor, " B"]
     classes: UInt8[Tensor, "B n"]  # of each patch of both views, 255 = void; n = 0 unless an oracle asks for masks
     crops: UInt8[Tensor, "B C 3 s s"]  # local crops; C = 0 unless `views.local` asks for some
 
 
+class Inputs(NamedTuple):
+    """A `Batch` on the device, as networks take it: pixels as normalised floats, all first views before all second ones."""
+
+    images: Float[Tensor, "VB 3 S S"]  # V views: two, but one for MAE
+    boxes: Float[Tensor, "B V 5"]
+    seeds: Int[Tensor, "B K"]
+    image_ids: Int[Tensor, " B"]
+    classes: UInt8[Tensor, "B n"]
+    crops: Float[Tensor, "CB 3 s s"]
+
+
 class ViewPairs(Dataset):
-    """Item (epoch, index) → two views (or `count`) of image `index` as drawn in that epoch, of `grid`² patches each."""
+    """Item (epoch, index) → a `Batch` of one, the views of image `index` as they are drawn in that epoch.
+
+    Args:
+        views: `pretrain.views` of params.yaml.
+        grid: patches along a side of a view.
+        K: tokens that start the clusters.
+        masks: whether the classes of patches are read.
+        count: views of an image.
+    """
 
     def __init__(
         self, records: Sequence[Record], views: dict, grid: int, K: int, seed: int, masks: bool = False, count: int = 2
@@ -42,7 +64,7 @@ class ViewPairs(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, index = key
-        rng = np.random.default_rng([self.seed, 1, epoch, index])
+        rng = np.random.default_rng([self.seed, VIEWS, epoch, index])
         image = read_image(self.records[index].image)
         draws = [draw_view(rng, image.shape[1], image.shape[0], view, self.views) for view in range(self.count)]
         seeds = rng.choice(2 * self.grid**2, self.K, replace=False)
@@ -57,8 +79,8 @@ class ViewPairs(Dataset):
         )
 
     def _crops(self, image: UInt8[np.ndarray, "H W 3"], epoch: int, index: int) -> UInt8[Tensor, "C 3 s s"]:
-        # Numbers of their own: the two views are the same with local crops and without.
-        rng = np.random.default_rng([self.seed, 4, epoch, index])
+        # A stream of their own: the two views are the same with local crops and without.
+        rng = np.random.default_rng([self.seed, LOCAL_CROPS, epoch, index])
         return torch.from_numpy(local_views(rng, image, self.views))
 
     def _classes(self, index: int, boxes: Float[Tensor, "2 5"]) -> UInt8[Tensor, " n"]:
@@ -66,18 +88,20 @@ class ViewPairs(Dataset):
         return patch_classes(mask, patch_positions(boxes[None], self.grid)[0])
 
 
-def batches_of(images: int, batch: int, seed: int, first_step: int, last_step: int, rank: int, world: int):
-    """Keys (epoch, index) of each step's batch on this process, for steps first_step … last_step − 1.
+def batches_of(
+    images: int, batch: int, seed: int, first_step: int, end: int, rank: int, processes: int
+) -> Iterator[list[tuple[int, int]]]:
+    """Keys (epoch, index) of each step's batch on this process, for steps first_step … end − 1.
 
     Each epoch visits a fresh permutation of the images; the images left over at its end are dropped. A process takes a run
     of consecutive places of the batch, so that groups of images stay together on any number of processes.
     """
-    per_epoch, share = images // batch, batch // world
+    per_epoch, share = images // batch, batch // processes
     order, of_epoch = None, -1
-    for step in range(first_step, last_step):
+    for step in range(first_step, end):
         epoch, place = divmod(step, per_epoch)
         if epoch != of_epoch:
-            order, of_epoch = np.random.default_rng([seed, 0, epoch]).permutation(images), epoch
+            order, of_epoch = np.random.default_rng([seed, ORDER, epoch]).permutation(images), epoch
         start = place * batch + rank * share
         yield [(epoch, int(i)) for i in order[start : start + share]]
 
@@ -91,10 +115,10 @@ class _Keys(torch.utils.data.Sampler):
 
 
 def load_batches(
-    pairs: ViewPairs, batch: int, first_step: int, last_step: int, rank: int, world: int, workers: int
+    pairs: ViewPairs, batch: int, first_step: int, end: int, rank: int, processes: int, workers: int
 ) -> DataLoader:
-    """A loader over the batches of the given steps, over all epochs, so that its workers start once."""
-    keys = _Keys(len(pairs), batch, pairs.seed, first_step, last_step, rank, world)
+    """A loader over the batches of steps first_step … end − 1, over all epochs, so that its workers start once."""
+    keys = _Keys(len(pairs), batch, pairs.seed, first_step, end, rank, processes)
     return DataLoader(
         pairs,
         batch_sampler=keys,
@@ -105,13 +129,12 @@ def load_batches(
     )
 
 
-def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]):
-    """Views as normalised floats, all first views before all second ones [2B,3,S,S]; the rest of the batch after, its local
-    crops [CB,3,s,s] like the views."""
+def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Inputs:
+    """The batch on `device`; `mean` and `std` are of the three RGB channels in [0, 1]."""
     views, *rest, crops = (x.to(device, non_blocking=True) for x in batch)
     mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
-    pixels = [((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_ for x in (views, crops)]
-    return pixels[0], *rest, pixels[1]
+    images, crops = (((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_ for x in (views, crops))
+    return Inputs(images, *rest, crops)
 
 
 @cache

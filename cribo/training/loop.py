@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cribo.data.loader import ViewPairs, load_batches
+from cribo.data.loader import Batch, load_batches
 from cribo.data.readers import Record
-from cribo.model.backbone import patch_size
 from cribo.params import Compute
 from cribo.training import bundle, checkpoint
 from cribo.training.acceleration import accelerate
@@ -20,7 +19,7 @@ from cribo.training.log import Journal, say, timed
 from cribo.training.resume import resume
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, needs_masks, seeds_an_image, views_an_image
+from cribo.training.update import Course, advance, view_pairs
 
 
 def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:
@@ -40,7 +39,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     student = data_parallel(state.student, world)
     accelerate(state.student, state.teacher, compute)
 
-    batches = step_batches(settings, records, state, state.step, steps, world, compute.workers)
+    batches = step_batches(settings, records, state.step, steps, world, compute.workers)
     flops, peak = flops_per_image(settings), world.size * peak_flops(world.device, compute.precision, compute.tf32)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world, flops, peak)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
@@ -95,13 +94,11 @@ def save(state: TrainingState, saver: checkpoint.Saver, world: World) -> None:
 
 
 def step_batches(
-    settings: dict, records: Sequence[Record], state: TrainingState, first: int, end: int, world: World, workers: int
-) -> Iterable:
+    settings: dict, records: Sequence[Record], first: int, end: int, world: World, workers: int
+) -> Iterable[Batch]:
     """This process's shares of the batches of steps first … end − 1."""
-    grid = settings["views"]["size"] // patch_size(state.teacher.backbone)
-    seeds, count = seeds_an_image(settings), views_an_image(settings)
-    pairs = ViewPairs(records, settings["views"], grid, seeds, settings["seed"], needs_masks(settings), count)
-    return load_batches(pairs, settings["optimisation"]["batch_size"], first, end, world.rank, world.size, workers)
+    batch_size = settings["optimisation"]["batch_size"]
+    return load_batches(view_pairs(settings, records), batch_size, first, end, world.rank, world.size, workers)
 
 
 def check_shapes(settings: dict, images: int, processes: int) -> None:

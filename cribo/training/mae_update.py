@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cribo.data.loader import Batch, to_device
+from cribo.data.streams import MASKING, seed_of
 from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
 from cribo.model.architectures import MEAN, STD
 from cribo.model.backbone import patch_size
@@ -29,8 +29,8 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
     settings, device = course.schedule.settings, world.device
     mae, now = settings["mae"], course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images, _, _, ids, *_ = to_device(batch, device, MEAN, STD)
-    share, patch = len(ids), patch_size(state.student.backbone)
+    images = to_device(batch, device, MEAN, STD).images  # one view of each
+    share, patch = len(images), patch_size(state.student.backbone)
     at_once = course.micro_batch or share
     noise = masking_noise(settings["seed"], state.step, share * world.size, (images.shape[-1] // patch) ** 2)
     masking = random_masking(noise[world.rank * share : (world.rank + 1) * share].to(device), mae["mask"])
@@ -55,5 +55,5 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
 
 def masking_noise(seed: int, step: int, images: int, patches: int) -> Float[Tensor, "B N"]:
     """Of the whole batch, on the CPU: a function of (seed, step), however the batch is split."""
-    number = int(np.random.SeedSequence([seed, 3, step]).generate_state(1)[0])
-    return torch.rand(images, patches, generator=torch.Generator().manual_seed(number))
+    generator = torch.Generator().manual_seed(seed_of(seed, MASKING, step))
+    return torch.rand(images, patches, generator=generator)

@@ -43,6 +43,7 @@ SOURCES = (
     "data/positions.py",
     "data/readers.py",
     "data/records.py",
+    "data/streams.py",
     "data/views.py",
     "data/workers.py",
 )

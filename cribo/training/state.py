@@ -13,6 +13,7 @@ from cribo.method import sharded_bank
 from cribo.method.memory_bank import MemoryBank
 from cribo.method.sharded_bank import ShardedBank
 from cribo.method.step import Centres
+from cribo.model.masked_autoencoder import MaskedAutoencoder
 from cribo.model.network import Network, build_network
 from cribo.training.distributed import World
 from cribo.training.optimiser import build_optimiser
@@ -22,8 +23,8 @@ from cribo.training.optimiser import build_optimiser
 class TrainingState:
     """Weights, optimiser, centres, memory bank, and the number of steps done."""
 
-    student: Network
-    teacher: Network
+    student: Network | MaskedAutoencoder
+    teacher: Network | MaskedAutoencoder  # of MAE, which has none, the student itself
     optimiser: torch.optim.AdamW
     centres: Centres
     bank: MemoryBank | ShardedBank | None

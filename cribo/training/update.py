@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.loader import Batch, to_device
+from cribo.data.loader import Batch, ViewPairs, to_device
 from cribo.data.positions import patch_positions
+from cribo.data.readers import Record
+from cribo.data.streams import DROP_PATH, LOCAL_DROP_PATH, seed_of
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.kmeans import KMeansSettings
 from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
-from cribo.model.architectures import MEAN, STD
-from cribo.model.backbone import patch_size
+from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.drop_path import DropPath, draw, drop_paths, hand_in
 from cribo.params import Compute
 from cribo.training.acceleration import tensor_cores
@@ -34,15 +35,15 @@ class Course:
     """What stays the same from step to step."""
 
     schedule: Schedule
-    how: StepSettings | None  # None: MAE
+    method: StepSettings | None  # None: MAE
     micro_batch: int  # images of a process that go through the networks at once, 0: all
     tf32: bool
 
     @classmethod
     def of(cls, settings: dict, images: int, compute: Compute) -> Course:
         """The course of a model over so many training images."""
-        how = None if "mae" in settings else replace(step_settings(settings), fused=compute.compile)
-        return cls(Schedule(settings, images), how, compute.micro_batch, compute.tf32)
+        method = None if "mae" in settings else replace(step_settings(settings), fused=compute.compile)
+        return cls(Schedule(settings, images), method, compute.micro_batch, compute.tf32)
 
 
 def step_settings(settings: dict) -> StepSettings:
@@ -85,9 +86,15 @@ def views_an_image(settings: dict) -> int:
     return 1 if "mae" in settings else 2
 
 
-def step_seed(seed: int, step: int, stream: int = 2) -> int:
-    """Seed of the numbers that drop path draws in one step; local crops have a stream of their own."""
-    return int(np.random.SeedSequence([seed, stream, step]).generate_state(1)[0])
+def grid_of(settings: dict) -> int:
+    """Patches along a side of a view."""
+    return settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
+
+
+def view_pairs(settings: dict, records: Sequence[Record]) -> ViewPairs:
+    """The views that this model's training draws of photos."""
+    views, grid, seeds = settings["views"], grid_of(settings), seeds_an_image(settings)
+    return ViewPairs(records, views, grid, seeds, settings["seed"], needs_masks(settings), views_an_image(settings))
 
 
 def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
@@ -96,25 +103,27 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The GPU
     never waits for the host, nor the host for more than one number that was sent ahead (`method/rows.py`).
     """
-    if course.how is None:
+    if course.method is None:
         return advance_mae(state, student, batch, course, world)
-    settings, how, device = course.schedule.settings, course.how, world.device
+    settings, method = course.schedule.settings, course.method
     now = course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images, boxes, seeds, ids, classes, crops = to_device(batch, device, MEAN, STD)
-    share = len(ids)
+    inputs = to_device(batch, world.device, MEAN, STD)
+    share = len(inputs.image_ids)
     at_once = course.micro_batch or share
 
-    positions = patch_positions(boxes, settings["views"]["size"] // patch_size(state.teacher.backbone))
+    positions = patch_positions(inputs.boxes, grid_of(settings))
     teaching = teacher_step(
-        state.teacher, images, positions, seeds, ids, state.bank, now.cross_image, how, world, classes, at_once
-    )
+        state.teacher, inputs.images, positions, inputs.seeds, inputs.image_ids, state.bank, now.cross_image, method, world,
+        inputs.classes, at_once,
+    )  # fmt: skip
     values: dict[str, Tensor] = {}
     branches = drop_paths(state.student.backbone)
-    passes = [(student_step, images, _drop_path_draws(branches, step_seed(settings["seed"], state.step), share, 2, world))]
-    if how.local_crops:
-        seed = step_seed(settings["seed"], state.step, 5)
-        passes.append((local_step, crops, _drop_path_draws(branches, seed, share, how.local_crops, world)))
+    seed = seed_of(settings["seed"], DROP_PATH, state.step)
+    passes = [(student_step, inputs.images, _drop_path_draws(branches, seed, share, 2, world))]
+    if method.local_crops:
+        seed = seed_of(settings["seed"], LOCAL_DROP_PATH, state.step)
+        passes.append((local_step, inputs.crops, _drop_path_draws(branches, seed, share, method.local_crops, world)))
     for start in range(0, share, at_once):
         part = slice(start, min(start + at_once, share))
         for number, (losses_of, pixels, scales) in enumerate(passes, 1):
@@ -122,13 +131,13 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
             # Gradients are exchanged once a step, with those of the last pass of the last part.
             alone = isinstance(student, DistributedDataParallel) and (part.stop < share or number < len(passes))
             with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
-                losses = losses_of(student, pixels, teaching, state.centres, now.temperature, how, world, part)
+                losses = losses_of(student, pixels, teaching, state.centres, now.temperature, method, world, part)
                 losses.total.backward()
             for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
                 # Losses and entropies of targets are sums over images; the centres are the same in every part.
                 summed = name in values and not name.startswith("centre_")
                 values[name] = values[name] + value if summed else value
-    centres_step(teaching, state.centres, how, world)
+    centres_step(teaching, state.centres, method, world)
 
     if clip_norm := settings["optimisation"]["clip_norm"]:
         clip_each(state.student.parameters(), clip_norm)

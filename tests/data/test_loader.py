@@ -77,10 +77,10 @@ def test_cluster_seeds_are_distinct_tokens(pairs):
 
 def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
     batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
-    images, boxes, _, ids, *_ = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    inputs = to_device(batch, torch.device("cpu"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
-    torch.testing.assert_close(images[4 + 1], expected)
-    assert boxes.shape == (4, 2, 5) and torch.equal(ids, batch.image_ids)
+    torch.testing.assert_close(inputs.images[4 + 1], expected)
+    assert inputs.boxes.shape == (4, 2, 5) and torch.equal(inputs.image_ids, batch.image_ids)
 
 
 def test_masks_are_read_for_an_oracle_only_and_change_nothing_else(pairs, tmp_path):

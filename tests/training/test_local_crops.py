@@ -78,7 +78,7 @@ def test_recomputed_activations_give_the_same_bits_though_views_and_crops_draw_o
     for recompute in (False, True):
         state, course = initial_state(dino, ALONE.device), Course.of(dino, 26, compute)
         accelerate(state.student, state.teacher, compute.model_copy(update={"recompute": recompute}))
-        for batch in step_batches(dino, photos.splits["train"], state, 0, 4, ALONE, 0):
+        for batch in step_batches(dino, photos.splits["train"], 0, 4, ALONE, 0):
             advance(state, state.student, batch, course, ALONE)
         ends.append(state.to_dict())
     same(*ends)

@@ -44,9 +44,9 @@ def test_a_step_takes_maes_loss_and_does_not_depend_on_its_parts(settings, photo
     for micro_batch in (0, 3):
         state = initial_state(settings, ALONE.device)
         course = Course.of(settings, 26, compute.model_copy(update={"micro_batch": micro_batch}))
-        batch = next(iter(step_batches(settings, photos.splits["train"], state, 0, 1, ALONE, 0)))
+        batch = next(iter(step_batches(settings, photos.splits["train"], 0, 1, ALONE, 0)))
         assert batch.views.shape == (8, 1, 3, 32, 32)
-        images = to_device(batch, ALONE.device, MEAN, STD)[0]
+        images = to_device(batch, ALONE.device, MEAN, STD).images
         masking = random_masking(masking_noise(settings["seed"], 0, 8, 16), 0.75)
         with torch.no_grad():
             expected = reconstruction_loss(state.student(images, masking), patch_pixels(images, 8), masking.masked, True)
@@ -61,7 +61,7 @@ def test_a_step_takes_maes_loss_and_does_not_depend_on_its_parts(settings, photo
 def test_the_loss_falls(settings, photos, compute):
     settings["optimisation"] |= {"epochs": 60}
     state, course = initial_state(settings, ALONE.device), Course.of(settings, 26, compute)
-    batches = step_batches(settings, photos.splits["train"], state, 0, 180, ALONE, 0)
+    batches = step_batches(settings, photos.splits["train"], 0, 180, ALONE, 0)
     losses = [float(advance(state, state.student, batch, course, ALONE)["loss"]) for batch in batches]
     assert sum(losses[-20:]) < 0.92 * sum(losses[:20])
 
@@ -72,11 +72,11 @@ def test_a_resumed_run_ends_with_the_very_weights(settings, photos, compute, tmp
         (tmp_path / name).mkdir()
     whole = train(settings, records, tmp_path / "a", compute, ALONE).to_dict()
     state, course = initial_state(settings, ALONE.device), Course.of(settings, len(records), compute)
-    for batch in step_batches(settings, records, state, 0, 4, ALONE, 0):
+    for batch in step_batches(settings, records, 0, 4, ALONE, 0):
         advance(state, state.student, batch, course, ALONE)
     again = initial_state(settings, ALONE.device)
     again.restore(state.to_dict())
-    for batch in step_batches(settings, records, again, 4, 9, ALONE, 0):
+    for batch in step_batches(settings, records, 4, 9, ALONE, 0):
         advance(again, again.student, batch, course, ALONE)
     same(whole, again.to_dict())
 

@@ -21,7 +21,7 @@ def prepared(settings, photos, compute, world=ALONE):
     settings["optimisation"] |= {"epochs": 100}
     records = photos.splits["train"]
     state, course = initial_state(settings, world.device), Course.of(settings, len(records), compute)
-    return state, course, step_batches(settings, records, state, 0, 300, ALONE, 0)
+    return state, course, step_batches(settings, records, 0, 300, ALONE, 0)
 
 
 @pytest.mark.gpu

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cribo.data.images import read_image, read_mask
 from cribo.data.readers import Record
+from cribo.data.streams import seed_of
 from cribo.data.workers import start_worker
 from cribo.evaluation.errors import EvaluationError, refuse_unknown_classes
 
@@ -80,11 +81,6 @@ def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, n
         )
     refuse_unknown_classes(mask, classes, ignore, record.mask)
     return np.ascontiguousarray(image[..., ::-1]), mask
-
-
-def seed_of(*stream: int) -> int:
-    """A seed of 32 bits for a random stream."""
-    return int(np.random.SeedSequence(stream).generate_state(1)[0])
 
 
 @contextmanager

@@ -31,6 +31,7 @@ SOURCES = (
     "data/labels.py",
     "data/readers.py",
     "data/records.py",
+    "data/streams.py",
     "model/backbone.py",
     "model/encoder.py",
 )

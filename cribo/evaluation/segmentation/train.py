@@ -13,8 +13,9 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from cribo.data.streams import seed_of
 from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops, seed_of
+from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World, data_parallel

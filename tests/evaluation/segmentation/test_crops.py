@@ -13,8 +13,9 @@ from PIL import Image
 
 from cribo import params
 from cribo.data.images import read_image, read_mask
+from cribo.data.streams import seed_of
 from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.segmentation.crops import AUGMENTATION, Crops, load_crops, numpy_stream, read_photo, seed_of
+from cribo.evaluation.segmentation.crops import AUGMENTATION, Crops, load_crops, numpy_stream, read_photo
 
 
 def same(a, b):
