@@ -7,6 +7,7 @@ state.py          state_file.py          all that a run needs to go on; as one f
 checkpoint.py     resume.py              the saved states of a run; which of them it goes on from
 interruption.py   finite.py  bundle.py   SIGTERM; a loss that is no number; what is kept of it for cribo.replay
 distributed.py    acceleration.py        processes; compilation, recomputed activations, TF32
-log.py            startup.py  flops.py   what a person sees: while it runs, before it starts; MFU
+log.py            startup.py             what a person sees while it runs, and before it starts
+memory.py         flops.py               how much memory and arithmetic it needs
 sources.py                               which of our files decide a result
 """

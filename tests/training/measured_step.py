@@ -9,8 +9,8 @@ import torch
 from cribo import params, plan
 from cribo.method.step import centres_step, student_step, teacher_step
 from cribo.training.distributed import World
+from cribo.training.memory import memory_estimate
 from cribo.training.optimiser import follow, set_hyperparameters
-from cribo.training.startup import memory_estimate
 from cribo.training.state import initial_state
 from cribo.training.update import step_settings
 

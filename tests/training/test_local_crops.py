@@ -9,7 +9,8 @@ from cribo.measure import measure
 from cribo.params import merged
 from cribo.training.flops import flops_per_image
 from cribo.training.loop import step_batches, train
-from cribo.training.startup import memory_estimate, opening
+from cribo.training.memory import memory_estimate
+from cribo.training.startup import opening
 from cribo.training.state import initial_state
 from cribo.training.update import Course, advance
 from tests.training.conftest import SMALL
