@@ -66,7 +66,7 @@ def model_of(row: dict, settings: dict | None) -> dict:
     }
 
 
-def is_counterpart(model: dict, cell: paper.Cell) -> bool:
+def is_counterpart(model: dict, cell: paper.Printed) -> bool:
     """Whether a model of `model_of` is set up as that of a printed value."""
     about = ("pretrain_dataset", "epochs", *(["backbone"] if cell.backbone else []))
     if model["other_photos"] or any(model[key] != getattr(cell, key) for key in about):
@@ -78,7 +78,7 @@ def is_counterpart(model: dict, cell: paper.Cell) -> bool:
     return model["method"] in ("CrIBo", "DINO") and all(model[key] == value for key, value in _stated(cell).items())
 
 
-def _stated(cell: paper.Cell) -> dict:
+def _stated(cell: paper.Printed) -> dict:
     """What the paper states of a CrIBo model beyond backbone, data and epochs; what its losses do not read is left out."""
     factor, setting = cell.factor, cell.setting
     losses = {**ALL, **{key: factor[key] for key in ALL if key in factor}}
@@ -106,7 +106,7 @@ def _stated(cell: paper.Cell) -> dict:
     return stated
 
 
-def score_of(cell: paper.Cell) -> Score:
+def score_of(cell: paper.Printed) -> Score:
     """The score of ours that measures what a printed value does."""
     dataset = EVALUATION_SETS[cell.eval_dataset]
     if cell.setting in SEGMENTATION:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-
 from cribo.report import paper
 from cribo.report.cautions import cautions
 from cribo.report.counterparts import models_of, printed
 from cribo.report.planned import Planned
 from cribo.report.results import Results, of_protocol
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, difference
+from cribo.report.rows import models_by_row
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, difference, mean_of, three_columns
 
 
 def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Table:
@@ -19,9 +18,7 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
     and the ratio to the reference model. Where the paper evaluates the data set, a factor has three columns: the paper's
     value, ours, the difference.
     """
-    labels: dict[str, list[str]] = {}
-    for model in plan["dense_nn"]["models"]:
-        labels.setdefault(plan["models"][model]["row"], []).append(model)
+    labels = models_by_row(plan, "dense_nn")
     setups, own = models_of(plan, trained), of_protocol(results, "dense_nn")
     factors = sorted(set(plan["dense_nn"]["subsample"]), reverse=True)
     columns: list[Column] = []
@@ -38,17 +35,9 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
 
 
 def _columns(dataset: str, factors: list[int]) -> list[Column]:
-    columns = []
-    for factor in factors:
-        share = f"1/{factor}"
-        if dataset in paper.DATASETS:
-            columns += [
-                Column(dataset, f"{share} paper", kind="printed"),
-                Column(dataset, f"{share} ours"),
-                Column(dataset, f"{share} Δ", kind="difference"),
-            ]
-        else:
-            columns.append(Column(dataset, share))
+    columns: list[Column] = []
+    for share in (f"1/{factor}" for factor in factors):
+        columns += three_columns(dataset, share) if dataset in paper.DATASETS else [Column(dataset, share)]
     return [
         *columns,
         Column(dataset, f"1/{factors[-1]} pixels"),
@@ -83,8 +72,7 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
         return NOT_RUN
     if len(models) == 1:
         return Number(scores[0]["mean"], scores[0]["std"], len(scores[0]["runs"]))
-    means = [score["mean"] for score in scores]
-    return Number(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None, len(means))
+    return mean_of([score["mean"] for score in scores])
 
 
 def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from cribo.report import paper
 from cribo.report.counterparts import is_counterpart, models_of, score_of
 from cribo.report.planned import Planned
 from cribo.report.results import Results
-from cribo.report.table import NOT_RUN, Cell, Number
+from cribo.report.table import NOT_RUN, Cell, Number, mean_of
 
 METRICS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "top1": "value"}
 AGGREGATES = {"min": min, "max": max, "avg": statistics.fmean}
@@ -23,7 +23,7 @@ class Ours:
         self.labels = {name: row["row"] for name, row in plan["models"].items()}
         self.shares = {f"1/{factor}" for factor in plan["dense_nn"]["subsample"]}
 
-    def opposite(self, cell: paper.Cell) -> Cell:
+    def opposite(self, cell: paper.Printed) -> Cell:
         """Mean over the counterparts that have been judged, `not run` without one.
 
         Published weights count only where no counterpart that was trained here has been judged: that they score as printed
@@ -38,18 +38,18 @@ class Ours:
         values = [score.value for score in found]
         if aggregate := AGGREGATES.get(cell.factor.get("aggregate", "")):
             return Number(aggregate(values), None, len(values))
-        return found[0] if len(found) == 1 else Number(statistics.fmean(values), statistics.stdev(values), len(values))
+        return found[0] if len(found) == 1 else mean_of(values)
 
-    def behind(self, cell: paper.Cell) -> Results:
+    def behind(self, cell: paper.Printed) -> Results:
         """The results that `opposite` makes its number of."""
         return {planned: self.results[planned] for planned in self._scores(cell)}
 
-    def missed(self, cells: Sequence[paper.Cell]) -> list[str]:
+    def missed(self, cells: Sequence[paper.Printed]) -> list[str]:
         """Models that would stand beside one of these values, had they seen the photos that the paper's model saw."""
         models = {name: model | {"other_photos": None} for name, model in self.models.items() if model["other_photos"]}
         return [name for name, model in models.items() if any(is_counterpart(model, cell) for cell in cells)]
 
-    def _scores(self, cell: paper.Cell) -> dict[Planned, Number]:
+    def _scores(self, cell: paper.Printed) -> dict[Planned, Number]:
         protocol, dataset, which = score_of(cell)
         layers = which if protocol == "linear_segmentation" else None
         models = {name for name, model in self.models.items() if is_counterpart(model, cell)}

@@ -24,7 +24,7 @@ LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}  # names 
 
 
 @dataclass(frozen=True)
-class Cell:
+class Printed:
     """One value as printed. `epochs` and `value` are text, since some are no numbers (800+30, 04:45)."""
 
     table: int
@@ -41,10 +41,10 @@ class Cell:
 
 
 @cache
-def cells() -> tuple[Cell, ...]:
+def cells() -> tuple[Printed, ...]:
     """Every value of Tables 1 to 12, in the paper's order."""
     text = files("cribo.report").joinpath("paper_results.csv").read_text(encoding="utf-8")
     return tuple(
-        Cell(**{**row, "table": int(row["table"]), "factor": json.loads(row["factor"] or "{}")})
+        Printed(**{**row, "table": int(row["table"]), "factor": json.loads(row["factor"] or "{}")})
         for row in csv.DictReader(text.splitlines())
     )

@@ -10,11 +10,11 @@ from cribo.report import paper
 from cribo.report.cautions import data_notes, settings_notes
 from cribo.report.counterparts import CYCLE_GRID
 from cribo.report.ours import Ours
-from cribo.report.paper import Cell as Printed
+from cribo.report.paper import Printed
 from cribo.report.paper_notes import MARK_NOTES, MARKS, NOTES
 from cribo.report.runtime_table import COMMAND, runtime_table
 from cribo.report.step_benchmark import StepBenchmark
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference, three_columns
 from cribo.report.training_notes import photos_notes, training_notes
 
 
@@ -112,11 +112,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
     at = {(layout.row(cell), layout.column(cell)): cell for cell in printed}
     columns = [Column("", stub, kind="words") for stub in layout.stubs]
     for group, name in names:
-        columns += [
-            Column(group, f"{name} paper".strip(), kind="printed"),
-            Column(group, f"{name} ours".strip()),
-            Column(group, f"{name} Δ".strip(), kind="difference"),
-        ]
+        columns += three_columns(group, name)
     body = []
     for row in rows:
         cells: list[Cell] = [Text(text) for text in row[1:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,7 +9,8 @@ from cribo.report import paper
 from cribo.report.cautions import cautions, data_notes
 from cribo.report.counterparts import SEGMENTATION, models_of, printed
 from cribo.report.results import Results, of_protocol
-from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference
+from cribo.report.rows import models_by_row
+from cribo.report.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, Text, difference, mean_of, three_columns
 
 Scores = dict[tuple[str, str, float], float]  # mIoU (%) by (model, data set, learning rate); what has not run is absent
 
@@ -30,9 +30,7 @@ def segmentation_tables(plan: dict, trained: dict[str, dict], results: Results) 
     setups, tables = models_of(plan, trained), []
     for wanted in _wanted(plan):
         about, own = plan[wanted.protocol], of_protocol(results, wanted.protocol, wanted.layers)
-        labels: dict[str, list[str]] = {}
-        for model in about["models"]:
-            labels.setdefault(plan["models"][model]["row"], []).append(model)
+        labels = models_by_row(plan, wanted.protocol)
         tables += [_best(plan, setups, about, labels, own, wanted), _grid(about, labels, own, wanted)]
     return tables
 
@@ -60,12 +58,8 @@ def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], o
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
     for dataset in about["datasets"]:
         known = setting is not None and dataset in paper.SEGMENTATION_DATASETS
-        columns += [
-            *([Column(dataset, "paper", kind="printed")] if known else []),
-            Column(dataset, "ours" if known else "mIoU"),
-            *([Column(dataset, "Δ", kind="difference")] if known else []),
-            Column(dataset, "lr", kind="printed"),
-        ]
+        columns += three_columns(dataset) if known else [Column(dataset, "mIoU")]
+        columns.append(Column(dataset, "lr", kind="printed"))
         for label, models in labels.items():
             ours, rates = _best_cells(models, dataset, about["learning_rates"], scores)
             if known:
@@ -95,9 +89,8 @@ def _best_cells(models: list[str], dataset: str, rates: list[float], scores: Sco
             best.append(max(own))
     if not best:
         return NOT_RUN, NONE
-    values = [value for value, _, _ in best]
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return Number(statistics.fmean(values), std, len(values)), Text(", ".join(sorted({f"{lr:g}" for _, _, lr in best})))
+    winners = Text(", ".join(sorted({f"{lr:g}" for _, _, lr in best})))
+    return mean_of([value for value, _, _ in best]), winners
 
 
 def _grid(about: dict, labels: dict[str, list[str]], own: Results, wanted: _Wanted) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 from cribo.report import paper
@@ -10,7 +9,8 @@ from cribo.report.cautions import cautions
 from cribo.report.counterparts import models_of, printed
 from cribo.report.planned import Planned
 from cribo.report.results import Results, of_protocol
-from cribo.report.table import NOT_RUN, Cell, Column, Number, Row, Table, difference
+from cribo.report.rows import models_by_row
+from cribo.report.table import NOT_RUN, Cell, Column, Row, Table, difference, mean_of, three_columns
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,18 @@ def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Resul
 
     A data set has a column a metric; where the paper evaluates it, three: the paper's value, ours, the difference.
     """
-    labels: dict[str, list[str]] = {}
-    for model in plan[kind.protocol]["models"]:
-        labels.setdefault(plan["models"][model]["row"], []).append(model)
+    labels = models_by_row(plan, kind.protocol)
     setups, own = models_of(plan, trained), of_protocol(results, kind.protocol)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
     for dataset in plan[kind.protocol]["datasets"]:
         known = dataset in paper.VALUE_DATASETS.get(kind.protocol, ())
         for metric, name in kind.metrics.items():
-            if known:
-                columns += [Column(dataset, f"{name} paper", kind="printed"), Column(dataset, f"{name} ours")]
-                columns.append(Column(dataset, f"{name} Δ", kind="difference"))
-            else:
-                columns.append(Column(dataset, name))
+            columns += three_columns(dataset, name) if known else [Column(dataset, name)]
             for label, models in labels.items():
                 there = (Planned(kind.protocol, model, dataset) for model in models)
-                ours = _mean([own[cell][metric] for cell in there if cell in own])
+                values = [own[cell][metric] for cell in there if cell in own]
+                ours = mean_of(values) if values else NOT_RUN
                 if known:
                     theirs = printed([setups[model] for model in models], (kind.protocol, dataset, name))
                     cells[label] += [theirs, ours, difference(ours, theirs)]
@@ -81,9 +76,3 @@ def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Resul
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
     notes += cautions(columns, rows, labels, own, setups)
     return Table(kind.protocol, f"{kind.title}. {plan['title']}", tuple(columns), rows, tuple(notes))
-
-
-def _mean(values: list[float]) -> Cell:
-    if not values:
-        return NOT_RUN
-    return Number(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +88,20 @@ def number_words(number: Number, column: Column) -> str:
     if column.kind == "ratio":
         words += "×"
     return words if number.std is None else f"{words} ± {number.std:.{column.digits}f}"
+
+
+def mean_of(values: Sequence[float]) -> Number:
+    """Mean of one value or more; of several with their standard deviation."""
+    return Number(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+
+def three_columns(group: str, name: str = "") -> list[Column]:
+    """The paper's value, ours, and the difference, under one name."""
+    return [
+        Column(group, f"{name} paper".strip(), kind="printed"),
+        Column(group, f"{name} ours".strip()),
+        Column(group, f"{name} Δ".strip(), kind="difference"),
+    ]
 
 
 def difference(ours: Cell, theirs: Cell) -> Cell:
