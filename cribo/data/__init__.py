@@ -3,7 +3,7 @@
 Before training, by the stage `prepare`:
 
     location.py  catalogue.py                       where photos are; where they are published, and their archives
-    download.py  archives.py                        fetched, unpacked with suspicion
+    obtain.py    download.py  archives.py           fetched, unpacked with suspicion
     sets/        labels.py                          what each data set lists; its classes and what its masks store
     scenes.py    scenes_shapes.py                   generated scenes instead
     scenes_textures.py  layouts.py

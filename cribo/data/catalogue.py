@@ -1,4 +1,4 @@
-"""Where each data set is published, as which archives, and how they become the folder that is read.
+"""Where each data set is published, as which archives, and what shows that one was unpacked.
 
 Sizes and digests are those that torchvision (VOC, SBD, ImageNet), GluonCV (ADE20K) and PaddleDetection (COCO) check.
 COCO-Stuff's maps and Pascal Context's annotations have no published digest: length and unpacking are all that is checked.
@@ -6,18 +6,11 @@ COCO-Stuff's maps and Pascal Context's annotations have no published digest: len
 
 from __future__ import annotations
 
-import fcntl
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
-from cribo.data.archives import Bounds, unfinished, unpack
-from cribo.data.download import Remote, fetch
+from cribo.data.download import Remote
 from cribo.data.location import INSIDE
-from cribo.data.manifest import DataError
 
 GIB = 1 << 30
 
@@ -26,7 +19,8 @@ GIB = 1 << 30
 class Archive:
     """`makes`: folders or files of which any shows that the archive was unpacked; `into`: the folder to unpack it into.
 
-    `free`: whether its licence allows fetching it unattended. `files`: the most that it may hold.
+    `free`: whether its licence allows fetching it unattended. `nested`: tars in it are unpacked, too. `files` and `unpacked`
+    (bytes): the most that it may hold.
     """
 
     remote: Remote
@@ -51,7 +45,7 @@ def _voc(year: int, name: str, md5: str) -> Archive:
 
 def _imagenet(name: str, md5: str, makes: tuple[str, ...], into: str, files: int, nested: bool = False) -> Archive:
     remote = Remote(name, "https://image-net.org/download-images", digest=f"md5:{md5}")
-    return Archive(remote, makes, into, False, nested, files, 400 * GIB)
+    return Archive(remote, makes, into, free=False, nested=nested, files=files, unpacked=400 * GIB)
 
 
 COCO_PHOTOS = (
@@ -140,84 +134,3 @@ def _sbd(folder: Path) -> Archive:
     here = (inside for inside in INSIDE["voc"][0] if (folder / inside / "JPEGImages").is_dir())
     inside = next(here, "VOCdevkit/VOC2012")
     return replace(SBD, makes=(f"{inside}/benchmark_RELEASE",), into=inside)
-
-
-def obtain(name: str, settings: dict, folder: Path) -> str:
-    """Unpack in `folder` the archives of a data set that lie there and are not unpacked; fetch what is missing, if asked.
-
-    Returns which files to put where for what is still missing, as the end of a sentence; "" if nothing is.
-
-    Raises:
-        DataError: an archive is damaged or refused, or cannot be fetched.
-    """
-    missing, absent = _missing(settings, folder)
-    if settings.get("download") or len(absent) < len(missing):
-        with _alone(name, folder):  # coco and coco_stuff may be prepared at once from one folder
-            missing, absent = _missing(settings, folder)
-            if absent and settings["download"]:
-                _fetch(absent, folder)
-                absent = []
-            for archive in missing:
-                if archive not in absent:
-                    print(f"prepare {name}: unpacking {archive.remote.name}", file=sys.stderr, flush=True)
-                    bounds = Bounds(archive.unpacked, archive.files)
-                    unpack(folder / archive.remote.name, folder, archive.into, bounds, archive.nested)
-    if not absent:
-        return ""
-    files = "; ".join(f"{archive.remote.name} from {archive.remote.url}" for archive in absent)
-    fetched = f", or set data.{name}.download to true" if all(archive.free for archive in absent) else ""
-    return f" (or put into {folder}, packed as it is published: {files}{fetched})"
-
-
-def _missing(settings: dict, folder: Path) -> tuple[list[Archive], list[Archive]]:
-    """Archives that are not wholly unpacked, and those of them that are not there either."""
-    missing = [archive for archive in needed(settings, folder) if not _unpacked(archive, folder)]
-    absent = [archive for archive in missing if not (folder / archive.remote.name).is_file()]
-    for archive in absent:
-        if (begun := unfinished(Path(archive.remote.name), folder)).exists():
-            raise DataError(f"{archive.remote.name} was not wholly unpacked and is gone: put it back, or delete {begun}")
-    return missing, absent
-
-
-def _fetch(absent: list[Archive], folder: Path) -> None:
-    for archive in absent:
-        if not archive.free:
-            raise DataError(
-                f"{archive.remote.name} cannot be fetched unattended: accept its terms at {archive.remote.url} "
-                f"and put it into {folder}"
-            )
-    fetch([archive.remote for archive in absent], folder)
-
-
-@contextmanager
-def _alone(name: str, folder: Path) -> Iterator[None]:
-    """No two preparations unpack or fetch into one folder at a time; one that dies leaves nothing locked."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".cribo.lock").open("w")
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written ({error.strerror}): unpack {name} elsewhere and set data.{name}.path"
-        ) from None
-    with file:
-        try:
-            _lock(file, f"prepare {name}: another preparation is at work in {folder}, waiting for it")
-        except OSError as error:  # Lustre without `-o flock`, say
-            raise DataError(
-                f"{folder} is on a disk without file locks ({error.strerror}): have it mounted with them, or unpack {name} "
-                f"elsewhere and set data.{name}.path"
-            ) from None
-        yield
-
-
-def _lock(file: IO[str], busy: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(busy, file=sys.stderr, flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _unpacked(archive: Archive, folder: Path) -> bool:
-    begun = unfinished(Path(archive.remote.name), folder).exists()
-    return not begun and any((folder / made).exists() for made in archive.makes)

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from cribo.data import layouts, manifest, scenes, sets
-from cribo.data.catalogue import obtain
 from cribo.data.labels import VOID
 from cribo.data.location import locate, starts
 from cribo.data.manifest import DataError, Manifest, Row, listed
+from cribo.data.obtain import obtain
 from cribo.data.parallel import cores, each
 from cribo.data.sets.listing import Listing
 from cribo.data.verify import Fault, check

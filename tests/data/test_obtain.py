@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cribo.data import archives, catalogue
+from cribo.data import archives, catalogue, obtain
 from cribo.data.manifest import DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
@@ -167,7 +167,7 @@ def test_disk_without_locks_is_a_sentence(tmp_path, monkeypatch, number):
     def refused(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(catalogue.fcntl, "flock", refused)
+    monkeypatch.setattr(obtain.fcntl, "flock", refused)
     with pytest.raises(DataError, match=r"in is on a disk without file locks \(.*set data.ade20k.path") as error:
         prepare("ade20k", settings_of("ade20k", tmp_path / "in"), tmp_path / "data", workers=1)
     assert str(error.value).count("\n") == 0
@@ -221,16 +221,16 @@ def test_download_unpack_prepare_in_one_go(tmp_path, monkeypatch):
 def test_two_data_sets_in_one_folder_unpack_what_they_share_once(tmp_path, monkeypatch):
     published("coco", tmp_path / "a", tmp_path / "in")
     published("coco_stuff", tmp_path / "b", tmp_path / "in")
-    unpacked, real, folder = [], catalogue.unpack, tmp_path / "in"
+    unpacked, real, folder = [], obtain.unpack, tmp_path / "in"
 
     def slow(archive, *rest):
         unpacked.append(archive.name)
         time.sleep(0.3)
         real(archive, *rest)
 
-    monkeypatch.setattr(catalogue, "unpack", slow)
+    monkeypatch.setattr(obtain, "unpack", slow)
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(catalogue.obtain, kind, settings_of(kind, folder), folder) for kind in ("coco", "coco_stuff")]
+        jobs = [pool.submit(obtain.obtain, kind, settings_of(kind, folder), folder) for kind in ("coco", "coco_stuff")]
     assert [job.result() for job in jobs] == ["", ""]
     assert sorted(unpacked) == sorted(
         ["annotations_trainval2017.zip", "stuffthingmaps_trainval2017.zip", "train2017.zip", "val2017.zip"]
