@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from cribo import params
 from cribo.command import did_you_mean, explained, show_help
-from cribo.params.errors import lines_of
+from cribo.params.yaml_lines import read_yaml
 from cribo.recipe_grid import expand
 
 RECIPES, TARGET, KEPT, BASE = Path("recipes"), Path("params.yaml"), Path("params.yaml.before"), "demo"
@@ -85,7 +85,7 @@ def chain(name: str) -> list[tuple[Path, dict]]:
     while name not in seen:
         seen.append(name)
         path = path_of(name)
-        changes, _ = lines_of(path)
+        changes, _ = read_yaml(path)
         name = str(changes.pop("extends", BASE))
         overlays.insert(0, (path, changes))
     if name != BASE:

@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from cribo.params.errors import lines_of_text
+from cribo.params.yaml_lines import parse_yaml
 
 DEMO = Path("recipes/demo.yaml").read_text()
 
 
 def line_of(key: str, text: str = DEMO) -> int:
     """The line, counted from 1, on which a dotted key stands."""
-    return lines_of_text(text, Path("demo"))[1][tuple(key.split("."))]
+    return parse_yaml(text, Path("demo"))[1][tuple(key.split("."))]
 
 
 def edited(key: str, value: str, text: str = DEMO) -> str:

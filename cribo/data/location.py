@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cribo.data.manifest import DataError
-from cribo.params.errors import lines_of
+from cribo.params.yaml_lines import read_yaml
 
 # What tells each kind's folder, and where it may lie below the folder that somebody gives.
 INSIDE = {
@@ -69,5 +69,5 @@ def _path_in_params(name: str) -> str | None:
     """`data.NAME.path` of params.yaml in the current folder, if there is one."""
     if not Path("params.yaml").exists():
         return None
-    tree, _ = lines_of(Path("params.yaml"))
+    tree, _ = read_yaml(Path("params.yaml"))
     return ((tree.get("data") or {}).get(name) or {}).get("path")

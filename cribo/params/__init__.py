@@ -8,6 +8,7 @@ protocols), `report`, and `compute`, which must not change any result. Values an
     schema.py                                all of the file
     checks.py                                values that are legal alone and impossible together
     loading.py                               read, check, or say what is wrong
+    yaml_lines.py                            YAML with the line of each key
     errors.py                                a mistake as a sentence: where it is, what could stand there
     types.py                                 numbers with bounds, names, groups
 """

@@ -14,6 +14,8 @@ from cribo.params.schema import Imported, Params, Trained
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
 METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
+# Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
+FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
 
 
@@ -112,10 +114,6 @@ def _judged(params: Params) -> Iterator[Problem]:
             there, empty = ("models", "datasets") if judged else ("datasets", "models")
             wrong = f"is empty and {there} is not: name what {protocol} judges in both, or in neither to leave it out"
             yield Problem(("evaluate", protocol, empty), wrong)
-
-
-# Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
-FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 
 
 def _imports(params: Params) -> Iterator[Problem]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -16,8 +15,6 @@ from cribo.command import did_you_mean
 Key = tuple[str | int, ...]
 
 DATA_KINDS = {"scenes", "voc", "ade20k", "coco", "coco_stuff", "imagenet", "pascal_context", "folder"}
-
-
 GROUP = "should be a group of keys"
 WANTED = {  # by pydantic's name of the mistake, where its own sentence speaks of Python
     "tuple_type": "should be a list as [a, b]",
@@ -56,74 +53,6 @@ class ParamsError(ValueError):
     def __init__(self, problems: Sequence[Problem], path: Path, lines: dict[Key, int]):
         self.problems = list(problems)
         super().__init__("\n".join(p.sentence(path, lines) for p in self.problems))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as a string; scientific notation without a point is a number here."""
-
-
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", __import__("re").compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def lines_of(path: Path) -> tuple[dict, dict[Key, int]]:
-    """The tree in a YAML file and the line on which each key stands.
-
-    Raises:
-        ParamsError: the file is missing, is no YAML, is no mapping, or gives a key twice.
-    """
-    return lines_of_text(read(path), path)
-
-
-def read(path: Path) -> str:
-    """The text of a file. Raises ParamsError when there is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ParamsError([Problem((), "is not UTF-8: save it as UTF-8", line=line)], path, {}) from None
-    except OSError as error:
-        raise ParamsError(
-            [Problem((), f"cannot be read ({error.strerror}): run from the folder that holds it")], path, {}
-        ) from None
-
-
-def lines_of_text(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
-    """`lines_of` for text at hand; `path` is for messages."""
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines: dict[Key, int] = {}
-        if not isinstance(node, yaml.MappingNode):
-            raise ParamsError([Problem((), "must be a mapping of parameter groups")], path, {})
-        if twice := list(_walk(node, (), lines)):
-            raise ParamsError([Problem(key, "is given twice: keep one") for key in twice], path, lines)
-        return loader.construct_document(node), lines
-    except yaml.YAMLError as error:
-        raise ParamsError([no_yaml(error)], path, {}) from None
-
-
-def no_yaml(error: Exception) -> Problem:
-    """What PyYAML or ruamel could not read, at the line where it gave up."""
-    mark = getattr(error, "problem_mark", None)
-    wrong = "is no valid YAML here or just above: correct brackets, quotes, colons or indentation"
-    return Problem((), wrong, line=mark.line + 1 if mark else None)
-
-
-def _walk(node: yaml.Node, at: Key, lines: dict[Key, int]):
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*at, key.value)
-            if here in lines:
-                yield here
-            lines[here] = key.start_mark.line + 1
-            yield from _walk(value, here, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            lines[(*at, i)] = value.start_mark.line + 1
-            yield from _walk(value, (*at, i), lines)
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> list[Problem]:

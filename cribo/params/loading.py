@@ -8,9 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from cribo.params.checks import contradictions
 from cribo.params.data import Data
-from cribo.params.errors import ParamsError, Problem, lines_of_text, problems_of, read
+from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.params.evaluate import LinearDecoding, SegmenterDecoding
 from cribo.params.schema import Params, Trained, as_tuples
+from cribo.params.yaml_lines import parse_yaml, read_text
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -19,12 +20,12 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
     """
-    return parse(read(Path(path)), Path(path))
+    return parse(read_text(Path(path)), Path(path))
 
 
 def parse(text: str, path: Path, numbered: bool = True) -> Params:
     """`load` for text at hand; `path` is for messages, without lines where it holds not this text but what it is made of."""
-    tree, lines = lines_of_text(text, path)
+    tree, lines = parse_yaml(text, path)
     lines = lines if numbered else {}
     problems: list[Problem] = []
     try:
