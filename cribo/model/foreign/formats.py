@@ -13,7 +13,7 @@ class Format:
     """Weights lie in `entry` of the file ("" for the file itself), under keys that begin with `prefix`.
 
     Keys that begin with one of `dropped` belong to other parts (heads, the student, a decoder) and are left out; where both
-    fit, the longer one counts. Any other key is an error. `convert` names what else is to be done, in load.py.
+    fit, the longer one counts. Any other key is an error. `convert` names what else is to be done, in convert.py.
     """
 
     entry: str = ""

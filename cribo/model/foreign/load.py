@@ -18,7 +18,7 @@ from cribo.model.architectures import BACKBONES, MEAN, STD
 from cribo.model.backbone import model_args, patch_size, seeded_backbone, tokens
 from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
-from cribo.model.foreign.flax_vit import timm_names
+from cribo.model.foreign.convert import weights_of
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.read import first_line, read
 
@@ -183,57 +183,6 @@ def _checked(net: nn.Module, name: str) -> nn.Module:
     if tuple(shape) != (1, 24, net.num_features):
         raise EncoderError(f"{name} gives no map of features: {list(shape)} for 4 × 6 patches of {p} px")
     return net
-
-
-def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
-    """The encoder's weights in a file's tree, by timm's names. Raises EncoderError for an entry or key that does not fit."""
-    rule = FORMATS[form]
-    if rule.entry:
-        if not isinstance(tree.get(rule.entry), dict):
-            held = ", ".join(list(map(str, tree))[:5])
-            raise EncoderError(f"{path} has no entry {rule.entry}, which the format {form} has (it holds {held})")
-        tree = tree[rule.entry]
-    if rule.convert == "flax":
-        return timm_names(_flattened(tree, path))
-    kept, strange = {}, []
-    if odd := [key for key in tree if not isinstance(key, str)]:
-        raise EncoderError(f"{path} has the key {odd[0]!r}, where the format {form} has names: it holds no such weights")
-    for key, value in tree.items():
-        dropped = max((len(start) for start in rule.dropped if key.startswith(start)), default=-1)
-        ours = len(rule.prefix) if key.startswith(rule.prefix) else -1
-        if ours > dropped:
-            kept[key.removeprefix(rule.prefix)] = value
-        elif dropped < 0:
-            strange.append(key)
-    if strange:
-        raise EncoderError(f"{path} has the surplus {strange[0]}, which belongs to no part that the format {form} knows")
-    for key, value in kept.items():
-        if not torch.is_tensor(value):
-            raise EncoderError(f"{path} holds a {type(value).__name__} as {key}, where the format {form} has a tensor")
-    return _dinov2(kept) if rule.convert == "dinov2" else kept
-
-
-def _dinov2(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """timm adds the position of the CLS token to the token itself where there are registers."""
-    if "register_tokens" not in weights or not {"cls_token", "pos_embed"} <= weights.keys():
-        return weights
-    out = {key: value for key, value in weights.items() if key != "register_tokens"}
-    out["reg_token"] = weights["register_tokens"]
-    out["cls_token"] = weights["cls_token"] + weights["pos_embed"][:, :1]
-    out["pos_embed"] = weights["pos_embed"][:, 1:]
-    return out
-
-
-def _flattened(tree: dict, path: Path, at: str = "") -> dict[str, Tensor]:
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flattened(value, path, f"{at}{key}/")
-        elif torch.is_tensor(value):
-            flat[f"{at}{key}"] = value
-        else:
-            raise EncoderError(f"{path} holds a {type(value).__name__} as {at}{key}, where a tensor should be")
-    return flat
 
 
 def sha256(path: Path) -> str:

@@ -9,8 +9,9 @@ import torch
 
 from cribo.model.backbone import tokens
 from cribo.model.encoder import EncoderError, fill
+from cribo.model.foreign.convert import weights_of
 from cribo.model.foreign.formats import FORMATS
-from cribo.model.foreign.load import load, weights_of
+from cribo.model.foreign.load import load
 from cribo.model.foreign.read import read
 from tests.model.foreign import published
 
