@@ -160,7 +160,7 @@ def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, 
 # ------------------------------------------------------------------------------------------------------------- weights
 def test_random_weights_are_the_same_each_time():
     a, b = (encoder_of("random:vit_demo_8") for _ in range(2))
-    assert a.name == "random_vit_demo_8" and torch.equal(a.vit.pos_embed, b.vit.pos_embed)
+    assert a.name == "random_vit_demo_8" and torch.equal(a.net.pos_embed, b.net.pos_embed)
 
 
 def test_a_name_of_timm_loads_with_its_own_statistics(monkeypatch):

@@ -28,7 +28,7 @@ class Encoder(nn.Module):
     where it has one, or of a convolutional network's last stage.
 
     Attributes:
-        vit: the network of timm.
+        net: the network of timm, a ViT or a convolutional one.
         name: the folder's name.
         patch_size: side of a patch, px; the stride of a convolutional network.
         features: what a patch's feature is, in words, for the card of a result.
@@ -36,13 +36,13 @@ class Encoder(nn.Module):
         mean, std: of the three RGB channels in [0, 1], applied inside.
     """
 
-    def __init__(self, vit: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str, precision: str = "fp32"):
+    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str, precision: str = "fp32"):
         super().__init__()
-        self.vit = vit.eval().requires_grad_(False)
+        self.net = net.eval().requires_grad_(False)
         self.name = name
-        self.patch_size = patch_size(vit)
-        self.width = vit.num_features
-        self.features = _described(vit)
+        self.patch_size = patch_size(net)
+        self.width = net.num_features
+        self.features = _described(net)
         self.mean, self.std = tuple(mean), tuple(std)
         self.autocast = precision == "bf16"
         self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         x = x.float() if x.is_floating_point() else x.float() / 255
         x = (x - self.shift) / self.scale
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            whole, patches = tokens(self.vit, x)
+            whole, patches = tokens(self.net, x)
         h, w = images.shape[2] // p, images.shape[3] // p
         return whole.float(), patches.float().unflatten(1, (h, w))
 
@@ -90,14 +90,14 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
     folder = Path(folder)
     config = read_config(folder)
     try:
-        vit = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
+        net = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
     except (RuntimeError, TypeError) as error:
         raise EncoderError(
             f"timm cannot build {config['architecture']} as {folder / 'config.json'} asks: {error}"
         ) from error
-    fill(vit, _weights(folder), folder / "model.safetensors", "its config.json")
+    fill(net, _weights(folder), folder / "model.safetensors", "its config.json")
     statistics = config["pretrained_cfg"]
-    encoder = Encoder(vit, statistics["mean"], statistics["std"], folder.name, precision)
+    encoder = Encoder(net, statistics["mean"], statistics["std"], folder.name, precision)
     return encoder.to(device)
 
 

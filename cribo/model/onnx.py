@@ -37,7 +37,7 @@ class Graph(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B h w d"]]:
         """As the encoder's own."""
         own = self.encoder
-        whole, patches = tokens(own.vit, (images - own.shift) / own.scale)
+        whole, patches = tokens(own.net, (images - own.shift) / own.scale)
         return whole, patches.unflatten(1, (images.shape[2] // own.patch_size, images.shape[3] // own.patch_size))
 
 

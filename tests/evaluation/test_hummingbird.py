@@ -49,7 +49,7 @@ def restated_patches(encoder, record, void):
     mask = np.array(Image.open(record.mask).resize((32, 32), Image.Resampling.NEAREST))
     x = torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 - torch.tensor(encoder.mean).view(3, 1, 1)
     with torch.no_grad():
-        tokens = encoder.vit.forward_features((x / torch.tensor(encoder.std).view(3, 1, 1)).unsqueeze(0))[0, 1:]
+        tokens = encoder.net.forward_features((x / torch.tensor(encoder.std).view(3, 1, 1)).unsqueeze(0))[0, 1:]
     patches = []
     for n in range(16):
         y, x0 = divmod(n, 4)

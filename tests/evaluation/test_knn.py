@@ -57,7 +57,7 @@ def restated_hits(encoder, data, k, temperature):
         x = torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255
         x = (x - torch.tensor(encoder.mean).view(3, 1, 1)) / torch.tensor(encoder.std).view(3, 1, 1)
         with torch.no_grad():
-            whole = encoder.vit.forward_features(x.unsqueeze(0))[0, 0].double().numpy()
+            whole = encoder.net.forward_features(x.unsqueeze(0))[0, 0].double().numpy()
         return whole / np.linalg.norm(whole)
 
     memory = [(feature(record.image), record.label) for record in data.labelled["train"]]

@@ -37,7 +37,7 @@ def restated_patches(encoder, record):
     mask = np.asarray(Image.open(record.mask).resize((w * 8, h * 8), Image.Resampling.NEAREST))
     x = torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 - torch.tensor(encoder.mean).view(3, 1, 1)
     with torch.no_grad():
-        tokens = encoder.vit.forward_features((x / torch.tensor(encoder.std).view(3, 1, 1)).unsqueeze(0))[0, 1:]
+        tokens = encoder.net.forward_features((x / torch.tensor(encoder.std).view(3, 1, 1)).unsqueeze(0))[0, 1:]
     patches = []
     for n in range(h * w):
         y, x0 = divmod(n, w)

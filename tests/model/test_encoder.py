@@ -58,8 +58,8 @@ def test_equals_what_timm_loads_itself(exported):
     folder, _ = exported
     theirs = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
     ours = load_encoder(folder)
-    assert ours.vit.state_dict().keys() == theirs.state_dict().keys()
-    assert all(torch.equal(a, theirs.state_dict()[key]) for key, a in ours.vit.state_dict().items())
+    assert ours.net.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(a, theirs.state_dict()[key]) for key, a in ours.net.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_tokens_and_not_the_name_of_a_layer_make_a_vit(architecture, features):
 
 def test_frozen(exported):
     encoder = load_encoder(exported[0]).train()
-    assert not encoder.training and not encoder.vit.training
+    assert not encoder.training and not encoder.net.training
     assert not any(p.requires_grad for p in encoder.parameters())
     assert not encoder(torch.zeros(1, 3, 8, 8))[1].requires_grad
 

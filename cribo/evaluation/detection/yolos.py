@@ -32,7 +32,7 @@ def build_yolos(
     Raises:
         EvaluationError: the grid is no multiple of the patch, or the encoder has parts that YOLOS has no place for.
     """
-    vit = encoder.vit
+    vit = encoder.net
     if any(side % encoder.patch_size for side in grid_px):
         raise EvaluationError(f"a grid of {grid_px[0]} × {grid_px[1]} px is no multiple of {encoder.patch_size} px patches")
     _refuse_others(vit, encoder.name)

@@ -37,7 +37,7 @@ class Backbone(nn.Module):
         `drop_path`: stochastic depth of the MLP branches alone, growing linearly from 0 to this at the last block.
         """
         super().__init__()
-        vit, depth = encoder.vit, len(getattr(encoder.vit, "blocks", ()))
+        vit, depth = encoder.net, len(getattr(encoder.net, "blocks", ()))
         if not depth:
             raise EvaluationError(f"{encoder.name} is no ViT: segmentation by a trained decoder reads a ViT's patch tokens")
         if layers > depth:

@@ -43,7 +43,7 @@ def segmenter(encoder: Encoder, settings: dict, classes: int, ignore: int) -> En
         "channels": encoder.width,
         "embed_dims": encoder.width,
         "num_layers": settings["decoder_layers"],
-        "num_heads": encoder.vit.blocks[0].attn.num_heads,
+        "num_heads": encoder.net.blocks[0].attn.num_heads,
         "drop_path_rate": settings["decoder_drop_path"],
     }
     return _segmentor(encoder, backbone, head, settings, classes, ignore)

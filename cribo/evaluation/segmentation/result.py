@@ -70,7 +70,7 @@ def card(protocol: str, encoder: Encoder, settings: dict, lr: float, layers: int
             "card": "docs/protocols.md, Segmenter",
             "trained": "the whole encoder and the decoder",
             "decoder": f"mask transformer, {settings['decoder_layers']} blocks, "
-            f"{encoder.vit.blocks[0].attn.num_heads} heads, one learned token a class",
+            f"{encoder.net.blocks[0].attn.num_heads} heads, one learned token a class",
         }
     else:
         norm = "each after the final norm" if settings["layer_norm"] == "each" else "the last after the final norm"

@@ -37,10 +37,10 @@ def test_blocks_and_positions_are_the_encoders(name, request):
     model.vit.encoder.interpolation.mid_position_embeddings.zero_()
     images = torch.randn(2, 3, 32, 32)
     embedded = model.vit.embeddings(images)
-    x = encoder.vit.patch_embed.proj(images).flatten(2).transpose(1, 2)
-    expected = torch.cat([encoder.vit.cls_token.expand(2, -1, -1), x], dim=1) + encoder.vit.pos_embed
+    x = encoder.net.patch_embed.proj(images).flatten(2).transpose(1, 2)
+    expected = torch.cat([encoder.net.cls_token.expand(2, -1, -1), x], dim=1) + encoder.net.pos_embed
     torch.testing.assert_close(embedded[:, :17], expected, atol=1e-5, rtol=1e-5)
-    tokens = encoder.vit.norm(encoder.vit.blocks(embedded))
+    tokens = encoder.net.norm(encoder.net.blocks(embedded))
     torch.testing.assert_close(model.vit(images).last_hidden_state, tokens, atol=1e-5, rtol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_layer_scales_are_finetuned_as_they_are_and_without_decay(scaled):
     model = build_yolos(scaled, (32, 32), 6, 4, 0)
     _, others = parameter_groups(model, 0.1)
     spared = {id(p) for p in others["params"]}
-    for block, layer in zip(scaled.vit.blocks, model.vit.encoder.layer, strict=True):
+    for block, layer in zip(scaled.net.blocks, model.vit.encoder.layer, strict=True):
         for own, (dense, scale) in ((block.ls1, layer.attention.output.dense), (block.ls2, layer.output.dense)):
             assert torch.equal(scale.gamma, own.gamma) and scale.gamma is not own.gamma
             assert scale.gamma.requires_grad and id(scale.gamma) in spared

@@ -21,8 +21,8 @@ def test_another_grid_has_the_positions_of_mmsegmentation(new):
 
 
 def test_a_backbone_has_them_at_its_crop_and_from_there_at_the_sizes_of_photos(own_encoder):
-    nn.init.normal_(own_encoder.vit.pos_embed)
-    own = own_encoder.vit.pos_embed.detach().clone()
+    nn.init.normal_(own_encoder.net.pos_embed)
+    own = own_encoder.net.pos_embed.detach().clone()
     vit = Backbone(own_encoder, 64).vit
     at_crop = Theirs.resize_pos_embed(own, (8, 8), (4, 4), "bicubic")
     assert torch.allclose(vit.pos_embed, at_crop, atol=1e-6) and vit.patch_embed.grid_size == (8, 8)

@@ -66,8 +66,8 @@ def test_a_frozen_encoder_keeps_every_parameter_and_buffer_bit_for_bit(own_encod
     state = run("linear", {**linear_settings, "iterations": 12, "drop_path": 0.5, "weight_decay": 0.1}, "longer")
     after = state.model.backbone.state_dict()
     assert after.keys() == before.keys() and all(torch.equal(after[key], value) for key, value in before.items())
-    names = [name for name in own_encoder.vit.state_dict() if name != "pos_embed"]
-    assert all(torch.equal(after[f"vit.{name}"], own_encoder.vit.state_dict()[name]) for name in names)
+    names = [name for name in own_encoder.net.state_dict() if name != "pos_embed"]
+    assert all(torch.equal(after[f"vit.{name}"], own_encoder.net.state_dict()[name]) for name in names)
     assert not state.model.backbone.vit.norm.weight.requires_grad and len(state.optimiser.param_groups[0]["params"]) == 2
 
 
