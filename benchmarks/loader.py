@@ -23,6 +23,7 @@ from torchvision.transforms import v2
 
 from cribo.data.images import decode_image, read_image
 from cribo.data.views import draw_view, render_view
+from cribo.model.architectures import MEAN, STD
 
 VIEWS = {
     "crop_area": [0.25, 1.0],
@@ -38,7 +39,6 @@ VIEWS = {
     "blur_radius": [0.1, 2.0],
     "solarise": [0.0, 0.2],
 }
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Way = Callable[[Path], object]
 
 

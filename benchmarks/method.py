@@ -172,6 +172,14 @@ def losses(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
     return step
 
 
+PROBLEMS = {
+    "clustering": clustering,
+    "neighbours": neighbours,
+    "neighbours_packed": neighbours_packed,
+    "losses": losses,
+}
+
+
 def resident(mark: str) -> int:
     """Bytes of this process now (VmRSS) or at most since the mark was reset (VmHWM)."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(mark))
@@ -181,7 +189,7 @@ def resident(mark: str) -> int:
 def measure(part: str, form: str, quantity: str, size: dict, path: Path) -> None:
     """What a child process does: leaves bytes and the result, or seconds, in a file."""
     torch.set_num_threads(THREADS)
-    make = globals()[part]
+    make = PROBLEMS[part]
     if quantity == "bytes":
         libc = ctypes.CDLL(None)  # blocks of 64 KiB and more are given back when freed
         libc.mallopt(-3, 65536), libc.mallopt(-1, 0)
