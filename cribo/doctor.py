@@ -51,7 +51,7 @@ class Findings:
         self.lines.append(f"{what:10} {text}")
         print(self.lines[-1], flush=True)
 
-    def object(self, text: str) -> None:
+    def add_obstacle(self, text: str) -> None:
         self.obstacles.append(text)
 
 
@@ -89,7 +89,7 @@ def _machine(found: Findings, device: torch.device) -> int:
     here, there = shutil.disk_usage(".").free, _free_for_states()
     found.say("disk", f"{here / GB:.0f} GB free here, where data/ and results/ lie, {there / GB:.0f} GB for {RUNS}/")
     if RUNS.is_symlink() and not RUNS.is_dir():
-        found.object(f"{RUNS} is a link to {RUNS.resolve()}, which is no folder: make it, or point the link elsewhere")
+        found.add_obstacle(f"{RUNS} is a link to {RUNS.resolve()}, which is no folder: make it, or point the link elsewhere")
     return memory
 
 
@@ -113,15 +113,17 @@ def _data(found: Findings, name: str, about: Data) -> PreparedSet | None:
     except (OSError, ValueError) as error:
         found.say("data", f"{name}: not there ({error})")
         if (Path("data") / name / MANIFEST).exists():
-            found.object(f"data set {name} cannot be opened: {error}")
+            found.add_obstacle(f"data set {name} cannot be opened: {error}")
         elif missing := _unreachable(name, about):
-            found.object(f"data set {name} cannot be prepared: {missing}")
+            found.add_obstacle(f"data set {name} cannot be prepared: {missing}")
         return None
     counts = ", ".join(f"{len(records):,} {split}" for split, records in data.splits.items())
     gone = [r.image for r in [*data.splits["train"][:100], *data.splits["train"][-100:]] if not Path(r.image).exists()]
     if gone:
         found.say("data", f"{name}: photos are gone")
-        found.object(f"data set {name} lists {gone[0]}, which is gone: bring it back or run `dvc repro prepare@{name}`")
+        found.add_obstacle(
+            f"data set {name} lists {gone[0]}, which is gone: bring it back or run `dvc repro prepare@{name}`"
+        )
         return None
     found.say("data", f"{name}: {counts} images")
     return data
@@ -156,7 +158,7 @@ def _model(
     try:
         check_shapes(settings, batch if data is None else len(data.splits["train"]), processes)
     except ValueError as error:
-        found.object(f"{name}: {error}")
+        found.add_obstacle(f"{name}: {error}")
         return
     share = batch // processes
     at_once = min(share, compute.micro_batch or share)
@@ -180,13 +182,13 @@ def _model(
             told += f" (the loader is the brake: {more})"
     found.say("model", f"{name}: {told}")
     if memory > room:
-        found.object(
+        found.add_obstacle(
             f"{name} needs about {memory / GB:.1f} GB and {room / GB:.1f} GB are there: set compute.micro_batch below "
             f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
         )
     needed = (compute.keep_states + 1) * _state_bytes(settings)
     if (free := _free_for_states()) < needed:
-        found.object(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
+        found.add_obstacle(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
 
 
 def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:

@@ -25,6 +25,7 @@ CLASSES = ("background", *(f"{_TEXTURES[t]}_{_OUTLINES[s]}" for s, t in PAIRS))
 # Each class is favoured by two types of scene, and classes that share a cue are not favoured together.
 FAVOURED = tuple(tuple((2 * kind + step) % 12 for step in (0, 3, 7, 10)) for kind in range(6))
 
+Box = tuple[slice, slice]  # rows and columns of a square, in pixels of the image, which it may leave
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -177,8 +178,7 @@ def _add(
             break
         reach *= 0.96  # a crowded image: a little smaller each time
     u, v, box, alpha = best
-    inside = _clipped(box, size)
-    cut = tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inside, box, strict=True))
+    inside, cut = _clipped(box, size)
     colours = _skin(u, v, reach / unit, PAIRS[category][1], palette, rng)
     _shadow(canvas, alpha, box, unit, rng)
     a = alpha[cut][..., None]
@@ -187,7 +187,7 @@ def _add(
     return int((alpha > 0.5).sum())
 
 
-def _window(pose: _Pose) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
+def _window(pose: _Pose) -> tuple[np.ndarray, np.ndarray, Box]:
     """The object's own coordinates over the square that holds it, and that square (it may leave the image)."""
     half = int(np.ceil(pose.reach * 1.25)) + 1
     cx, cy = pose.centre
@@ -202,15 +202,15 @@ def _window(pose: _Pose) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
     return u, v, (slice(top, top + side), slice(left, left + side))
 
 
-def _clipped(box: tuple[slice, slice], size: int) -> tuple[slice, slice]:
-    """The part of a square that lies in the image."""
-    return tuple(slice(max(b.start, 0), min(b.stop, size)) for b in box)
+def _clipped(box: Box, size: int) -> tuple[Box, Box]:
+    """The part of a square that lies in the image, and the same part in the square's own pixels."""
+    inside = tuple(slice(max(b.start, 0), min(b.stop, size)) for b in box)
+    return inside, tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inside, box, strict=True))
 
 
-def _worst_visible(instances: np.ndarray, solid: np.ndarray, box: tuple[slice, slice], whole: list[int]) -> float:
+def _worst_visible(instances: np.ndarray, solid: np.ndarray, box: Box, whole: list[int]) -> float:
     """The least visible share of any object if `solid` is put on top of the others."""
-    inside = _clipped(box, instances.shape[0])
-    cut = tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inside, box, strict=True))
+    inside, cut = _clipped(box, instances.shape[0])
     own = solid[cut].sum() / max(solid.sum(), 1)
     seen = np.bincount(instances.ravel(), minlength=len(whole) + 1)
     hidden = np.bincount(instances[inside][solid[cut]], minlength=len(whole) + 1)
@@ -230,12 +230,11 @@ def _skin(
     return colours * (1 + 0.18 * (np.cos(angle) * u + np.sin(angle) * v))[..., None]
 
 
-def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: tuple[slice, slice], unit: float, rng: np.random.Generator) -> None:
+def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: Box, unit: float, rng: np.random.Generator) -> None:
     """Darken, in place, what lies a little below and beside an object."""
     shift = rng.uniform(-2.5, 2.5, 2) * unit
     moved = tuple(slice(b.start + int(d), b.stop + int(d)) for b, d in zip(box, shift, strict=True))
-    inside = _clipped(moved, canvas.shape[0])
-    cut = tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inside, moved, strict=True))
+    inside, cut = _clipped(moved, canvas.shape[0])
     canvas[inside] *= 1 - rng.uniform(0.1, 0.4) * cv2.GaussianBlur(alpha, (0, 0), 1.5 * unit)[cut][..., None]
 
 
