@@ -27,15 +27,51 @@ def encoder(pretrained: bool = True, **more):
     return timm.create_model(f"local-dir:{Path(__file__).parent}", pretrained=pretrained, **more)
 '''
 
-LIMITS = (
-    "It was trained without labels, on the photos named above and nothing else: what they leave out or overrepresent, so "
-    "does it. Its features have not been examined for fairness, and are no basis for decisions about people. Scores of "
-    "protocols that are not listed were not measured."
-)
-LICENCE = (
-    "The code that trained it is Apache-2.0, and the licence of the weights depends on the photos, so this card declares "
-    "none: add `license:` to its header once it is known."
-)
+CARD = """---
+library_name: timm
+pipeline_tag: image-feature-extraction
+tags: [timm, self-supervised, dense-features]
+---
+
+# {name}
+
+`{backbone}`, which is {built}, pretrained without labels.
+
+```python
+timm.create_model("local-dir:FOLDER", pretrained=True)      # or hf-hub:OWNER/NAME, once it is there
+torch.hub.load("FOLDER", "encoder", source="local")
+```
+
+Images are RGB in 0–1, normalised with the mean and deviation in `config.json`; sides are multiples of {patch} px.
+
+## What was trained
+
+- losses: {losses}
+- photos: {data}, {images} of them; source: {source}; licence: {licence}
+- {steps} steps of {batch} photos, {seen}, {epochs} epochs
+- manifest of the photos: sha256 {digest}
+- settings: sha256 {settings}
+- largest difference between these features and those trained: {worst}
+
+## Results
+
+{results}
+
+Each protocol is described in docs/protocols.md of the pipeline.
+
+## Limits
+
+It was trained without labels, on the photos named above and nothing else: what they leave out or overrepresent, so does \
+it. Its features have not been examined for fairness, and are no basis for decisions about people. Scores of protocols \
+that are not listed were not measured.
+
+## Licence
+
+The code that trained it is Apache-2.0, and the licence of the weights depends on the photos, so this card declares none: \
+add `license:` to its header once it is known.
+
+Card written at commit {commit}.
+"""
 
 
 def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, table: Path, folder: Path) -> None:
@@ -93,52 +129,23 @@ def card(
     optimisation = settings["optimisation"]
     rows = [f"| {protocol} | {dataset} | {value:.2f} | {what} |" for protocol, dataset, value, what in scores]
     table = ["| protocol | data set | % | what |", "|:--|:--|--:|:--|", *rows] if rows else ["None has been measured yet."]
-    return "\n".join(
-        [
-            "---",
-            "library_name: timm",
-            "pipeline_tag: image-feature-extraction",
-            "tags: [timm, self-supervised, dense-features]",
-            "---",
-            "",
-            f"# {name}",
-            "",
-            f"`{settings['backbone']}`, which is {built(spec)}, pretrained without labels.",
-            "",
-            "```python",
-            'timm.create_model("local-dir:FOLDER", pretrained=True)      # or hf-hub:OWNER/NAME, once it is there',
-            'torch.hub.load("FOLDER", "encoder", source="local")',
-            "```",
-            "",
-            f"Images are RGB in 0–1, normalised with the mean and deviation in `config.json`; sides are multiples of "
-            f"{spec.patch_size} px.",
-            "",
-            "## What was trained",
-            "",
-            f"- losses: {', '.join(settings['losses'])}",
-            f"- photos: {data.name}, {len(data.splits['train']):,} of them; source: {data.source or 'not stated'}; "
-            f"licence: {data.licence or 'not stated'}",
-            f"- {told['steps']:,} steps of {optimisation['batch_size']} photos, {seen(settings)}, "
-            f"{optimisation['epochs']} epochs",
-            f"- manifest of the photos: sha256 {told['digest']}",
-            f"- settings: sha256 {settings_hash(settings)}",
-            f"- largest difference between these features and those trained: {worst:g}",
-            "",
-            "## Results",
-            "",
-            *table,
-            "",
-            "Each protocol is described in docs/protocols.md of the pipeline.",
-            "",
-            "## Limits",
-            "",
-            LIMITS,
-            "",
-            "## Licence",
-            "",
-            LICENCE,
-            "",
-            f"Card written at commit {at}.",
-            "",
-        ]
+    return CARD.format(
+        name=name,
+        backbone=settings["backbone"],
+        built=built(spec),
+        patch=spec.patch_size,
+        losses=", ".join(settings["losses"]),
+        data=data.name,
+        images=f"{len(data.splits['train']):,}",
+        source=data.source or "not stated",
+        licence=data.licence or "not stated",
+        steps=f"{told['steps']:,}",
+        batch=optimisation["batch_size"],
+        seen=seen(settings),
+        epochs=optimisation["epochs"],
+        digest=told["digest"],
+        settings=settings_hash(settings),
+        worst=f"{worst:g}",
+        results="\n".join(table),
+        commit=at,
     )
