@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import YolosForObjectDetection
 
@@ -72,25 +73,14 @@ def finetune(
             epoch = step // order.per_epoch
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(epoch, settings["epochs"], settings["lr"], settings["min_lr"])
-            objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
-            totals = torch.zeros(3, device=world.device)
-            for alike in by_size(samples):
-                logits, boxes = predict(model, network_input(encoder, alike), compute.precision == "bf16")
-                targets = [target(sample, world.device) for sample in alike]
-                terms = set_loss(logits, boxes, targets, batch_size, objects)
-                sum(terms.values()).backward()
-                totals += torch.stack([term.detach() for term in terms.values()])
-            sum_gradients(model, world)
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_norm"] or math.inf)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            terms, norm = advance(model, optimiser, encoder, samples, settings, compute.precision == "bf16", world)
 
             done = step + 1
             last = done == steps
             log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0
             stopping = world.any(bool(stop)) and not last  # the same on all processes
             if log or keep or stopping:
-                values = dict(zip(("class", "l1", "giou"), world.sum(totals).tolist(), strict=True))
+                values = dict(zip(("class", "l1", "giou"), world.sum(terms).tolist(), strict=True))
                 values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
                 if not all(map(math.isfinite, values.values())):
                     raise FloatingPointError(
@@ -108,6 +98,32 @@ def finetune(
                         f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there"
                     )
     return model
+
+
+def advance(
+    model: YolosForObjectDetection,
+    optimiser: torch.optim.Optimizer,
+    encoder: Encoder,
+    samples: Sequence[Sample],
+    settings: dict,
+    bf16: bool,
+    world: World,
+) -> tuple[Float[Tensor, 3], Float[Tensor, ""]]:
+    """Do one step on this process's photos of a batch; returns their part of the loss (class, L1, GIoU), and the norm of the
+    whole batch's gradient before it is clipped."""
+    objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
+    totals = torch.zeros(3, device=world.device)
+    for alike in by_size(samples):
+        logits, boxes = predict(model, network_input(encoder, alike), bf16)
+        targets = [target(sample, world.device) for sample in alike]
+        terms = set_loss(logits, boxes, targets, settings["batch_size"], objects)
+        sum(terms.values()).backward()
+        totals += torch.stack([term.detach() for term in terms.values()])
+    sum_gradients(model, world)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_norm"] or math.inf)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return totals, norm
 
 
 def learning_rate(epoch: int, epochs: int, peak: float, least: float) -> float:
