@@ -92,7 +92,7 @@ def saving(settings: dict, compute: Compute, device: torch.device) -> dict[str, 
     return out
 
 
-def table9(row: Measured) -> list[list[str]]:
+def table9(row: Measured, compiled: bool) -> str:
     """Component, milliseconds, per cent, and the paper's: ViT-B/16, K = 12, 128 images on one die of an MI250X."""
     paper = {(cell.factor["component"], cell.metric): cell.value for cell in cells() if cell.table == 9}
     lines = []
@@ -100,7 +100,8 @@ def table9(row: Measured) -> list[list[str]]:
         seconds = row.seconds if name == "total" else row.phases[name]
         theirs = [paper.get((name, metric), "") for metric in ("ms", "percent")]
         lines.append([name.replace("_", " "), f"{1e3 * seconds:.1f}", f"{100 * seconds / row.seconds:.1f}", *theirs])
-    return lines
+    component = "component (Table 9" + ("; networks not compiled)" if compiled else ")")
+    return markdown([component, "ms", "%", "paper: ms", "paper: %"], lines)
 
 
 def rivals(everything: Params, name: str) -> dict[str, dict]:
@@ -117,12 +118,30 @@ def rivals(everything: Params, name: str) -> dict[str, dict]:
     return found
 
 
-def table10(name: str, row: Measured, settings: dict, compute: Compute, device: torch.device, base: Measured) -> list[str]:
-    """Losses, img/s, minutes an epoch of ImageNet-1k on one such device, memory, MFU, time against global only."""
-    rate, peak = row.images / row.seconds, peak_flops(device, compute.precision, compute.tf32)
-    mfu = f"{100 * rate * flops_per_image(settings) / peak:.1f}" if peak else "–"
-    epoch, memory = clock(IMAGENET / rate), f"{row.memory / 1e9:.2f}"
-    return [name, f"{rate:.1f}", epoch, memory, mfu, f"{100 * (row.seconds / base.seconds - 1):+.1f}"]
+def table10(rows: list[tuple[str, Measured, dict]], compute: Compute, device: torch.device) -> str:
+    """Losses, img/s, minutes an epoch of ImageNet-1k on one such device, memory, MFU, time against global only.
+
+    `rows`: name, measurement and settings of each model, first of the one that has the global loss alone.
+    """
+    alone = rows[0][1]
+    peak, lines = peak_flops(device, compute.precision, compute.tf32), []
+    for name, row, settings in rows:
+        rate = row.images / row.seconds
+        mfu = f"{100 * rate * flops_per_image(settings) / peak:.1f}" if peak else "–"
+        epoch, memory = clock(IMAGENET / rate), f"{row.memory / 1e9:.2f}"
+        lines.append([name, f"{rate:.1f}", epoch, memory, mfu, f"{100 * (row.seconds / alone.seconds - 1):+.1f}"])
+    head = ["(Table 10)", "img/s", "ImageNet epoch on one device", "GB", "MFU %", "time against global only, %"]
+    return markdown(head, lines)
+
+
+def switch_table(took: dict[str, Measured]) -> str:
+    """Milliseconds, and time as a multiple of the baseline's, by switch."""
+    base = took["baseline"].seconds
+    lines = [
+        [name, f"{1e3 * row.seconds:.1f}", f"{row.seconds / base:.2f}", f"{row.memory / 1e9:.2f}"]
+        for name, row in took.items()
+    ]
+    return markdown(["switch", "ms a step", "× baseline", "GB"], lines)
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -158,7 +177,7 @@ def in_its_own_process(arguments: list[str], row: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", help="instead of params.yaml")
     parser.add_argument("--model", default="cribo")
@@ -170,7 +189,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["table9", "table10", "switches", "saving"], metavar="PART")
     parser.add_argument("--out", default="step", metavar="PREFIX")
     parser.add_argument("--row", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     everything, compute = chosen(given)
     settings = plan.pretrain_settings(everything.model(given.model))
     device = pick_device(given.device)
@@ -185,37 +208,18 @@ def main() -> None:
         print(json.dumps(vars(measure(of, how, device, images, given.steps, given.row == "phases", **more))))
         return
 
-    arguments = sys.argv[1:]
     wanted = ["baseline"]
     wanted += ["phases"] * ("table9" in given.only) + list(others) * ("table10" in given.only)
     wanted += [name for name in rows if name != "baseline"] * ("switches" in given.only)
     took = {}
     for name in wanted:
-        took[name] = Measured(**in_its_own_process(arguments, name))
+        took[name] = Measured(**in_its_own_process(sys.argv[1:], name))
         print(f"{name}: {took[name].seconds:.4f} s", file=sys.stderr, flush=True)
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     about = f"{settings['backbone']} at {settings['views']['size']} px, {images} images, {compute.precision}, {name}, "
     about += f"torch {torch.__version__}, {platform.machine()}"
     parts = [f"# One training step\n\n{about}"]
-    base = took["baseline"]
-    if "phases" in took:
-        component = "component (Table 9" + ("; networks not compiled)" if compute.compile else ")")
-        head = [component, "ms", "%", "paper: ms", "paper: %"]
-        parts.append(markdown(head, table9(took["phases"])))
-    if "global only" in took:
-        head = ["(Table 10)", "img/s", "ImageNet epoch on one device", "GB", "MFU %", "time against global only, %"]
-        models = [(name, took[name], of) for name, of in others.items()]
-        models.append((f"CrIBo, K = {settings['clustering']['K']}", base, settings))
-        lines = [table10(name, row, of, compute, device, took["global only"]) for name, row, of in models]
-        parts.append(markdown(head, lines))
-    if "switches" in given.only:
-        lines = [
-            [name, f"{1e3 * row.seconds:.1f}", f"{row.seconds / base.seconds:.2f}", f"{row.memory / 1e9:.2f}"]
-            for name, row in took.items()
-            if name in rows
-        ]
-        parts.append(markdown(["switch", "ms a step", "× baseline", "GB"], lines))
     result = {
         "about": about,
         "backbone": settings["backbone"],
@@ -223,6 +227,14 @@ def main() -> None:
         "K": settings.get("clustering", {}).get("K"),
         "rows": {name: vars(row) for name, row in took.items()},
     }
+    if "phases" in took:
+        parts.append(table9(took["phases"], compute.compile))
+    if "global only" in took:
+        models = [(name, took[name], of) for name, of in others.items()]
+        models.append((f"CrIBo, K = {settings['clustering']['K']}", took["baseline"], settings))
+        parts.append(table10(models, compute, device))
+    if "switches" in given.only:
+        parts.append(switch_table({name: row for name, row in took.items() if name in rows}))
     if "saving" in given.only:
         result["saving"] = saving(settings, compute, device)
         parts.append(markdown(["saving a state", "s"], [[k, f"{v:.3f}"] for k, v in result["saving"].items()]))
