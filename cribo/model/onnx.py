@@ -90,7 +90,7 @@ def trained_at(encoder: Encoder) -> tuple[int, int]:
     Raises:
         ValueError: it has none, as a convolutional network.
     """
-    size = getattr(getattr(encoder.vit, "patch_embed", None), "img_size", None)
+    size = getattr(getattr(encoder.net, "patch_embed", None), "img_size", None)
     if size is None:
         raise ValueError(f"{encoder.name} works on images of any size: say of which with --size H W")
     return size
