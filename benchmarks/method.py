@@ -31,7 +31,7 @@ import torch
 from torch.nn import functional as F
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
-from cribo.method.losses import soft_cross_entropy
+from cribo.method.losses import Softmax, soft_cross_entropy
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.method.rows import Rows
 from cribo.model.head import Head
@@ -151,15 +151,16 @@ def losses(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
         images, objects = (student(features[f"student_{x}"]).flip(0) for x in ("images", "objects"))
         shares = torch.stack([valid.expand(2, -1, -1), features["accepted"]]).float()
         shares = 0.5 * shares / shares.sum(dim=(2, 3), keepdim=True).clamp_min(1)
-        whole, *_ = soft_cross_entropy(
-            images.flatten(0, 1), student.image_prototypes(), image_targets.flatten(0, 1)[None], teacher_images,
-            centres[0], torch.full((1, 2 * B), 0.5 / B), TAU_S, TAU_T,
+        whole = soft_cross_entropy(
+            images.flatten(0, 1), Softmax(student.image_prototypes(), TAU_S), image_targets.flatten(0, 1)[None],
+            Softmax(teacher_images, TAU_T, centres[0]), torch.full((1, 2 * B), 0.5 / B),
         )  # fmt: skip
-        parts, *_ = soft_cross_entropy(
-            objects.flatten(0, 2), student.object_prototypes(), torch.stack([object_targets, near_targets]).flatten(1, 3),
-            teacher_objects, centres[1], shares.flatten(1), TAU_S, TAU_T, Rows.of((shares != 0).any(dim=0).flatten()),
+        parts = soft_cross_entropy(
+            objects.flatten(0, 2), Softmax(student.object_prototypes(), TAU_S),
+            torch.stack([object_targets, near_targets]).flatten(1, 3), Softmax(teacher_objects, TAU_T, centres[1]),
+            shares.flatten(1), Rows.of((shares != 0).any(dim=0).flatten()),
         )  # fmt: skip
-        return whole + parts
+        return whole.total + parts.total
 
     def step() -> torch.Tensor:
         student.zero_grad(set_to_none=True)

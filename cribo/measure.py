@@ -139,7 +139,7 @@ def timers(device: torch.device, state: TrainingState) -> Iterator[dict[str, flo
         return "object_projections" if features.ndim == 4 else "forward_pass"
 
     def loss(*args: object) -> str:
-        return "forward_pass" if args[4] is state.centres.images else "object_projections"
+        return "forward_pass" if args[3].centre is state.centres.images else "object_projections"
 
     places = [
         (Network, "tokens", "forward_pass"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from cribo.method.losses import soft_cross_entropy
+from cribo.method.losses import Softmax, soft_cross_entropy
 from cribo.method.step import Centres, Losses, StepSettings, Teaching
 from cribo.method.world import World
 
@@ -28,8 +28,7 @@ def local_step(
     projected = student(crops, None, 0, settings.local_crops)
     targets = teaching.images[:, None, part].expand(-1, settings.local_crops, -1, -1).flatten(1, 2)
     weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
-    loss, _, _ = soft_cross_entropy(
-        projected.images.flatten(0, 1), projected.image_prototypes, targets, teaching.image_prototypes, centres.images,
-        weights, settings.student_temperature, teacher_temperature, compiled=settings.fused,
-    )  # fmt: skip
+    p = Softmax(projected.image_prototypes, settings.student_temperature)
+    q = Softmax(teaching.image_prototypes, teacher_temperature, centres.images)
+    loss = soft_cross_entropy(projected.images.flatten(0, 1), p, targets, q, weights, compiled=settings.fused).total
     return Losses(loss, {"loss_global": loss.detach()})

@@ -33,40 +33,53 @@ class Prototypes(NamedTuple):
         return self.scale[:, None] * self.direction
 
 
+class Softmax(NamedTuple):
+    """How a network turns a bottleneck vector x into probabilities: softmax((W x − centre) / temperature)."""
+
+    prototypes: Prototypes
+    temperature: float
+    centre: Float[Tensor, " L"] | None = None  # the teacher's
+
+
+class CrossEntropies(NamedTuple):
+    """In nats, each a weighted sum over rows; `total` carries the gradient, the others none."""
+
+    total: Float[Tensor, ""]
+    of_target: Float[Tensor, " T"]  # what `total` is the sum of
+    entropy: Float[Tensor, " T"]  # the teacher's, a sign of collapse
+
+
 def soft_cross_entropy(
     student: Float[Tensor, "n h"],
-    student_prototypes: Prototypes,
+    p: Softmax,
     targets: Float[Tensor, "T n h"],
-    teacher_prototypes: Prototypes,
-    centre: Float[Tensor, " L"],
+    q: Softmax,
     weights: Float[Tensor, "T n"],
-    student_temperature: float,
-    teacher_temperature: float,
     rows: Rows | None = None,
     block: int | None = None,
     compiled: bool = False,
-) -> tuple[Float[Tensor, ""], Float[Tensor, " T"], Float[Tensor, " T"]]:
-    """Σ_j Σ_i weights[j, i] · H(q_ji, p_i), from bottleneck vectors; the [n, L] logits are never held whole.
+) -> CrossEntropies:
+    """Σ_j Σ_i weights[j, i] · H(q(targets_ji), p(student_i)); the [n, L] logits are never held whole.
 
-    `rows` are those with a weight that is not zero, if not all have one: the others are left out.
+    The gradient is for `student` and the student's prototypes. `rows` are those with a weight that is not zero, if not all
+    have one: the others are left out.
 
-    Returns the sum over all targets (with gradient for `student` and `student_prototypes`), the sum of each target j, and
-    each target's teacher entropy in nats, weighted alike (a sign of collapse); the last two carry no gradient.
-
-    The T targets of a row share the student's logits and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l (Σ_j w_j q_jl) s_l
+    The T targets of a row share the student's logits s and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l Σ_j w_j q_jl s_l
     with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
     into the gradients of the small factors. Nothing of size L per row survives the block, and backward recomputes nothing.
     """
     generated = compiled and student.is_cuda
-    per_block = max(1, (block or BLOCKS[student.device.type]) // len(centre))
+    per_block = max(1, (block or BLOCKS[student.device.type]) // len(p.prototypes.scale))
     vectors, goals = exact(student), exact(targets)
     if rows is not None:
         chosen = rows.indices(per_block if generated else 1)  # a generated kernel is made for one shape
         vectors, goals, weights = vectors[chosen], goals[:, chosen], weights[:, chosen]
-    return _SoftCrossEntropy.apply(
-        vectors, *student_prototypes, goals, *teacher_prototypes, centre, weights,
-        (student_temperature, teacher_temperature), per_block, _compiled_block() if generated else _block,
-    )  # fmt: skip
+    of_block = _compiled_block() if generated else _block
+    taus = p.temperature, q.temperature
+    sums = _SoftCrossEntropy.apply(
+        vectors, *p.prototypes, goals, *q.prototypes, q.centre, weights, taus, per_block, of_block
+    )
+    return CrossEntropies(*sums)
 
 
 class _SoftCrossEntropy(torch.autograd.Function):

@@ -16,7 +16,7 @@ from torch import Tensor
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.health import centre_entropy, neighbour_signals, object_signals
 from cribo.method.kmeans import KMeansSettings, kmeans
-from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
+from cribo.method.losses import Prototypes, Softmax, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, ages, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
@@ -53,8 +53,8 @@ class StepSettings:
 
     @property
     def pair_weight(self) -> float:
-        """What each pair of a teacher's view and another view of the image counts in L_cv^g: there are two for each local
-        crop beside the two of Eq. 10, and their mean stands for it (DINO's multi-crop)."""
+        """Weight of one pair (a teacher's view, another view of the image) in L_cv^g: the two pairs of Eq. 10 and two more
+        for each local crop, averaged (DINO's multi-crop)."""
         return self.direction_weight / (1 + self.local_crops)
 
 
@@ -125,9 +125,16 @@ def teacher_step(
         add(bank, batch.objects, batch.valid, batch.image_ids, batch.classes)
     projected = teacher.project(cls, objects)
     return Teaching(
-        projected.images, projected.objects, None if neighbours is None else teacher.bottleneck(neighbours),
-        labels, valid, accepted, projected.image_prototypes, projected.object_prototypes, health,
-    )  # fmt: skip
+        images=projected.images,
+        objects=projected.objects,
+        neighbours=None if neighbours is None else teacher.bottleneck(neighbours),
+        labels=labels,
+        valid=valid,
+        accepted=accepted,
+        image_prototypes=projected.image_prototypes,
+        object_prototypes=projected.object_prototypes,
+        health=health,
+    )
 
 
 class _Gathered(NamedTuple):
@@ -207,28 +214,27 @@ def student_step(
     images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
     pairs = _object_pairs(teaching, settings, world, part)
     projected = student(images, None if teaching.labels is None else teaching.labels[part], settings.K)
-    temperatures = settings.student_temperature, teacher_temperature
     total, terms = images.new_zeros((), dtype=torch.float32), {}
 
     if "global" in settings.losses:
         targets = teaching.images[:, part].flatten(0, 1)[None]
         weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
-        loss, _, entropy = soft_cross_entropy(
-            _other_view(projected.images), projected.image_prototypes, targets,
-            teaching.image_prototypes, centres.images, weights, *temperatures, compiled=settings.fused,
-        )  # fmt: skip
-        total = total + loss
-        terms |= {"loss_global": loss.detach(), "entropy_images": entropy[0] / (2 * settings.pair_weight)}
+        p = Softmax(projected.image_prototypes, settings.student_temperature)
+        q = Softmax(teaching.image_prototypes, teacher_temperature, centres.images)
+        found = soft_cross_entropy(_other_view(projected.images), p, targets, q, weights, compiled=settings.fused)
+        total = total + found.total
+        terms |= {"loss_global": found.total.detach(), "entropy_images": found.entropy[0] / (2 * settings.pair_weight)}
         terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
 
     if pairs:
-        loss, parts, entropy = soft_cross_entropy(
-            _other_view(projected.objects), projected.object_prototypes, pairs.targets, teaching.object_prototypes,
-            centres.objects, pairs.weights, *temperatures, rows=pairs.rows, compiled=settings.fused,
-        )  # fmt: skip
-        total = total + loss
-        terms |= {f"loss_{name}": part for name, part in zip(pairs.losses, parts, strict=True)}
-        terms["entropy_objects"] = entropy[0] / (2 * settings.direction_weight)
+        p = Softmax(projected.object_prototypes, settings.student_temperature)
+        q = Softmax(teaching.object_prototypes, teacher_temperature, centres.objects)
+        found = soft_cross_entropy(
+            _other_view(projected.objects), p, pairs.targets, q, pairs.weights, pairs.rows, compiled=settings.fused
+        )
+        total = total + found.total
+        terms |= {f"loss_{name}": value for name, value in zip(pairs.losses, found.of_target, strict=True)}
+        terms["entropy_objects"] = found.entropy[0] / (2 * settings.direction_weight)
         terms["centre_entropy_objects"] = centre_entropy(centres.objects, teacher_temperature)
     return Losses(total, terms)
 
@@ -249,9 +255,9 @@ def _object_pairs(teaching: Teaching, settings: StepSettings, world: World, part
         targets["cross_view"], chosen["cross_view"] = teaching.objects, teaching.valid.expand(2, -1, -1)
     if teaching.neighbours is not None:
         targets["cross_image"], chosen["cross_image"] = teaching.neighbours, teaching.accepted
-    elif settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:  # off in this epoch; its layers have a
-        targets["cross_image"] = teaching.objects  # gradient, of zero, because processes wait for each other's
-        chosen["cross_image"] = torch.zeros_like(teaching.valid).expand(2, -1, -1)
+    elif settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:
+        # Off in this epoch: the layers of objects have a gradient, of zero, because processes wait for each other's.
+        targets["cross_image"], chosen["cross_image"] = teaching.objects, torch.zeros_like(teaching.valid).expand(2, -1, -1)
     if not targets:
         return None
     weights = torch.stack([_mean_weights(x, settings, world)[:, part].flatten() for x in chosen.values()])

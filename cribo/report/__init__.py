@@ -2,9 +2,12 @@
 
 planned.py        results.py             the results that an experiment has; read and checked
 paper.py          paper_settings.py      what the paper reports, and how it judged (with a CSV each)
+paper_training.py                        how its models were trained (likewise)
 paper_notes.py                           where it contradicts itself
 counterparts.py   ours.py                which model of ours stands opposite a value of the paper's, and its score
-table.py          rows.py  cautions.py   a table, whatever it is written as; models by row; notes below it
+photos.py                                how many photos a model of ours saw
+table.py          rows.py                a table, whatever it is written as; models by row
+cautions.py       training_notes.py      the notes below it: what was judged, and what trained, otherwise than in the paper
 dense_nn_table.py  segmentation_table.py  single_value_tables.py     tables of an experiment, by protocol
 paper_tables.py   runtime_table.py       the paper's Tables 1 to 12, cell by cell
 every_table.py    score_list.py          all of them; every score on a line

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cribo.method import losses
-from cribo.method.losses import Prototypes, mean_logits, soft_cross_entropy, update_centre
+from cribo.method.losses import Prototypes, Softmax, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.rows import Rows
 
 
@@ -26,6 +26,12 @@ def exactly(args):
     return x.detach().requires_grad_(), Prototypes(*(y.detach().requires_grad_() for y in student)), *rest
 
 
+def loss_of(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t, *how, **more):
+    """Ours."""
+    p, q = Softmax(prototypes, tau_s), Softmax(teacher_prototypes, tau_t, centre)
+    return soft_cross_entropy(x, p, targets, q, weights, *how, **more)
+
+
 def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, tau_t):
     """Log-softmax over all logits at once."""
     logp = F.log_softmax(x @ prototypes.matrix().T / tau_s, dim=-1)
@@ -42,7 +48,7 @@ def whole(x, prototypes, targets, teacher_prototypes, centre, weights, tau_s, ta
 def test_loss_and_gradients_equal_autograd_on_whole_logits_for_any_block(n, L, T, block, seed):
     # In fp32 logits of some tens, off by 1e-7 of that, are divided by temperatures: gradients are off by up to some 1e-4.
     for args, tolerance in ((single := problem(n, 4, L, T, seed), 1e-3), (exactly(single), 1e-10)):
-        total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=block)
+        total, parts, _ = loss_of(*args, 0.1, 0.07, block=block)
         leaves = args[0], *args[1]
         ours = torch.autograd.grad(3 * total, leaves)
         expected = whole(*args, 0.1, 0.07)
@@ -54,7 +60,7 @@ def test_loss_and_gradients_equal_autograd_on_whole_logits_for_any_block(n, L, T
 
 def test_in_float64_loss_and_gradients_are_those_of_whole_logits_to_the_last_digits():
     args = exactly(problem(7, 4, 13, 2, 0))
-    total, parts, _ = soft_cross_entropy(*args, 0.1, 0.07, block=20)
+    total, parts, _ = loss_of(*args, 0.1, 0.07, block=20)
     expected = whole(*args, 0.1, 0.07)
     torch.testing.assert_close(parts, expected.detach(), rtol=1e-12, atol=1e-12)
     leaves = args[0], *args[1]
@@ -67,7 +73,7 @@ def test_in_float64_loss_and_gradients_are_those_of_whole_logits_to_the_last_dig
 def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
     x, w, t, wt, c, weights = problem(4, 3, 7, 1, 0)
     weights[:, 2] = 0
-    total, *_ = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04)
+    total, *_ = loss_of(x, w, t, wt, c, weights, 0.1, 0.04)
     (grad,) = torch.autograd.grad(total, x)
     assert grad[2].abs().sum() == 0 and grad[1].abs().sum() > 0
 
@@ -80,7 +86,7 @@ def test_leaving_out_rows_of_weight_zero_changes_neither_loss_nor_gradient(multi
     monkeypatch.setattr(Rows, "indices", lambda rows, _: indices(rows, multiple))  # as generated kernels ask for them
     found = []
     for rows in (None, Rows.of((weights != 0).any(dim=0))):
-        total, parts, entropy = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.04, rows, block=7 * multiple)
+        total, parts, entropy = loss_of(x, w, t, wt, c, weights, 0.1, 0.04, rows, block=7 * multiple)
         found.append((parts, entropy, *torch.autograd.grad(total, (x, *w))))
     for every, some in zip(*found, strict=True):
         torch.testing.assert_close(some, every)
@@ -89,14 +95,14 @@ def test_leaving_out_rows_of_weight_zero_changes_neither_loss_nor_gradient(multi
 
 def test_all_weights_zero_gives_zero_not_nan():
     x, w, t, wt, c, weights = problem(4, 3, 7, 2, 0)
-    total, parts, entropy = soft_cross_entropy(x, w, t, wt, c, weights * 0, 0.1, 0.04)
+    total, parts, entropy = loss_of(x, w, t, wt, c, weights * 0, 0.1, 0.04)
     total.backward()
     assert total == 0 and parts.isfinite().all() and entropy.isfinite().all() and (x.grad == 0).all()
 
 
 def test_teacher_entropy_is_that_of_its_softmax():
     x, w, t, wt, c, weights = problem(5, 3, 7, 2, 1)
-    entropy = soft_cross_entropy(x, w, t, wt, c, weights, 0.1, 0.5)[2]
+    entropy = loss_of(x, w, t, wt, c, weights, 0.1, 0.5)[2]
     for j in range(2):
         q = F.softmax((t[j] @ wt.matrix().T - c) / 0.5, dim=-1)
         rows = -(q * q.log()).sum(-1)
@@ -106,7 +112,7 @@ def test_teacher_entropy_is_that_of_its_softmax():
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_logits_of_any_size_stay_finite(scale):
     x, w, t, wt, c, weights = problem(4, 3, 7, 1, 0)
-    total, *_ = soft_cross_entropy(x * scale, w, t * scale, wt, c, weights, 0.01, 0.01)
+    total, *_ = loss_of(x * scale, w, t * scale, wt, c, weights, 0.01, 0.01)
     assert total.isfinite()
 
 
