@@ -18,7 +18,8 @@ from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.stage import Forget, Judge, nothing_kept
-from cribo.params.errors import DATA_KINDS, problems_of
+from cribo.params.data import DATA_KINDS
+from cribo.params.errors import problems_of
 from cribo.params.types import Group
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -48,4 +48,6 @@ class Voc(Published):
     masks: str
 
 
-Data = Annotated[Scenes | Voc | Published | Folder, Field(discriminator="kind")]
+Kind = Scenes | Voc | Published | Folder
+Data = Annotated[Kind, Field(discriminator="kind")]
+DATA_KINDS = frozenset(name for group in get_args(Kind) for name in get_args(group.model_fields["kind"].annotation))

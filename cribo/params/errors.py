@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cribo.command import did_you_mean
+from cribo.params.data import DATA_KINDS
 
 Key = tuple[str | int, ...]
 
-DATA_KINDS = {"scenes", "voc", "ade20k", "coco", "coco_stuff", "imagenet", "pascal_context", "folder"}
 GROUP = "should be a group of keys"
 WANTED = {  # by pydantic's name of the mistake, where its own sentence speaks of Python
     "tuple_type": "should be a list as [a, b]",

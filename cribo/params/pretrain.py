@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from cribo.fidelity import WORD, Fidelity
+from cribo.model.architectures import BACKBONES
 from cribo.params.types import Count, Group, NonNegative, Positive, Share, Span, Whole
 
-Backbone = Literal["vit_demo_8", "vit_mini_16", "vit_tiny_16", "vit_small_16", "vit_small_8", "vit_base_16"]
+Backbone = Literal[tuple(BACKBONES)]
 Loss = Literal["global", "cross_view", "cross_image", "pixels"]
 
 
@@ -21,13 +22,13 @@ def _or_fidelity(kind: object) -> object:
 
 class LocalCrops(Span):
     count: Whole
-    size: Annotated[int, Field(ge=8, multiple_of=8)]
+    size: Annotated[int, Field(ge=8)]
     crop_area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
     blur: Share
 
 
 class Views(Span):
-    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    size: Annotated[int, Field(ge=16)]
     crop_area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
     crop_aspect: tuple[Positive, Positive]
     flip: Share
