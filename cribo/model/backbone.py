@@ -16,14 +16,15 @@ def model_args(name: str, image_size: int) -> dict:
 
 
 def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Module:
-    """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, one CLS token.
+    """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, a CLS token if it has one.
 
     Initialisation is DINO's: truncated normal of std 0.02 for linear layers, positions and CLS token, zero biases.
     """
     vit = timm.create_model(
         BACKBONES[name].architecture, num_classes=0, drop_path_rate=drop_path, **model_args(name, image_size)
     )
-    nn.init.trunc_normal_(vit.cls_token, std=0.02)  # timm draws it with std 1e-6
+    if has_cls(vit):
+        nn.init.trunc_normal_(vit.cls_token, std=0.02)  # timm draws it with std 1e-6
     return vit
 
 

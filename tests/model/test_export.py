@@ -99,11 +99,12 @@ def test_a_file_of_someone_else_is_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(BACKBONES))
-def test_every_backbone_has_the_patch_that_its_name_says_and_one_cls_token(name):
+def test_every_backbone_has_the_patch_that_its_name_says(name):
+    patch = BACKBONES[name].patch_size
     with torch.device("meta"):
-        vit = build_backbone(name, 224)
-    assert patch_size(vit) == BACKBONES[name].patch_size == int(name.rsplit("_", 1)[1])
-    assert vit.num_prefix_tokens == 1 and vit.blocks[0].norm1.eps == 1e-6
+        vit = build_backbone(name, 14 * patch)
+    assert patch_size(vit) == patch == int(name.rsplit("_", 1)[1])
+    assert vit.patch_embed.num_patches == 14**2 and vit.blocks[0].norm1.eps == 1e-6
 
 
 @pytest.mark.parametrize(("name", "width", "millions"), [("vit_small_16", 384, 21.67), ("vit_base_16", 768, 85.80)])

@@ -9,6 +9,9 @@ import torch
 import yaml
 
 from cribo import params, plan
+from cribo.model.architectures import BACKBONES, BackboneSpec
+from cribo.model.encoder import load_encoder
+from cribo.model.export import write_encoder
 from cribo.params import merged
 from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.loop import check_shapes, train
@@ -35,6 +38,26 @@ def test_training_lowers_the_loss_and_the_teacher_follows(tmp_path, settings, ph
     assert sum(x["loss"] for x in log[-4:]) < sum(x["loss"] for x in log[:4])
     pairs = zip(state.student.parameters(), state.teacher.parameters(), strict=True)
     assert any(not torch.equal(s, t) for s, t in pairs)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "more", "prefix"),
+    [
+        ("vit_tiny_patch16_224", {"reg_tokens": 4}, 5),  # CLS and registers
+        ("vit_wee_patch16_reg1_gap_256", {}, 1),  # a register alone: the image's vector is the mean of its patches
+    ],
+)
+def test_a_vit_with_registers_or_without_cls_is_pretrained_and_exported_like_any_other(
+    architecture, more, prefix, monkeypatch, tmp_path, settings, photos, compute
+):
+    small = {"patch_size": 7, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    monkeypatch.setitem(BACKBONES, "vit_other_7", BackboneSpec(architecture, 7, small | more))
+    settings = merged(settings, {"backbone": "vit_other_7", "views": {"size": 35}, "optimisation": {"epochs": 1}})
+    state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
+    vit = state.teacher.backbone.eval()
+    write_encoder(vit, "vit_other_7", 35, tmp_path / "other")  # compares features with timm's
+    whole, patches = load_encoder(tmp_path / "other")(torch.rand(1, 3, 35, 49))
+    assert vit.num_prefix_tokens == prefix and whole.shape == (1, 32) and patches.shape == (1, 5, 7, 32)
 
 
 @pytest.mark.parametrize(
