@@ -45,7 +45,7 @@ def model_of(row: dict, settings: dict | None) -> dict:
         "backbone": paper.BACKBONES.get(row["backbone"], row["backbone"]),
         "pretrain_dataset": photos,
         "epochs": str(row["epochs"]),
-        "losses": {key: name in row["losses"] for name, key in paper.LOSSES.items()},
+        "losses": dict.fromkeys(ALL, False) | {paper.LOSSES.get(name, name): True for name in row["losses"]},
         "settings": settings,
         "other_photos": None,
         "local_crops": 0,
