@@ -15,7 +15,10 @@ import yaml
 from cribo.command import did_you_mean
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
+from cribo.params.evaluate import PROTOCOLS, Decoding
 
+# Beside models and data sets, what a protocol has a cell or a column for.
+MORE_AXES = ("subsample", "layers", "learning_rates")
 # What each way of clustering reads; sinkhorn reads the whole group.
 CLUSTERING_READS = {"kmeans": {"algorithm", "K", "outer_iterations"}, "labels": {"algorithm", "K"}}
 
@@ -29,14 +32,12 @@ def plan(params: Params) -> dict[str, dict]:
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
         files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
-    for protocol in ("dense_nn", "hummingbird", "knn", "yolos"):
-        settings = getattr(params.evaluate, protocol).model_dump(mode="json", exclude={"models"})
-        for name in settings.pop("datasets"):
-            files[f"{protocol}/{name}"] = {"dataset": name, **settings}
-    for protocol in ("linear_segmentation", "segmenter"):
+    for protocol in PROTOCOLS:
         block = getattr(params.evaluate, protocol)
         for name in block.datasets:
-            files[f"{protocol}/{name}"] = {"dataset": name, **block.on(name).model_dump(mode="json")}
+            read = block.on(name) if isinstance(block, Decoding) else block
+            settings = read.model_dump(mode="json", exclude={"models", "datasets"})
+            files[f"{protocol}/{name}"] = {"dataset": name, **settings}
     for model in params.report.examples.models:
         for dataset in params.report.examples.datasets:
             files[f"examples/{model}-{dataset}"] = example_settings(params, model)
@@ -100,26 +101,17 @@ def report_settings(params: Params) -> dict:
             }
         else:
             rows[name] = imported_row(name, params.models.imported[name])
-    linear, segmenter = params.evaluate.linear_segmentation, params.evaluate.segmenter
 
-    def cells(protocol: str) -> dict[str, list[str]]:
-        judged, datasets = params.evaluate.judged(protocol), getattr(params.evaluate, protocol).datasets
-        return {"models": [name for name in rows if name in judged], "datasets": list(datasets)}
+    def cells(protocol: str) -> dict[str, list]:
+        judged, block = params.evaluate.judged(protocol), getattr(params.evaluate, protocol)
+        more = {axis: list(getattr(block, axis)) for axis in MORE_AXES if axis in type(block).model_fields}
+        return {"models": [name for name in rows if name in judged], "datasets": list(block.datasets), **more}
 
     return {
         **params.report.model_dump(mode="json"),
         "examples": params.report.examples.model_dump(mode="json", include={"models", "datasets"}),
         "models": rows,
-        "dense_nn": {**cells("dense_nn"), "subsample": list(params.evaluate.dense_nn.subsample)},
-        "knn": cells("knn"),
-        "yolos": cells("yolos"),
-        "linear_segmentation": {
-            **cells("linear_segmentation"),
-            "layers": list(linear.layers),
-            "learning_rates": list(linear.learning_rates),
-        },
-        "segmenter": {**cells("segmenter"), "learning_rates": list(segmenter.learning_rates)},
-        "hummingbird": cells("hummingbird"),
+        **{protocol: cells(protocol) for protocol in PROTOCOLS},
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from cribo import training
+from cribo.params.evaluate import PROTOCOLS
 from cribo.training import run
 
 DAG = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
@@ -97,6 +98,13 @@ def test_output_md_names_every_output():
                 path = out if isinstance(out, str) else next(iter(out))
                 folder = re.sub(r"\$\{.*", "", path).rstrip("/")
                 assert folder in text, f"{stage}: {path}"
+
+
+def test_every_protocol_is_a_stage_that_asks_for_a_machine_and_has_a_card():
+    assert [stage for stage in DAG if stage in PROTOCOLS] == list(PROTOCOLS)
+    assert list(yaml.safe_load(Path("workflow/resources.yaml").read_text())) == list(DAG)
+    cards = Path("docs/protocols.md").read_text()
+    assert [protocol for protocol in PROTOCOLS if f"results/scores/{protocol}/" not in cards] == []
 
 
 def test_files_are_small_and_none_is_called_utils():

@@ -75,6 +75,24 @@ def test_an_edit_of_a_segmentation_protocol_touches_that_protocol(key, value, fi
     assert {name for name in before if before[name] != after[name]} == files and before.keys() == after.keys()
 
 
+SHARED = {"seed", "backbone", "losses", "views", "optimisation", "dataset"}
+DINO = SHARED | {"drop_path", "head", "targets"}
+
+
+@pytest.mark.parametrize(
+    ("losses", "groups"),
+    [
+        ("[pixels]", SHARED | {"mae"}),
+        ("[global]", DINO),
+        ("[cross_view]", DINO | {"clustering"}),
+        ("[cross_image]", DINO | {"clustering", "memory_bank", "matching"}),
+    ],
+)
+def test_a_model_reads_the_groups_that_its_losses_need_and_no_other(losses, groups):
+    text = edited("models.trained.cribo", f"{{dataset: scenes, losses: {losses}}}")
+    assert plan.plan(params.parse(text, Path("params.yaml")))["pretrain/cribo"].keys() == groups
+
+
 def test_one_more_model_is_one_more_cell():
     assert changed_files(DEMO.replace("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:")) == {
         "pretrain/more"

@@ -9,6 +9,7 @@ from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE
 from cribo.params.data import SCENE_CLASSES, Folder, Photos, Scenes, Voc
 from cribo.params.errors import Key, Problem
+from cribo.params.evaluate import PROTOCOLS
 from cribo.params.pretrain import is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params.schema import Imported, Params, Trained
 
@@ -16,7 +17,7 @@ KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data 
 METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 # Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
-MASKS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter")  # protocols that need a mask for each image
+MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # the others need a mask for each image
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
@@ -65,7 +66,7 @@ def _names(params: Params) -> Iterator[Problem]:
             if name not in names:
                 wrong = f"{name} is {'not evaluated' if what == 'models' else 'no data set'}"
                 yield Problem(("report", "examples", what), wrong, names, name)
-    for protocol in (*MASKS, *KINDS):
+    for protocol in PROTOCOLS:
         for name in getattr(params.evaluate, protocol).datasets:
             key = ("evaluate", protocol, "datasets")
             if name not in params.data:
@@ -81,7 +82,7 @@ def _names(params: Params) -> Iterator[Problem]:
 
 def _twice(params: Params) -> Iterator[Problem]:
     """Lists that name a model or a data set more than once."""
-    groups = [(("evaluate", protocol), getattr(params.evaluate, protocol)) for protocol in (*MASKS, *KINDS)]
+    groups = [(("evaluate", protocol), getattr(params.evaluate, protocol)) for protocol in PROTOCOLS]
     groups += [(("evaluate",), params.evaluate), (("report", "examples"), params.report.examples)]
     for at, group in groups:
         for key in ("models", "datasets"):
@@ -105,7 +106,7 @@ def _leaks(params: Params) -> Iterator[Problem]:
 def _judged(params: Params) -> Iterator[Problem]:
     """Protocols that name models which have no row, or only one half of what they need: models and data sets."""
     rows = params.evaluate.models
-    for protocol in (*MASKS, *KINDS):
+    for protocol in PROTOCOLS:
         judged, datasets = params.evaluate.judged(protocol), getattr(params.evaluate, protocol).datasets
         for name in judged:
             if name not in rows:

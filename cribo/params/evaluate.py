@@ -129,7 +129,7 @@ def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
 
 
 class Evaluate(Group):
-    """Dense retrieval judges every model; each other protocol those that it names."""
+    """The protocols in the order of their tables. Dense retrieval judges every model; each other those that it names."""
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
@@ -142,3 +142,6 @@ class Evaluate(Group):
     def judged(self, protocol: str) -> tuple[str, ...]:
         """The models that a protocol judges."""
         return self.models if protocol == "dense_nn" else getattr(self, protocol).models
+
+
+PROTOCOLS = tuple(name for name in Evaluate.model_fields if name != "models")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-PROTOCOLS = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "knn", "yolos")
+from cribo.params.evaluate import PROTOCOLS
+
 AXES = ("models", "datasets", "layers", "learning_rates")  # of dvc.yaml's matrices; most protocols have the first two alone
 
 

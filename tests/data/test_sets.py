@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cribo.data import sets
+from cribo.data.catalogue import needed
 from cribo.data.images import read_image, read_mask
+from cribo.data.location import INSIDE
 from cribo.data.manifest import DataError
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
+from cribo.params.data import DATA_KINDS
 from tests.data import trees
 from tests.data.trees import MAKE, SETTINGS
 
@@ -78,6 +82,15 @@ def test_masks_are_read_as_class_ids(root, kind, ids):
     assert ids_of(data.splits["train"]) == ids_of(data.splits["val"]) == ids
     shown = {name for name, images in manifest_of(root, kind)["counts"]["train"]["images_with"].items() if images}
     assert shown == {data.classes[k] for k in ids - {255}}
+
+
+def test_every_kind_of_data_set_is_listed_located_obtained_documented_and_tried_here(root):
+    kinds = DATA_KINDS - {"scenes"}
+    assert set(sets.LISTINGS) == set(INSIDE) == set(MAKE) == set(COUNTS) == kinds
+    docs = Path("docs/data.md").read_text()
+    for kind in kinds:
+        needed(SETTINGS[kind], root)
+        assert docs.count(f"| `{kind}` |") or kind == "folder", f"docs/data.md has no row of {kind}"
 
 
 def test_published_counts_that_differ_are_a_warning_and_an_error_under_strict(root):

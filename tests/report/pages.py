@@ -10,8 +10,10 @@ import yaml
 from PIL import Image
 
 from cribo import params, plan
+from cribo.params.evaluate import PROTOCOLS
 from tests.edits import DEMO
 
+NOT_JUDGED = {protocol: {"models": [], "datasets": []} for protocol in PROTOCOLS}  # of results/plan/report.yaml
 VALUES = {"random": 18.3, "global": 19.8, "cross_view": 20.5, "cribo": 20.1}
 
 

@@ -16,20 +16,20 @@ from cribo.report.planned import Planned
 from cribo.report.render_html import render_html
 from cribo.report.render_latex import render_latex
 from cribo.report.render_markdown import render_markdown
+from tests.report.pages import NOT_JUDGED
 
 FEW = "train has 209 images, the paper's has 118287"
 ALL = ["global", "cross_view", "cross_image"]
 CRIBO = {"row": "CrIBo", "backbone": "vit_small_16", "dataset": "coco", "epochs": 300, "losses": ALL, "method": "CrIBo"}
 OTHER = CRIBO | {"row": "thirty epochs", "epochs": 30}
 NAMES = ["cribo", "other"]
-PLAN = {
+PLAN = NOT_JUDGED | {
     "title": "A test",
     "reference": "cribo",
     "models": {"cribo": CRIBO, "other": OTHER},
     "dense_nn": {"models": NAMES, "datasets": ["voc2012"], "subsample": [1]},
     "hummingbird": {"models": NAMES, "datasets": ["voc2012"]},
     "linear_segmentation": {"models": NAMES, "datasets": ["voc2012"], "layers": [1], "learning_rates": [8e-4, 3e-4]},
-    "segmenter": {"models": [], "datasets": [], "learning_rates": [8e-5]},
     "knn": {"models": NAMES, "datasets": ["imagenet"]},
     "yolos": {"models": NAMES, "datasets": ["coco"]},
 }

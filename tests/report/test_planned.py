@@ -10,8 +10,10 @@ import yaml
 from dvc.repo import Repo
 
 from cribo import params, plan
-from cribo.report.overview import report
-from cribo.report.planned import PROTOCOLS, Planned, planned
+from cribo.params.evaluate import PROTOCOLS
+from cribo.report.every_table import own_tables
+from cribo.report.overview import NAMES, report
+from cribo.report.planned import Planned, planned
 from cribo.report.results import ReportError, of_protocol, read_results
 from cribo.report.score_list import score_list
 from tests.edits import DEMO, edited, judging
@@ -43,7 +45,13 @@ def test_every_result_of_dvc_yaml_is_planned_under_its_name(tmp_path):
         written = {path for path in paths if path.is_relative_to("results/scores")}
     cells = planned(plan_of(everything()))
     assert {cell.path(Path("results")) for cell in cells} == written
-    assert len(cells) == len(written) == 4 + 2 + 2 * 2 * 4 + 2 * 4 + 2 + 2
+    assert len(cells) == len(written) == 4 + 2 + 2 * 2 * 4 + 2 * 4 + 2 + 2 and {cell.protocol for cell in cells} == set(PROTOCOLS)
+
+
+def test_every_protocol_has_a_table_and_a_name_on_the_page():
+    tables = {table.name for table in own_tables(plan_of(everything()), {}, {})}
+    without = [protocol for protocol in PROTOCOLS if not any(name.startswith(protocol) for name in tables)]
+    assert not without and set(NAMES) == set(PROTOCOLS)
 
 
 def linear(model: str, layers: int, lr: float, value: float) -> dict:

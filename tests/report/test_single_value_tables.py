@@ -8,10 +8,11 @@ from cribo.report.every_table import own_tables
 from cribo.report.planned import Planned
 from cribo.report.single_value_tables import HUMMINGBIRD, KNN, YOLOS, value_table
 from cribo.report.table import NONE, NOT_RUN, Number
+from tests.report.pages import NOT_JUDGED
 
 ALL = ["global", "cross_view", "cross_image"]
 COCO = {"backbone": "vit_small_16", "dataset": "coco", "epochs": 300}
-PLAN = {
+PLAN = NOT_JUDGED | {
     "title": "A test",
     "models": {
         "random": {"row": "random", "backbone": "vit_small_16", "dataset": None, "epochs": 0, "losses": []},
