@@ -55,23 +55,22 @@ def reference(masked, tmp_path_factory):
     return weights(planned(), masked, compute, tmp_path_factory.mktemp("reference") / "run")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"clustering": {"algorithm": "kmeans"}},
-        {"clustering": {"algorithm": "kmeans", "outer_iterations": 1}},
-        {"clustering": {"algorithm": "labels"}},
-        {"clustering": {"algorithm": "labels"}, "matching": {"criterion": "labels"}},
-        {"memory_bank": {"exclude_same_image": True}},
-        {"matching": {"criterion": "labels"}},
-        {"matching": {"criterion": "none"}},
-        {"targets": {"directions": "sum"}},
-        {"targets": {"mean_images": 1}},
-        {"targets": {"centre_momentum": 1.0}},
-        {"fidelity": "paper"},
-    ],
-    ids=lambda c: yaml.safe_dump(c, default_flow_style=True).strip(),
-)
+SWITCHES = [
+    {"clustering": {"algorithm": "kmeans"}},
+    {"clustering": {"algorithm": "kmeans", "outer_iterations": 1}},
+    {"clustering": {"algorithm": "labels"}},
+    {"clustering": {"algorithm": "labels"}, "matching": {"criterion": "labels"}},
+    {"memory_bank": {"exclude_same_image": True}},
+    {"matching": {"criterion": "labels"}},
+    {"matching": {"criterion": "none"}},
+    {"targets": {"directions": "sum"}},
+    {"targets": {"mean_images": 1}},
+    {"targets": {"centre_momentum": 1.0}},
+    {"fidelity": "paper"},
+]
+
+
+@pytest.mark.parametrize("change", SWITCHES, ids=lambda c: yaml.safe_dump(c, default_flow_style=True).strip())
 def test_every_switch_of_the_method_changes_the_weights(change, masked, compute, reference, tmp_path):
     assert not torch.equal(weights(planned(change), masked, compute, tmp_path / "run"), reference)
 
