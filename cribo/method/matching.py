@@ -29,9 +29,14 @@ def accept(
     `none` accepts every neighbour, `cycle` those of `cycle_consistent`, `labels` those of the object's own classes.
     """
     usable = found & valid
-    if criterion == "cycle":
-        return usable & cycle_consistent(objects, valid, partners, pool_images, world, batch)
-    return usable & same_classes if criterion == "labels" else usable
+    match criterion:
+        case "none":
+            return usable
+        case "cycle":
+            return usable & cycle_consistent(objects, valid, partners, pool_images, world, batch)
+        case "labels":
+            return usable & same_classes
+    raise ValueError(f"matching.criterion {criterion} has no case in cribo/method/matching.py: add one")
 
 
 def cycle_consistent(

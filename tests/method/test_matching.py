@@ -91,3 +91,9 @@ def test_a_pool_wider_than_a_process_accepts_what_one_process_does(size, pool):
         return accept(*mine, "cycle", pool, world=world)
 
     assert torch.equal(torch.cat(on_ranks(size, part), dim=1), expected)
+
+
+def test_a_criterion_without_a_case_is_refused_and_not_taken_for_none():
+    x, valid = torch.randn(2, 2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"matching.criterion mutual has no case in cribo/method/matching.py: add one"):
+        accept(x, valid, x, valid.expand(2, -1, -1), "mutual", 2)
