@@ -11,13 +11,19 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from cribo.method.mae import Masking, sine_positions
+from cribo.model.backbone import has_cls
 
 
 class MaskedAutoencoder(nn.Module):
     """A ViT and its decoder. `forward` is the only entrance that carries gradients, so that DDP sees every one."""
 
     def __init__(self, backbone: nn.Module, width: int, depth: int, heads: int, bf16: bool = False):
-        """`width`, `depth`, `heads`: of the decoder."""
+        """`width`, `depth`, `heads`: of the decoder.
+
+        Raises ValueError where the backbone has other tokens than CLS and patches, which have no place in the decoder.
+        """
+        if not has_cls(backbone) or backbone.num_prefix_tokens != 1:
+            raise ValueError("losses: [pixels] needs a ViT with a CLS token and no registers: choose another backbone")
         super().__init__()
         self.backbone, self.bf16 = backbone, bf16
         grid, patch = backbone.patch_embed.grid_size[0], backbone.patch_embed.patch_size[0]

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import timm
 import torch
 
 from cribo.method.mae import patch_pixels, random_masking, reconstruction_loss, sine_positions
@@ -111,3 +112,10 @@ def test_positions_are_fixed_and_everything_else_learns(net):
     net(torch.randn(2, 3, 32, 32), masking).square().sum().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None] == ["backbone.pos_embed"]
     assert torch.equal(net.backbone.pos_embed, sine_positions(4, 16))
+
+
+@pytest.mark.parametrize("more", [{"reg_tokens": 4}, {"class_token": False, "global_pool": "avg"}], ids=str)
+def test_a_vit_with_registers_or_without_cls_is_refused_in_a_sentence(more):
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, depth=1, **more)
+    with pytest.raises(ValueError, match=r"needs a ViT with a CLS token and no registers: choose another backbone$"):
+        MaskedAutoencoder(vit, width=8, depth=1, heads=2)
