@@ -13,9 +13,12 @@ import pytest
 from workflow.bridge import relay
 
 ROOT = Path(__file__).parents[2]
-BRIDGE = (
-    "import sys; from workflow.bridge.relay import relaying\nwith relaying() as relay: print(relay.run(sys.argv[1:], {}))"
-)
+BRIDGE = """
+import signal, sys
+from workflow.bridge.relay import relaying
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
+with relaying() as relay: print(relay.run(sys.argv[1:], {}))
+"""
 # As torchrun: a process in a session of its own, which is waited for after a first signal and left alone by a second one.
 LAUNCHER = """
 import signal, subprocess, sys
