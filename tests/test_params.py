@@ -6,7 +6,9 @@ import pytest
 
 from cribo import params
 from cribo.data.scenes import CLASSES
+from cribo.params.checks import PAPERS
 from cribo.params.data import SCENE_CLASSES
+from cribo.report.paper import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
 from tests.edits import DEMO, edited, judging, line_of, renamed
 
 
@@ -242,6 +244,19 @@ def with_data(entry, evaluated="scenes"):
 def test_a_mistake_in_a_data_set_is_one_sentence(entry, says):
     found = sentences(with_data(entry))
     assert len(found) == 1 and says in found[0]
+
+
+def test_a_set_of_the_papers_name_is_of_its_kind():
+    folder = "{kind: folder, train: a, val: b, masks: c, classes: [x]}"
+    found = sentences(with_data(folder).replace("  photos: {", "  ade20k: {"))
+    assert (
+        len(found) == 1
+        and "data.ade20k.kind: is folder, and the paper's values stand beside what is called ade20k" in found[0]
+    )
+    assert found[0].endswith("write ade20k, or rename the set")
+    named = {name for names in (SEGMENTATION_DATASETS, PRETRAINING, *VALUE_DATASETS.values()) for name in names}
+    assert named == set(PAPERS)
+    parse(with_data("{kind: voc, train: a, val: b, masks: c}").replace("  photos: {", "  voc2012: {"))
 
 
 @pytest.mark.parametrize("entry", ["{kind: imagenet}", "{kind: coco}", "{kind: folder, train: .}"])

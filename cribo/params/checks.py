@@ -17,6 +17,8 @@ KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data 
 METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 # Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
+# Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper.py).
+PAPERS = {"voc2012": "voc"} | {name: name for name in ("ade20k", "pascal_context", "coco_stuff", "coco", "imagenet")}
 MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # the others need a mask for each image
 
 
@@ -74,6 +76,12 @@ def _names(params: Params) -> Iterator[Problem]:
             elif params.data[name].kind not in KINDS.get(protocol, (params.data[name].kind,)):
                 wrong = f"{name} is of kind {params.data[name].kind}, and {protocol} needs {' or '.join(KINDS[protocol])}"
                 yield Problem(key, wrong)
+    for name, data in params.data.items():
+        if data.kind != (kind := PAPERS.get(name, data.kind)):
+            wrong = (
+                f"is {data.kind}, and the paper's values stand beside what is called {name}: write {kind}, or rename the set"
+            )
+            yield Problem(("data", name, "kind"), wrong)
     for name, model in params.trained.items():
         if model.dataset not in params.data:
             key = ("models", "trained", name, "dataset")
