@@ -165,6 +165,8 @@ def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
     if given.model not in trained:
         sys.exit(f"no model {given.model}: {', '.join(trained)}")
     trained[given.model] = params.merged(trained[given.model], overlay)
+    if not params.needs_bank(everything.model(given.model)):
+        sys.exit(f"{given.model} has no cross_image in losses: the step that is measured is CrIBo's")
     return everything, everything.compute.model_copy(update={"precision": given.precision or everything.compute.precision})
 
 

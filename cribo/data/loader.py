@@ -43,7 +43,7 @@ class Inputs(NamedTuple):
 
 
 class ViewPairs(Dataset):
-    """Item (epoch, index) → a `Batch` of one, the views of image `index` as they are drawn in that epoch.
+    """Item (epoch, index) → a `Batch` without its first dimension: the views of image `index` as drawn in that epoch.
 
     Args:
         views: `pretrain.views` of params.yaml.

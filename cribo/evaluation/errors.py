@@ -24,7 +24,7 @@ def train_and_val(data: PreparedSet) -> tuple[Sequence[Record], Sequence[Record]
     return train, val
 
 
-def refuse_unknown_classes(ids: UInt8[np.ndarray, ...], classes: int, ignore: int, mask: Mask | Path) -> None:
+def refuse_unknown_classes(ids: UInt8[np.ndarray, " ..."], classes: int, ignore: int, mask: Mask | Path) -> None:
     """Raise EvaluationError, which names `mask`, if any of its ids is neither one of `classes` classes nor `ignore`."""
     unknown = ids[(ids >= classes) & (ids != ignore)]
     if unknown.size:

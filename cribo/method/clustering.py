@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from cribo.method.objects import exact, unit
 from cribo.method.world import World
 
-# PyTorch calls it a beta version. The tests compare it with plain loops.
+# PyTorch warns that index_reduce is in beta: the tests compare its result with plain loops.
 warnings.filterwarnings("ignore", message=r"index_reduce\(\) is in beta")
 
 # Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
@@ -110,8 +110,8 @@ def positional_cost(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"]
 
 
 def _bits(x: Float[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """The same memory read as integers, which order numbers that are not negative alike; a GPU takes their minimum in one
-    instruction, that of floats in a loop."""
+    """The same memory read as integers: of numbers that are not negative they have the same order, and a GPU takes the
+    minimum of 32-bit integers in one instruction, that of floats in a loop."""
     return x.view(torch.int32 if x.dtype == torch.float32 else torch.int64)
 
 

@@ -48,7 +48,7 @@ class Rows:
         return cls(counted_first(counts), number, arrived)
 
     def indices(self, multiple: int = 1) -> Int[Tensor, " m"]:
-        """Of the rows that count, and of as many others as make their number a multiple. Waits until it is known."""
+        """Of the rows that count, and of others until their number is a multiple or none is left. Waits for that number."""
         if self.arrived:
             self.arrived.synchronize()
         return self.order[: -(-int(self.number) // multiple) * multiple]

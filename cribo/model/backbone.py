@@ -16,7 +16,7 @@ def model_args(name: str, image_size: int) -> dict:
 
 
 def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Module:
-    """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, a CLS token if it has one.
+    """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, CLS if timm gives it one.
 
     Initialisation is DINO's: truncated normal of std 0.02 for linear layers, positions and CLS token, zero biases.
     """

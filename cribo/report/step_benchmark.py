@@ -25,7 +25,7 @@ class StepBenchmark:
     """`about`: on what; `profile`: a step's milliseconds by component of Table 9; `paces`: by model, for Table 10.
 
     Either is None where that part was not measured. `K`: of the profile. `as_printed`: whether backbone, views and images a
-    process are those of Table 9, and of Table 10 as its memory says.
+    process are those of Table 9, which are those of Table 10 but for MAE.
     """
 
     about: str

@@ -23,7 +23,9 @@ def training_notes(models: dict[str, dict], compared: Iterable[str]) -> tuple[st
     listed = "; ".join(f"{_names(names)}: {what}" for what, names in said.items())
     if not listed:
         return ()
-    return (f"Not trained as in the paper, whose settings, or those of the released code, are in brackets. {listed}.",)
+    return (
+        f"Not trained as in the paper, whose settings, or those of the released code or of DINO, are in brackets. {listed}.",
+    )
 
 
 def photos_notes(models: dict[str, dict], names: Iterable[str]) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ class Journal:
 
 
 def _lines(path: Path) -> list[str]:
-    """Of a journal that may not be there yet. One without its end was cut off by the death of the run before."""
+    """Whole lines of a journal, which may not be there yet. One without an end was cut off when the run before died."""
     text = path.read_text() if path.exists() else ""
     return text[: text.rfind("\n") + 1].splitlines()
 

@@ -24,7 +24,7 @@ class TrainingState:
     """Weights, optimiser, centres, memory bank, and the number of steps done."""
 
     student: Network | MaskedAutoencoder
-    teacher: Network | MaskedAutoencoder  # of MAE, which has none, the student itself
+    teacher: Network | MaskedAutoencoder  # for MAE, which has no teacher, the student itself
     optimiser: torch.optim.AdamW
     centres: Centres
     bank: MemoryBank | ShardedBank | None

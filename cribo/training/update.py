@@ -101,7 +101,8 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     """Do one step on this process's share of a batch; `student` is the state's, or DDP around it.
 
     Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The GPU
-    never waits for the host, nor the host for more than one number that was sent ahead (`method/rows.py`).
+    never waits for the host, nor the host for more than one number a part, sent ahead of the student's pass
+    (`method/rows.py`).
     """
     if course.method is None:
         return advance_mae(state, student, batch, course, world)

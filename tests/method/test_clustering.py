@@ -209,3 +209,15 @@ def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(s
     expected = min_max(cost, 4)
     parts = on_ranks(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
     assert torch.equal(torch.cat(parts), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("exclude_self", [True, False])
+def test_a_gpu_finds_the_same_positional_cost(exclude_self):
+    positions, labels = torch.randint(0, 20, (3, 50, 2)).float(), torch.randint(0, 7, (3, 50))
+    cost = [
+        positional_cost(pairwise_distance(positions.to(device), exclude_self), labels.to(device), 6).cpu()
+        for device in ("cpu", "cuda")
+    ]
+    torch.testing.assert_close(*cost)

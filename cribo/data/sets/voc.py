@@ -17,8 +17,8 @@ LICENCE = (
 )
 SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
-PUBLISHED = {"train": 10582, "val": 1449}  # of the paper, which trains on train_aug
-LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's own: another name is a set of somebody's
+PUBLISHED = {"train": 10582, "val": 1449}  # images that the paper uses: it trains on train_aug
+LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's; another is somebody's own
 OWN = "SegmentationClass"
 
 

@@ -108,7 +108,7 @@ def advance(
     settings: dict,
     bf16: bool,
     world: World,
-) -> tuple[Float[Tensor, 3], Float[Tensor, ""]]:
+) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
     """Do one step on this process's photos of a batch; returns their part of the loss (class, L1, GIoU), and the norm of the
     whole batch's gradient before it is clipped."""
     objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
