@@ -13,12 +13,17 @@ from functools import cache
 from importlib.resources import files
 
 
-@cache
 def stated(protocol: str, dataset: str) -> dict[str, tuple[object, str]]:
     """(value, source) by setting of `evaluate.PROTOCOL`; empty for a protocol that is not the paper's."""
-    text = files("cribo.report").joinpath("paper_settings.csv").read_text(encoding="utf-8")
+    return stated_in("paper_settings.csv", protocol=protocol, dataset=dataset)
+
+
+@cache
+def stated_in(file: str, **of: str) -> dict[str, tuple[object, str]]:
+    """(value, source) by setting, from the rows of one of our CSV files that have these values or leave the column empty."""
+    text = files("cribo.report").joinpath(file).read_text(encoding="utf-8")
     return {
         row["setting"]: (json.loads(row["value"]), row["source"])
         for row in csv.DictReader(text.splitlines())
-        if row["protocol"] == protocol and row["dataset"] in ("", dataset)
+        if all(row[column] in ("", value) for column, value in of.items())
     }

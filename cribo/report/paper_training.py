@@ -8,18 +8,9 @@ COCO, of which the paper says nothing.
 
 from __future__ import annotations
 
-import csv
-import json
-from functools import cache
-from importlib.resources import files
+from cribo.report.paper_settings import stated_in
 
 
-@cache
 def stated(backbone: str, photos: str) -> dict[str, tuple[object, str]]:
     """(value, source) by dotted key of `pretrain`; both names are the paper's."""
-    text = files("cribo.report").joinpath("paper_training.csv").read_text(encoding="utf-8")
-    return {
-        row["setting"]: (json.loads(row["value"]), row["source"])
-        for row in csv.DictReader(text.splitlines())
-        if row["backbone"] in ("", backbone) and row["photos"] in ("", photos)
-    }
+    return stated_in("paper_training.csv", backbone=backbone, photos=photos)
