@@ -3,11 +3,14 @@
     python benchmarks/step.py                                         # the experiment of params.yaml, its model cribo
     python benchmarks/step.py --set backbone=vit_base_16 views.size=224 clustering.K=12 --images 128 --precision bf16
     python benchmarks/step.py --recipe voc-mini --images 16 --only table9 table10
+    python benchmarks/step.py --recipe voc-mini --images 16 --only table9 overhead --photos data/photos
     python benchmarks/step.py --recipe paper-vitb16-in1k --set clustering.K=12 --images 128 --out results/benchmarks/step
 
-The last is the paper's own: ViT-B/16 at 224 px, 128 images a process. Every row is measured in this one run, on noise, with
-a full memory bank and the cross-image loss on; ratios are to the row called baseline. `--images` is one process's share of a
-batch. Writes PREFIX.json and PREFIX.md (`--out PREFIX`) and prints the Markdown.
+The last is the paper's own: ViT-B/16 at 224 px, 128 images a process. Every row is measured in this one run, with a full
+memory bank and the cross-image loss on; ratios are to the row called baseline. Images are noise and every entry of the bank
+counts, the dearest case; with `--photos FOLDER` they are its JPEGs, and steps fill the bank with what both views show, as in
+a training. `--images` is one process's share of a batch. `overhead` is Table 10 without the other models. Writes
+PREFIX.json and PREFIX.md (`--out PREFIX`) and prints the Markdown.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from pathlib import Path
 
 import torch
 import yaml
+from PIL import Image
 
 from cribo import params, plan, recipe
+from cribo.data.readers import Record
 from cribo.measure import PHASES, Measured, measure
 from cribo.model.architectures import BACKBONES
 from cribo.params import Compute, Params
@@ -170,6 +175,14 @@ def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
     return everything, everything.compute.model_copy(update={"precision": given.precision or everything.compute.precision})
 
 
+def photos_of(folder: Path, images: int) -> list[Record]:
+    """The JPEGs of a folder."""
+    files = sorted(folder.glob("*.jpg"))
+    if len(files) < images:
+        sys.exit(f"{folder} has {len(files)} files *.jpg, a batch has {images}: lower --images")
+    return [Record(file.stem, file, None, *Image.open(file).size) for file in files]
+
+
 def in_its_own_process(arguments: list[str], row: str) -> dict:
     """A row measured by a process that does nothing else: memory and compiled code are its own."""
     command = [sys.executable, __file__, *arguments, "--row", row]
@@ -185,6 +198,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="cribo")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="keys of `pretrain`")
     parser.add_argument("--images", type=int, help="a process's share of the batch (the whole batch)")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="measure on its JPEGs instead of noise")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--precision", choices=["fp32", "bf16"])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -207,11 +221,15 @@ def main() -> None:
     if given.row:
         of = others.get(given.row, settings)
         how, more = rows.get(given.row, rows["baseline"])
-        print(json.dumps(vars(measure(of, how, device, images, given.steps, given.row == "phases", **more))))
+        records = photos_of(given.photos, images) if given.photos else ()
+        measured = measure(of, how, device, images, given.steps, given.row == "phases", records=records, **more)
+        print(json.dumps(vars(measured)))
         return
 
     wanted = ["baseline"]
-    wanted += ["phases"] * ("table9" in given.only) + list(others) * ("table10" in given.only)
+    if "table10" not in given.only:
+        others = {"global only": alone} if "overhead" in given.only else {}
+    wanted += ["phases"] * ("table9" in given.only) + list(others)
     wanted += [name for name in rows if name != "baseline"] * ("switches" in given.only)
     took = {}
     for name in wanted:
@@ -220,7 +238,7 @@ def main() -> None:
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     about = f"{settings['backbone']} at {settings['views']['size']} px, {images} images, {compute.precision}, {name}, "
-    about += f"torch {torch.__version__}, {platform.machine()}"
+    about += f"torch {torch.__version__}, {platform.machine()}, {'photos' if given.photos else 'noise'}"
     parts = [f"# One training step\n\n{about}"]
     result = {
         "about": about,
@@ -231,6 +249,8 @@ def main() -> None:
     }
     if "phases" in took:
         parts.append(table9(took["phases"], compute.compile))
+    if valid := took["baseline"].valid:
+        parts.append(f"Objects that both views show: {valid:.1f} of {result['K']} an image")
     if "global only" in took:
         models = [(name, took[name], of) for name, of in others.items()]
         models.append((f"CrIBo, K = {settings['clustering']['K']}", took["baseline"], settings))

@@ -1,21 +1,24 @@
-"""How long a step takes and how much memory it needs on this machine, with images made of noise.
+"""How long a step takes and how much memory it needs on this machine, with images made of noise or with photos.
 
 For `cribo.doctor`, which foretells a training, and for benchmarks/step.py, which compares. The memory bank is full and the
-cross-image loss on, so that a step costs what it costs for most of a training.
+cross-image loss on, so that a step costs what it costs for most of a training. With noise every entry of the bank counts,
+the dearest case; photos fill it as a training does.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import cycle
 from unittest import mock
 
 import torch
 
-from cribo.data.loader import Batch
+from cribo.data.loader import Batch, load_batches
+from cribo.data.readers import Record
 from cribo.method import local_crops
 from cribo.method import step as method_step
 from cribo.model.network import Network
@@ -25,10 +28,12 @@ from cribo.training.acceleration import accelerate
 from cribo.training.distributed import World
 from cribo.training.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_an_image, views_an_image
+from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_an_image, view_pairs, views_an_image
 
 # The rows of the paper's Table 9. What is in none of them is `other`.
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
+
+KEPT_BATCHES = 24  # of photos, loaded before the first step and used in turn
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Measured:
     seconds: float
     memory: int  # most bytes in use: on the GPU, or without one by this process since it began
     phases: dict[str, float]  # seconds; empty unless asked for
+    valid: float = 0.0  # objects that both views show, an image; 0 without objects
 
 
 def shrunk(settings: dict, images: int) -> dict:
@@ -71,6 +77,12 @@ def noise(settings: dict, images: int) -> Batch:
     return Batch(*(x.pin_memory() for x in batch)) if torch.cuda.is_available() else batch
 
 
+def loaded(settings: dict, records: Sequence[Record], images: int, workers: int) -> list[Batch]:
+    """The first batches of a training on these photos, as many as `KEPT_BATCHES` or an epoch has."""
+    count = min(KEPT_BATCHES, len(records) // images)
+    return list(load_batches(view_pairs(settings, records), images, 0, count, 0, 1, workers))
+
+
 def measure(
     settings: dict,
     compute: Compute,
@@ -79,14 +91,16 @@ def measure(
     steps: int = 5,
     phases: bool = False,
     alter: Callable[[TrainingState], None] = lambda state: None,
+    records: Sequence[Record] = (),
 ) -> Measured:
     """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first.
 
-    With `phases` the networks stay as they are written, even where `compute` asks to compile them.
+    With `phases` the networks stay as they are written, even where `compute` asks to compile them. With photos, at least
+    `images` of them, as many steps more come first as fill the memory bank.
     """
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")
-    if state.bank is not None:
+    if state.bank is not None and not records:
         state.bank.units.normal_()
         state.bank.units.div_(state.bank.units.norm(dim=-1, keepdim=True))
         state.bank.norms.fill_(20.0)
@@ -96,22 +110,23 @@ def measure(
     accelerate(state.student, state.teacher, compute.model_copy(update={"compile": False}) if phases else compute)
     alter(state)
     course = Course.of(settings, 1000 * images, compute)
-    batch = noise(settings, images)
+    batches = loaded(settings, records, images, compute.workers) if records else [noise(settings, images)]
+    warm = 2 + (-(-state.bank.images // images) if records and state.bank is not None else 0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
     took, spent = [], []
-    for _ in range(steps + 2):
+    for batch, _ in zip(cycle(batches), range(warm + steps), strict=False):
         with timers(device, state) if phases else nullcontext({}) as clock:
             start = _now(device)
-            advance(state, state.student, batch, course, world)
+            values = advance(state, state.student, batch, course, world)
             took.append(_now(device) - start)
         spent.append(clock)
-    middle = sorted(range(2, steps + 2), key=took.__getitem__)[steps // 2]
+    middle = sorted(range(warm, warm + steps), key=took.__getitem__)[steps // 2]
     parts = spent[middle]
     if phases:
         parts["other"] = took[middle] - sum(parts.values())
-    return Measured(images, took[middle], peak_memory(device), parts)
+    return Measured(images, took[middle], peak_memory(device), parts, float(values.get("valid_objects", 0)))
 
 
 def _now(device: torch.device) -> float:

@@ -13,6 +13,7 @@ local_crops.py    DINO's multi-crop     a baseline
 mae.py            MAE                   a baseline
 health.py         App. C.6              scalars that tell learning from collapse
 
-fused_search.py   sharded_bank.py       Eq. 2 in one kernel of a GPU, and in a bank spread over processes
+fused_clustering.py  fused_search.py    Eqs. 17 and 2 in one kernel of a GPU each
+fused_losses.py      sharded_bank.py    the same for the losses; a bank spread over processes
 rows.py           world.py              which rows are worth computing; what is asked of the other processes
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -48,6 +49,7 @@ def joint_space_clustering(
     seeds: Int[Tensor, "B K"],
     settings: ClusteringSettings,
     world: World | None = None,
+    fused: bool = False,
 ) -> Int[Tensor, "B n"]:
     """Hard cluster label of every token of both views, in [0, K).
 
@@ -57,29 +59,64 @@ def joint_space_clustering(
         seeds: indices of K distinct tokens, the first centroids.
 
     B must be a multiple of `normalise_images`, or divide it: then the next processes of `world` hold the other images.
+    `fused` generates kernels on a GPU, whose sums are taken in another order.
     """
-    z = unit(tokens)
+    z, fused = unit(tokens), fused and tokens.is_cuda
     batch, n, _ = z.shape
     K = settings.K
-    distance = pairwise_distance(positions, settings.exclude_self)
+    averaged = z if settings.centroids == "unit" else exact(tokens)
+    distance = None if fused else pairwise_distance(positions, settings.exclude_self)
+    go_round = _generated_round() if fused else one_round
 
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
     labels = torch.full((batch, n), K, device=z.device)  # K: in no cluster yet
     labels.scatter_(1, seeds, torch.arange(K, device=z.device).expand(batch, K))
     marginal = z.new_full((batch, K), 1 / K)
-
     for _ in range(settings.outer_iterations):
-        cost = settings.lambda_pos * positional_cost(distance, labels, K) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
-        cost = min_max(cost, settings.normalise_images, world)
-        plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
-        labels = plan.argmax(dim=-1)
-        members = F.one_hot(labels, K).to(z.dtype)
-        if settings.marginals == "histogram":
-            count = members.sum(dim=1) + HISTOGRAM_FLOOR
-            marginal = count / count.sum(dim=1, keepdim=True)
-        averaged = z if settings.centroids == "unit" else exact(tokens)
-        centroids = F.normalize(members.transpose(1, 2) @ averaged, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
+        if distance is None:
+            nearest = _nearest_tokens_in_one_kernel(positions, labels, settings)
+        else:
+            nearest = nearest_tokens(distance, labels, K)
+        labels, centroids, marginal = go_round(z, averaged, nearest, centroids, marginal, settings, world)
     return labels
+
+
+def one_round(
+    z: Float[Tensor, "B n d"],
+    averaged: Float[Tensor, "B n d"],
+    nearest: Float[Tensor, "B n K"],
+    centroids: Float[Tensor, "B K d"],
+    marginal: Float[Tensor, "B K"],
+    settings: ClusteringSettings,
+    world: World | None = None,
+) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B K d"], Float[Tensor, "B K"]]:
+    """Tokens to clusters (Eqs. 12–14 and 16), then the clusters' new centroids (Eq. 15) and marginal.
+
+    `z` are the tokens of length one, `averaged` those whose means are the centroids, `nearest` is of `nearest_tokens`.
+    """
+    K = nearest.shape[-1]
+    cost = settings.lambda_pos * positional_cost(nearest) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
+    cost = min_max(cost, settings.normalise_images, world)
+    plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
+    labels = plan.argmax(dim=-1)
+    members = F.one_hot(labels, K).to(z.dtype)
+    if settings.marginals == "histogram":
+        count = members.sum(dim=1) + HISTOGRAM_FLOOR
+        marginal = count / count.sum(dim=1, keepdim=True)
+    centroids = F.normalize(members.transpose(1, 2) @ averaged, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
+    return labels, centroids, marginal
+
+
+@cache
+def _generated_round():
+    """`one_round` with its dozens of small passes joined."""
+    return torch.compile(one_round)
+
+
+def _nearest_tokens_in_one_kernel(positions: Tensor, labels: Tensor, settings: ClusteringSettings) -> Tensor:
+    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, which a machine without a GPU may lack
+
+    return fused_nearest_tokens(exact(positions), labels, settings.K, settings.exclude_self)
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
@@ -91,18 +128,25 @@ def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> 
     return distance.masked_fill_(distance == 0, torch.inf) if exclude_self else distance
 
 
-def positional_cost(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B n K"]:
-    """Eq. 17: distance from each token to the nearest token of each cluster, divided by the image's largest.
+def nearest_tokens(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B n K"]:
+    """Distance from each token to the nearest token of each cluster; infinite for a cluster without any (other) token.
 
-    A cluster without any (other) token counts as far as the average over the image, where such entries weigh in as zero,
-    as in the released code. Distances are symmetric: their rows are merged by the label of the first token, which keeps
-    memory at n² + nK instead of n²K.
+    Distances are symmetric: their rows are merged by the label of the first token, which keeps memory at n² + nK instead
+    of n²K.
     """
     batch, n, _ = distance.shape
     nearest = distance.new_full((batch * (K + 1), n), torch.inf)
     cluster = labels + (K + 1) * torch.arange(batch, device=labels.device)[:, None]
     _bits(nearest).index_reduce_(0, cluster.flatten(), _bits(distance).flatten(0, 1), "amin")
-    nearest = nearest.view(batch, K + 1, n)[:, :K].transpose(1, 2).contiguous()
+    return nearest.view(batch, K + 1, n)[:, :K].transpose(1, 2).contiguous()
+
+
+def positional_cost(nearest: Float[Tensor, "B n K"]) -> Float[Tensor, "B n K"]:
+    """Eq. 17: distance to the nearest token of a cluster, divided by the image's largest.
+
+    A cluster without any (other) token counts as far as the average over the image, where such entries weigh in as zero,
+    as in the released code.
+    """
     unknown = nearest.isinf()
     average = nearest.masked_fill(unknown, 0).mean(dim=(1, 2), keepdim=True)
     nearest = torch.where(unknown, average, nearest)

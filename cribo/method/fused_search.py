@@ -12,11 +12,12 @@ import triton
 import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from cribo.method.rows import counted_first
 
 QUERIES, KEYS, WIDTH = 128, 256, 64  # of a tile of one program
-SPLITS = 8  # parts of the keys that are searched side by side: few queries then still fill the GPU
+SPLITS = 44  # parts of the keys, searched side by side: twelve tiles of queries then fill 132 processors four times over
 
 
 def fused_nearest(
@@ -25,31 +26,56 @@ def fused_nearest(
     keys: Float[Tensor, "M d"],
     valid: Bool[Tensor, " M"],
     ids: tuple[Int[Tensor, " Q"], Int[Tensor, " M"]] | None = None,
-) -> Int[Tensor, "P Q"]:
-    """Index of the valid key most similar to each query, in each of P parts of the keys.
+) -> Int[Tensor, " Q"]:
+    """Index of the valid key most similar to each query.
 
-    The vectors, all of length one, are rounded to half precision and their products summed in fp32; of equal keys the first
-    wins. A query that is not `asked`, or a part without a valid key of another id, gets any index. What counts comes first
-    in both lists, and programs past it end at once: the host needs no count and waits for nothing.
+    The vectors, all of length one, are rounded to half precision and their products summed in fp32, then compared to a
+    precision of 2⁻¹⁵, four bits more than the rounding left; of equal keys the first wins where their cosine is positive.
+    A query that is not `asked`, or has no valid key of another id, gets any index. What counts comes first in both lists,
+    and programs past it end at once: the host needs no count and waits for nothing.
     """
     key_order, query_order = counted_first(valid), counted_first(asked)
-    keys, queries = keys.half()[key_order], queries.half()[query_order]
     counts = torch.stack([asked.sum(), valid.sum()]).int()
+    keys, queries = _rounded(keys, key_order, counts[1:]), _rounded(queries, query_order, counts[:1])
     part = triton.cdiv(triton.cdiv(len(keys), SPLITS), KEYS) * KEYS
     found = torch.zeros(SPLITS, len(queries), dtype=torch.int32, device=keys.device)
+    tops = torch.full(found.shape, -torch.inf, device=keys.device)
     own_ids, key_ids = (counts, counts) if ids is None else (ids[0][query_order], ids[1][key_order])
+    width = min(WIDTH, max(16, triton.next_power_of_2(queries.shape[1])))
+    tiles = (TensorDescriptor.from_tensor(x, [size, width]) for x, size in ((queries, QUERIES), (keys, KEYS)))
     _search[triton.cdiv(len(queries), QUERIES), SPLITS](
-        queries, keys, counts, own_ids, key_ids, found, len(queries), queries.shape[1], part,
-        ids is not None, QUERIES, KEYS, WIDTH, num_warps=8, num_stages=3,
+        *tiles, counts, own_ids, key_ids, tops, found, len(queries), queries.shape[1], part,
+        ids is not None, QUERIES, KEYS, width, num_warps=8, num_stages=3,
     )  # fmt: skip
-    index = torch.empty_like(found, dtype=torch.long)
-    index[:, query_order] = key_order[found.long()]
-    return index
+    best = found.gather(0, tops.argmax(dim=0, keepdim=True))[0]
+    return torch.empty_like(query_order).scatter_(0, query_order, key_order[best.long()])
+
+
+def _rounded(vectors: Float[Tensor, "n d"], order: Int[Tensor, " n"], count: Int[Tensor, " 1"]) -> Float[Tensor, "n e"]:
+    """The first `count` of the vectors in this order, in half precision; what follows them was never written.
+
+    A GPU loads tiles of rows that begin at multiples of 16 bytes: zeros fill a row up to one.
+    """
+    n, d = vectors.shape
+    rounded = torch.empty(n, -(-d // 8) * 8, dtype=torch.half, device=vectors.device)
+    _round[(triton.cdiv(n, QUERIES),)](vectors, order, count, rounded, d, rounded.shape[1], QUERIES, WIDTH)
+    return rounded
+
+
+@triton.jit
+def _round(vectors, order, count, rounded, d, e, BN: tl.constexpr, BD: tl.constexpr):
+    rows = tl.program_id(0).to(tl.int64) * BN + tl.arange(0, BN)[:, None]
+    wanted = rows < tl.load(count)
+    places = tl.load(order + rows, mask=wanted, other=0)
+    for channel in range(0, e, BD):
+        channels = channel + tl.arange(0, BD)[None, :]
+        x = tl.load(vectors + places * d + channels, mask=wanted & (channels < d), other=0.0)
+        tl.store(rounded + rows * e + channels, x.to(tl.float16), mask=wanted & (channels < e))
 
 
 @triton.jit
 def _search(
-    queries, keys, counts, query_ids, key_ids, found, Q, d, part,
+    queries, keys, counts, query_ids, key_ids, tops, found, Q, d, part,
     HAS_IDS: tl.constexpr, BQ: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     first = tl.program_id(0) * BQ
@@ -57,34 +83,28 @@ def _search(
     if first < tl.load(counts):
         rows = first + tl.arange(0, BQ)
         end = tl.minimum((split + 1) * part, tl.load(counts + 1))
-        best = tl.full((BQ,), float("-inf"), tl.float32)
+        # A similarity's lowest bits say in which column it stands: a maximum then needs no index beside it.
+        column = BK - 1 - tl.arange(0, BK)[None, :]
+        best = tl.full((BQ,), -4.0, tl.float32)
         where = tl.zeros((BQ,), tl.int32)
         if HAS_IDS:
             own = tl.load(query_ids + rows, mask=rows < Q, other=-1)
         for start in range(split * part, end, BK):
-            columns = start + tl.arange(0, BK)
+            keys_at = start + tl.arange(0, BK)
             similarity = tl.zeros((BQ, BK), tl.float32)
             for channel in range(0, d, BD):
-                channels = channel + tl.arange(0, BD)
-                inside = channels < d
-                a = tl.load(
-                    queries + rows[:, None].to(tl.int64) * d + channels[None, :],
-                    mask=(rows[:, None] < Q) & inside[None, :],
-                    other=0.0,
-                )
-                b = tl.load(
-                    keys + columns[None, :].to(tl.int64) * d + channels[:, None],
-                    mask=(columns[None, :] < end) & inside[:, None],
-                    other=0.0,
-                )
-                similarity = tl.dot(a, b, similarity)
-            allowed = columns[None, :] < end
+                similarity = tl.dot(queries.load([first, channel]), keys.load([start, channel]).T, similarity)
+            if start + BK > end:
+                similarity = tl.where(keys_at[None, :] < end, similarity, -3.0)
             if HAS_IDS:
-                others = tl.load(key_ids + columns, mask=columns < end, other=-1)
-                allowed = allowed & (own[:, None] != others[None, :])
-            similarity = tl.where(allowed, similarity, float("-inf"))
-            top, place = tl.max(similarity, axis=1, return_indices=True)
+                others = tl.load(key_ids + keys_at, mask=keys_at < end, other=-1)
+                similarity = tl.where(own[:, None] != others[None, :], similarity, -3.0)
+            tagged = (similarity.to(tl.int32, bitcast=True) & -BK) | column
+            top = tl.max(tagged.to(tl.float32, bitcast=True), axis=1)
             better = top > best
             best = tl.where(better, top, best)
-            where = tl.where(better, start + place, where)
-        tl.store(found + split * Q + rows, where, mask=rows < Q)
+            where = tl.where(better, start, where)
+        there = best > -2.0
+        place = where + BK - 1 - (best.to(tl.int32, bitcast=True) & (BK - 1))
+        tl.store(found + split * Q + rows, place, mask=there & (rows < Q))
+        tl.store(tops + split * Q + rows, best, mask=there & (rows < Q))

@@ -30,5 +30,5 @@ def local_step(
     weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
     p = Softmax(projected.image_prototypes, settings.student_temperature)
     q = Softmax(teaching.image_prototypes, teacher_temperature, centres.images)
-    loss = soft_cross_entropy(projected.images.flatten(0, 1), p, targets, q, weights, compiled=settings.fused).total
+    loss = soft_cross_entropy(projected.images.flatten(0, 1), p, targets, q, weights, fused=settings.fused).total
     return Losses(loss, {"loss_global": loss.detach()})

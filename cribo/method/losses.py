@@ -7,7 +7,6 @@ differ in the rows and in their weights, so one function serves them all.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -57,7 +56,7 @@ def soft_cross_entropy(
     weights: Float[Tensor, "T n"],
     rows: Rows | None = None,
     block: int | None = None,
-    compiled: bool = False,
+    fused: bool = False,
 ) -> CrossEntropies:
     """Σ_j Σ_i weights[j, i] · H(q(targets_ji), p(student_i)); the [n, L] logits are never held whole.
 
@@ -67,46 +66,44 @@ def soft_cross_entropy(
     The T targets of a row share the student's logits s and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l Σ_j w_j q_jl s_l
     with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
     into the gradients of the small factors. Nothing of size L per row survives the block, and backward recomputes nothing.
+    `fused` does a block in one kernel on a GPU.
     """
-    generated = compiled and student.is_cuda
     per_block = max(1, (block or BLOCKS[student.device.type]) // len(p.prototypes.scale))
     vectors, goals = exact(student), exact(targets)
     if rows is not None:
-        chosen = rows.indices(per_block if generated else 1)  # a generated kernel is made for one shape
+        chosen = rows.indices()
         vectors, goals, weights = vectors[chosen], goals[:, chosen], weights[:, chosen]
-    of_block = _compiled_block() if generated else _block
-    taus = p.temperature, q.temperature
-    sums = _SoftCrossEntropy.apply(
-        vectors, *p.prototypes, goals, *q.prototypes, q.centre, weights, taus, per_block, of_block
-    )
-    return CrossEntropies(*sums)
+    (w, scale), (v, teacher_scale) = p.prototypes, q.prototypes
+    factors = w, scale / p.temperature, goals, v, teacher_scale / q.temperature, q.centre / q.temperature
+    return CrossEntropies(*_SoftCrossEntropy.apply(vectors, *factors, weights, per_block, fused and student.is_cuda))
+
+
+class Swept(NamedTuple):
+    """Of all rows: for each target the loss and the teacher's entropy, and the loss's gradients."""
+
+    losses: Float[Tensor, " T"]
+    entropies: Float[Tensor, " T"]
+    by_rows: Float[Tensor, "n h"]
+    by_prototypes: Float[Tensor, "L h"]  # by W = scale · direction
 
 
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, taus, rows, of_block):
-        grad_x, grad_direction = torch.zeros_like(x), torch.zeros_like(direction)
-        loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
-        scale, teacher_scale, centre = scale / taus[0], teacher_scale / taus[1], centre / taus[1]
-        for i in range(0, len(x), rows):
-            part = slice(i, i + rows)
-            teacher = targets[:, part], teacher_direction, teacher_scale, centre
-            grad, losses, entropies = of_block(x[part], direction, scale, *teacher, weights[:, part])
-            loss, entropy = loss + losses, entropy + entropies
-            grad_direction.addmm_(grad.T, x[part])  # by W = scale · direction so far; both follow below
-            grad_x[part] = grad.mul_(scale) @ direction
-        grad_scale = _dots(grad_direction, direction) / taus[0]
-        ctx.save_for_backward(grad_x, grad_direction.mul_(scale[:, None]), grad_scale)
-        ctx.mark_non_differentiable(loss, entropy)
-        return loss.sum(), loss, entropy
+    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, rows, fused):
+        of_rows = _fused_sweep() if fused else sweep
+        found = of_rows(x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, rows)
+        by_scale = _dots(found.by_prototypes, direction)
+        ctx.save_for_backward(found.by_rows, found.by_prototypes.mul_(scale[:, None]), by_scale)
+        ctx.mark_non_differentiable(found.losses, found.entropies)
+        return found.losses.sum(), found.losses, found.entropies
 
     @staticmethod
     @once_differentiable
     def backward(ctx, upstream, _loss, _entropy):
-        return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 8)
+        return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 7)
 
 
-def _block(
+def sweep(
     x: Float[Tensor, "n h"],
     direction: Float[Tensor, "L h"],
     scale: Float[Tensor, " L"],
@@ -115,29 +112,35 @@ def _block(
     teacher_scale: Float[Tensor, " L"],
     centre: Float[Tensor, " L"],
     weights: Float[Tensor, "T n"],
-) -> tuple[Float[Tensor, "n L"], Float[Tensor, " T"], Float[Tensor, " T"]]:
-    """Of a block of rows: gradient by the student's logits, and for each target the loss and the teacher's entropy.
+    rows: int,
+) -> Swept:
+    """Losses, entropies and gradients, `rows` rows at a time; scales and centre are divided by the temperatures already."""
+    by_x, by_w = torch.zeros_like(x), torch.zeros_like(direction)
+    loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
+    for i in range(0, len(x), rows):
+        part = slice(i, i + rows)
+        s = (x[part] @ direction.T).mul_(scale)
+        lse = s.logsumexp(dim=1)
+        grad = (s - lse[:, None]).exp_().mul_(weights[:, part].sum(dim=0)[:, None])
+        losses, entropies = [], []
+        for target, w in zip(targets[:, part], weights[:, part], strict=True):
+            t = (target @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
+            t_lse = t.logsumexp(dim=1)
+            q = (t - t_lse[:, None]).exp_()
+            losses.append((w * (lse - _dots(q, s))).sum())
+            entropies.append((w * (t_lse - _dots(q, t))).sum())
+            grad.sub_(q.mul_(w[:, None]))
+        loss, entropy = loss + torch.stack(losses), entropy + torch.stack(entropies)
+        by_w.addmm_(grad.T, x[part])
+        by_x[part] = grad.mul_(scale) @ direction
+    return Swept(loss, entropy, by_x, by_w)
 
-    Both scales and the centre are those of logits that were divided by the temperature already.
-    """
-    s = (x @ direction.T).mul_(scale)
-    lse = s.logsumexp(dim=1)
-    grad = (s - lse[:, None]).exp_().mul_(weights.sum(dim=0)[:, None])
-    losses, entropies = [], []
-    for target, w in zip(targets, weights, strict=True):
-        t = (target @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
-        t_lse = t.logsumexp(dim=1)
-        q = (t - t_lse[:, None]).exp_()
-        losses.append((w * (lse - _dots(q, s))).sum())
-        entropies.append((w * (t_lse - _dots(q, t))).sum())
-        grad.sub_(q.mul_(w[:, None]))
-    return grad, torch.stack(losses), torch.stack(entropies)
 
+def _fused_sweep():
+    """`sweep` for a GPU."""
+    from cribo.method.fused_losses import fused_sweep  # needs Triton, which a machine without a GPU may lack
 
-@cache
-def _compiled_block():
-    """`_block` with its dozen passes over the logits fused into a few; for a GPU, where every step has the same shapes."""
-    return torch.compile(_block, dynamic=False)
+    return fused_sweep
 
 
 def _dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:

@@ -110,12 +110,11 @@ def nearest(
     vectors rounded to 11 bits each); in practice the same key wins but for near-ties below 10⁻⁴. `fused` does that in one
     kernel of a GPU, which leaves out queries that are not `asked`: any answer is as good for them.
     """
+    if search == "fused":
+        return _nearest_in_one_kernel(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
     best = queries.new_full((queries.shape[0],), -torch.inf)
     index = torch.zeros(queries.shape[0], dtype=torch.long, device=queries.device)
-    if search == "fused":
-        winners = _winners_of_parts(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
-    else:
-        winners = _winners_of_tiles(queries, keys, valid, tile or TILES[keys.device.type], ids, search == "half")
+    winners = _winners_of_tiles(queries, keys, valid, tile or TILES[keys.device.type], ids, search == "half")
     for similarity, where in winners:
         better = similarity > best
         best = torch.where(better, similarity, best)
@@ -140,15 +139,16 @@ def _winners_of_tiles(
         yield top, rows[where]
 
 
-def _winners_of_parts(
+def _nearest_in_one_kernel(
     queries: Tensor, keys: Tensor, valid: Tensor, ids: tuple[Tensor, Tensor] | None, asked: Tensor
-) -> Iterator[tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]]:
-    """Similarity and index of the best key of each part that the kernel searches side by side."""
+) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
+    """The winner that the kernel finds, scored in fp32."""
     from cribo.method.fused_search import fused_nearest  # needs Triton, which a machine without a GPU may lack
 
-    for where in fused_nearest(queries, asked, keys, valid, ids):
-        allowed = valid[where] if ids is None else valid[where] & (ids[0] != ids[1][where])
-        yield (queries * keys[where]).sum(dim=1).masked_fill(~allowed, -torch.inf), where
+    index = fused_nearest(queries, asked, keys, valid, ids)
+    allowed = valid[index] if ids is None else valid[index] & (ids[0] != ids[1][index])
+    similarity = (queries * keys[index]).sum(dim=1).masked_fill(~allowed, -torch.inf)
+    return similarity, index.masked_fill(~allowed, 0)
 
 
 def _tiles(

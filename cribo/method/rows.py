@@ -47,8 +47,8 @@ class Rows:
             arrived.record()
         return cls(counted_first(counts), number, arrived)
 
-    def indices(self, multiple: int = 1) -> Int[Tensor, " m"]:
-        """Of the rows that count, and of others until their number is a multiple or none is left. Waits for that number."""
+    def indices(self) -> Int[Tensor, " m"]:
+        """Of the rows that count, ascending. Waits for their number."""
         if self.arrived:
             self.arrived.synchronize()
-        return self.order[: -(-int(self.number) // multiple) * multiple]
+        return self.order[: int(self.number)]

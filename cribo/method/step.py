@@ -107,7 +107,7 @@ def teacher_step(
     labels = valid = objects = neighbours = accepted = None
     health: dict[str, Tensor] = {}
     if settings.clustering:
-        labels = _cluster(patches, positions, seeds, classes, settings.clustering, world, at_once)
+        labels = _cluster(patches, positions, seeds, classes, settings, world, at_once)
         objects, valid = pool_objects(patches, labels, settings.K), seen_in_both(labels, settings.K)
         health |= object_signals(labels, valid)
     if bank is not None:
@@ -174,12 +174,13 @@ def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_ima
     return retrieve(bank, batch.objects[:, ours], batch.valid[ours], None if ids is None else ids[ours], search=search)
 
 
-def _cluster(patches, positions, seeds, classes, how, world: World, at_once: int) -> Int[Tensor, "B 2N"]:
+def _cluster(patches, positions, seeds, classes, settings, world: World, at_once: int) -> Int[Tensor, "B 2N"]:
     """Labels of all tokens of both views, by Sinkhorn (the paper), K-means (Table 12) or the masks (Table 11)."""
-    match how:
+    match how := settings.clustering:
         case ClusteringSettings(normalise_images=group):
             parts = (x.split(-(-at_once // group) * group) for x in (patches, positions, seeds))
-            return torch.cat([joint_space_clustering(*part, how, world) for part in zip(*parts, strict=True)])
+            rest = how, world, settings.fused
+            return torch.cat([joint_space_clustering(*part, *rest) for part in zip(*parts, strict=True)])
         case KMeansSettings():
             return kmeans(patches, seeds, how)
         case LabelSettings():
@@ -221,7 +222,7 @@ def student_step(
         weights = targets.new_full(targets.shape[:2], settings.pair_weight / teaching.images.shape[1])
         p = Softmax(projected.image_prototypes, settings.student_temperature)
         q = Softmax(teaching.image_prototypes, teacher_temperature, centres.images)
-        found = soft_cross_entropy(_other_view(projected.images), p, targets, q, weights, compiled=settings.fused)
+        found = soft_cross_entropy(_other_view(projected.images), p, targets, q, weights, fused=settings.fused)
         total = total + found.total
         terms |= {"loss_global": found.total.detach(), "entropy_images": found.entropy[0] / (2 * settings.pair_weight)}
         terms["centre_entropy_images"] = centre_entropy(centres.images, teacher_temperature)
@@ -230,7 +231,7 @@ def student_step(
         p = Softmax(projected.object_prototypes, settings.student_temperature)
         q = Softmax(teaching.object_prototypes, teacher_temperature, centres.objects)
         found = soft_cross_entropy(
-            _other_view(projected.objects), p, pairs.targets, q, pairs.weights, pairs.rows, compiled=settings.fused
+            _other_view(projected.objects), p, pairs.targets, q, pairs.weights, pairs.rows, fused=settings.fused
         )
         total = total + found.total
         terms |= {f"loss_{name}": value for name, value in zip(pairs.losses, found.of_target, strict=True)}

@@ -11,6 +11,7 @@ from cribo.method.clustering import (
     ClusteringSettings,
     joint_space_clustering,
     min_max,
+    nearest_tokens,
     pairwise_distance,
     positional_cost,
     sinkhorn,
@@ -171,7 +172,7 @@ def test_following_the_histogram_kills_clusters_and_uniform_marginals_never_do()
 def test_positional_cost_of_empty_and_singleton_clusters(exclude_self):
     positions = torch.tensor([[[0.0, 0], [3, 0], [0, 4], [3, 4]]])
     labels = torch.tensor([[0, 0, 1, 3]])  # cluster 1 and 3 have one token, 2 has none; label 3 of K = 3 is "in no cluster"
-    cost = positional_cost(pairwise_distance(positions, exclude_self), labels, 3)[0]
+    cost = positional_cost(nearest_tokens(pairwise_distance(positions, exclude_self), labels, 3))[0]
     if exclude_self:
         raw = torch.tensor([[3.0, 4, 0], [3, 5, 0], [4, 0, 0], [5 - 1, 3, 0]])
     else:
@@ -214,10 +215,10 @@ def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(s
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("exclude_self", [True, False])
-def test_a_gpu_finds_the_same_positional_cost(exclude_self):
+def test_a_gpu_finds_the_same_nearest_tokens(exclude_self):
     positions, labels = torch.randint(0, 20, (3, 50, 2)).float(), torch.randint(0, 7, (3, 50))
     cost = [
-        positional_cost(pairwise_distance(positions.to(device), exclude_self), labels.to(device), 6).cpu()
+        nearest_tokens(pairwise_distance(positions.to(device), exclude_self), labels.to(device), 6).cpu()
         for device in ("cpu", "cuda")
     ]
     torch.testing.assert_close(*cost)

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from cribo.method import losses
 from cribo.method.losses import Prototypes, Softmax, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.rows import Rows
 
@@ -78,15 +77,13 @@ def test_rows_of_weight_zero_carry_neither_loss_nor_gradient():
     assert grad[2].abs().sum() == 0 and grad[1].abs().sum() > 0
 
 
-@pytest.mark.parametrize("multiple", [1, 2, 4])
-def test_leaving_out_rows_of_weight_zero_changes_neither_loss_nor_gradient(multiple, monkeypatch):
+@pytest.mark.parametrize("block", [7, 14, 28])
+def test_leaving_out_rows_of_weight_zero_changes_neither_loss_nor_gradient(block):
     x, w, t, wt, c, weights = problem(7, 3, 7, 2, 0)
     weights[:, [1, 4, 5]] = 0
-    indices = Rows.indices
-    monkeypatch.setattr(Rows, "indices", lambda rows, _: indices(rows, multiple))  # as generated kernels ask for them
     found = []
     for rows in (None, Rows.of((weights != 0).any(dim=0))):
-        total, parts, entropy = loss_of(x, w, t, wt, c, weights, 0.1, 0.04, rows, block=7 * multiple)
+        total, parts, entropy = loss_of(x, w, t, wt, c, weights, 0.1, 0.04, rows, block=block)
         found.append((parts, entropy, *torch.autograd.grad(total, (x, *w))))
     for every, some in zip(*found, strict=True):
         torch.testing.assert_close(some, every)
@@ -128,12 +125,3 @@ def test_a_centre_moves_by_its_momentum_and_not_at_all_without_rows():
     torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
     update_centre(centre, torch.tensor([9.0, 9.0]), torch.tensor(0.0), 0.9)
     torch.testing.assert_close(centre, torch.tensor([1.2, 1.8]))
-
-
-def test_the_block_that_a_gpu_compiles_traces_whole_and_computes_the_same():
-    g = torch.Generator().manual_seed(0)
-    x, direction, scale = torch.randn(5, 4, generator=g), torch.randn(9, 4, generator=g), torch.rand(9, generator=g)
-    targets, centre, weights = torch.randn(2, 5, 4, generator=g), torch.randn(9, generator=g), torch.rand(2, 5, generator=g)
-    arguments = x, direction, scale, targets, direction.flip(0), scale.flip(0), centre, weights
-    traced = torch.compile(losses._block, dynamic=False, fullgraph=True, backend="aot_eager")(*arguments)
-    torch.testing.assert_close(traced, losses._block(*arguments))

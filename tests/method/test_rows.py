@@ -1,4 +1,4 @@
-"""Rows that count come first, and no other is computed but what fills up a block."""
+"""Rows that count come first, and no other is computed."""
 
 import pytest
 import torch
@@ -12,16 +12,13 @@ def test_rows_that_count_come_first_and_all_keep_their_order(counts):
     assert counted_first(torch.tensor(counts, dtype=torch.bool)).tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("multiple", "expected"), [(1, [1, 2, 5]), (2, [1, 2, 5, 0]), (5, [1, 2, 5, 0, 3]), (9, [1, 2, 5, 0, 3, 4, 6])]
-)
-def test_others_fill_up_the_last_block_as_far_as_there_are_any(multiple, expected):
+def test_the_rows_that_count_are_found_and_no_others():
     rows = Rows.of(torch.tensor([0, 1, 1, 0, 0, 1, 0], dtype=torch.bool))
-    assert rows.indices(multiple).tolist() == expected
+    assert rows.indices().tolist() == [1, 2, 5]
 
 
 def test_where_nothing_counts_there_are_no_rows():
-    assert Rows.of(torch.zeros(4, dtype=torch.bool)).indices(1024).tolist() == []
+    assert Rows.of(torch.zeros(4, dtype=torch.bool)).indices().tolist() == []
 
 
 @pytest.mark.gpu

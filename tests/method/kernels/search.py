@@ -1,7 +1,4 @@
-"""The kernel's neighbours beside those of a plain search, for sizes that are no multiple of its tiles.
-
-Run as a process of its own, which chooses Triton's interpreter, or by the test on a GPU.
-"""
+"""The kernel's neighbours beside those of a plain search, for sizes that are no multiple of its tiles."""
 
 import json
 
@@ -9,7 +6,13 @@ import torch
 
 from cribo.method.memory_bank import nearest
 
-CASES = [(5, 300, 64, 0.7, False), (130, 2100, 48, 0.5, False), (40, 2300, 64, 0.6, True), (3, 10, 16, 0.0, False)]
+CASES = [
+    (5, 300, 64, 0.7, False),
+    (130, 2100, 48, 0.5, False),
+    (40, 2300, 64, 0.6, True),
+    (20, 700, 20, 0.8, False),
+    (3, 10, 16, 0.0, False),
+]  # queries, keys, width, share of valid keys, whether ids count
 
 
 def differences(device):

@@ -1,0 +1,44 @@
+"""The kernel's losses and gradients beside those of the plain sweep, for sizes that are no multiple of its tiles."""
+
+import json
+
+import torch
+from torch.nn import functional as F
+
+from cribo.method.fused_losses import fused_sweep
+from cribo.method.losses import sweep
+from cribo.training.acceleration import tensor_cores
+
+CASES = [(5, 70, 1, 2), (9, 2500, 2, 4), (3, 1024, 3, 3)]  # rows, prototypes, targets, rows at a time
+
+
+def problem(n, L, T, device):
+    """Arguments of a sweep: bottleneck vectors, prototypes of length one over the temperatures, weights of a mean."""
+    generator = torch.Generator().manual_seed(n)
+    r = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
+    direction, teacher = r(L, 16), r(L, 16)
+    weights = torch.rand(T, n, generator=generator) / n
+    weights[:, 0] = 0  # a row without a loss
+    weights[0, 1] = 0
+    scales = 10 / direction.norm(dim=1), 25 / teacher.norm(dim=1)
+    parts = F.normalize(r(n, 16), dim=-1), direction, scales[0], F.normalize(r(T, n, 16), dim=-1), teacher, scales[1]
+    return [x.to(device) for x in (*parts, r(L), weights)]
+
+
+def differences(device):
+    """Of each case and way of multiplying: the largest difference of each result, as a share of its largest entry."""
+    out = []
+    for n, L, T, rows in CASES:
+        arguments = problem(n, L, T, device)
+        exact = sweep(*(x.double() for x in arguments), rows)
+        for tf32 in (False, True):
+            with tensor_cores(tf32):
+                found = fused_sweep(*arguments, rows)
+            assert not found.by_rows[0].any()
+            off = [((a - b).abs().max() / b.abs().max()).item() for a, b in zip(found, exact, strict=True)]
+            out.append([tf32, *off])
+    return out
+
+
+if __name__ == "__main__":
+    print(json.dumps(differences("cpu")))
