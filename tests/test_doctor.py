@@ -124,6 +124,19 @@ def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
     assert sum(row.phases.values()) == pytest.approx(row.seconds)
 
 
+def test_on_photos_steps_fill_the_bank_with_what_both_views_show(small, photos, monkeypatch):
+    settings = plan.pretrain_settings(small.model("cribo"))
+    settings["memory_bank"]["images"] = 12
+    states, real = [], measure.initial_state
+    monkeypatch.setattr(measure, "initial_state", lambda *args: states.append(real(*args)) or states[-1])
+    cpu = doctor.pick_device("cpu")
+    on_photos = measure.measure(settings, small.compute, cpu, 4, steps=1, records=photos.splits["train"])
+    on_noise = measure.measure(settings, small.compute, cpu, 4, steps=1)
+    filled, full = (state.bank for state in states)
+    assert filled.pushed == 4 * (3 + 2 + 1) and filled.valid.float().mean() < 1  # three steps for 12 images, two to warm up
+    assert full.pushed == 12 + 4 * (2 + 1) and 0 < on_photos.valid <= settings["clustering"]["K"] >= on_noise.valid > 0
+
+
 def test_a_folder_that_is_no_bundle_is_one_sentence(tmp_path):
     done = run_m("cribo.replay", str(tmp_path))
     assert done.returncode == 1 and "holds no about.json" in done.stderr and "Traceback" not in done.stderr

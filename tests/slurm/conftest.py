@@ -1,10 +1,13 @@
 """The project and the toy, each as a user has it on a cluster: a checkout, its profile, its requests."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -91,12 +94,16 @@ def commit(tree: Tree, message: str) -> None:
 
 
 @pytest.fixture
-def toy(computed: Path, tmp_path: Path) -> Checkout:  # noqa: F811 - the fixture
-    """The toy project of tests/workflow, all up to date."""
+def toy(computed: Path, tmp_path: Path) -> Iterator[Checkout]:  # noqa: F811 - the fixture
+    """The toy project of tests/workflow, all up to date. What a lost node's job leaves running in it is ended."""
     tree = Checkout(tmp_path / "tree", patience=400)
     shutil.copytree(computed, tree.root, symlinks=True)
     (tree.root / "workflow").unlink()
     shutil.copytree(ROOT / "workflow", tree.root / "workflow")
     tree.request({"plan": {"head": True}})
     for_tests(tree.root, 2)
-    return tree
+    yield tree
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()) == tree.root:
+                process.kill()
