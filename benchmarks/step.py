@@ -176,11 +176,15 @@ def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
 
 
 def photos_of(folder: Path, images: int) -> list[Record]:
-    """The JPEGs of a folder."""
-    files = sorted(folder.glob("*.jpg"))
+    """A folder's JPEGs; ends the program where they fill no batch."""
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
     if len(files) < images:
-        sys.exit(f"{folder} has {len(files)} files *.jpg, a batch has {images}: lower --images")
-    return [Record(file.stem, file, None, *Image.open(file).size) for file in files]
+        sys.exit(f"{folder} has {len(files)} JPEGs, a batch has {images}: lower --images or name another folder")
+    records = []
+    for file in files:
+        with Image.open(file) as photo:
+            records.append(Record(file.stem, file, None, *photo.size))
+    return records
 
 
 def in_its_own_process(arguments: list[str], row: str) -> dict:
@@ -202,7 +206,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--precision", choices=["fp32", "bf16"])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--only", nargs="*", default=["table9", "table10", "switches", "saving"], metavar="PART")
+    parts = ["table9", "table10", "switches", "saving"]
+    parser.add_argument("--only", nargs="*", default=parts, choices=[*parts, "overhead"], metavar="PART")
     parser.add_argument("--out", default="step", metavar="PREFIX")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -44,7 +44,7 @@ class Measured:
     seconds: float
     memory: int  # most bytes in use: on the GPU, or without one by this process since it began
     phases: dict[str, float]  # seconds; empty unless asked for
-    valid: float = 0.0  # objects that both views show, an image; 0 without objects
+    valid: float = 0.0  # objects that both views show, an image, in the last step; 0 without objects
 
 
 def shrunk(settings: dict, images: int) -> dict:
@@ -95,8 +95,8 @@ def measure(
 ) -> Measured:
     """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first.
 
-    With `phases` the networks stay as they are written, even where `compute` asks to compile them. With photos, at least
-    `images` of them, as many steps more come first as fill the memory bank.
+    With `phases` the networks stay as they are written, even where `compute` asks to compile them. `records` are photos, at
+    least `images` of them: steps on them fill the memory bank before those two.
     """
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")

@@ -13,7 +13,8 @@ local_crops.py    DINO's multi-crop     a baseline
 mae.py            MAE                   a baseline
 health.py         App. C.6              scalars that tell learning from collapse
 
-fused_clustering.py  fused_search.py    Eqs. 17 and 2 in one kernel of a GPU each
-fused_losses.py      sharded_bank.py    the same for the losses; a bank spread over processes
+fused_clustering.py  fused_search.py    Eqs. 17 and 2 as kernels of a GPU
+fused_losses.py                         Eqs. 5-11 as a kernel of a GPU
+sharded_bank.py                         Eq. 2 in a bank spread over processes
 rows.py           world.py              which rows are worth computing; what is asked of the other processes
 """

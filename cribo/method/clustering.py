@@ -8,8 +8,9 @@ of the cluster), a few rounds over. Everything here is at least fp32 on the teac
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -65,7 +66,7 @@ def joint_space_clustering(
     batch, n, _ = z.shape
     K = settings.K
     averaged = z if settings.centroids == "unit" else exact(tokens)
-    distance = None if fused else pairwise_distance(positions, settings.exclude_self)
+    nearest_of = _kernel_of(positions, settings) if fused else _plain_of(positions, settings)
     go_round = _generated_round() if fused else one_round
 
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
@@ -73,10 +74,7 @@ def joint_space_clustering(
     labels.scatter_(1, seeds, torch.arange(K, device=z.device).expand(batch, K))
     marginal = z.new_full((batch, K), 1 / K)
     for _ in range(settings.outer_iterations):
-        if distance is None:
-            nearest = _nearest_tokens_in_one_kernel(positions, labels, settings)
-        else:
-            nearest = nearest_tokens(distance, labels, K)
+        nearest = nearest_of(labels)
         labels, centroids, marginal = go_round(z, averaged, nearest, centroids, marginal, settings, world)
     return labels
 
@@ -108,15 +106,21 @@ def one_round(
 
 
 @cache
-def _generated_round():
+def _generated_round() -> Callable:
     """`one_round` with its dozens of small passes joined."""
     return torch.compile(one_round)
 
 
-def _nearest_tokens_in_one_kernel(positions: Tensor, labels: Tensor, settings: ClusteringSettings) -> Tensor:
-    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, which a machine without a GPU may lack
+def _plain_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
+    """Labels → distances to the nearest tokens; those between tokens are taken once."""
+    return partial(nearest_tokens, pairwise_distance(positions, settings.exclude_self), K=settings.K)
 
-    return fused_nearest_tokens(exact(positions), labels, settings.K, settings.exclude_self)
+
+def _kernel_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
+    """The same in one kernel of a GPU."""
+    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, which may lack where there is no GPU
+
+    return partial(fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:

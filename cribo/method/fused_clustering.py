@@ -22,7 +22,7 @@ def fused_nearest_tokens(
     clusters = triton.next_power_of_2(K)
     tokens = max(16, TILE // clusters)
     _nearest_tokens[(images, triton.cdiv(n, tokens))](
-        positions.contiguous(), labels.contiguous(), nearest, n, K, exclude_self, tokens, clusters
+        positions.float().contiguous(), labels.contiguous(), nearest, n, K, exclude_self, tokens, clusters
     )
     return nearest
 

@@ -13,13 +13,14 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from cribo.method.losses import Swept
+from cribo.method.losses import LossesAndGradients
+from cribo.method.objects import products
 
 WIDTH = 1024  # logits of a row that one program looks at at a time
-GRADIENT_UNIT = 2.0**-15  # differences of probabilities lie in [−1, 1]: in this unit half precision holds all that matter
+GRADIENT_UNIT = 2.0**-15  # differences of probabilities lie in [−1, 1]: in this unit half precision holds all that matters
 
 
-def fused_sweep(
+def fused_losses_and_gradients(
     x: Float[Tensor, "n h"],
     direction: Float[Tensor, "L h"],
     scale: Float[Tensor, " L"],
@@ -28,23 +29,26 @@ def fused_sweep(
     teacher_scale: Float[Tensor, " L"],
     centre: Float[Tensor, " L"],
     weights: Float[Tensor, "T n"],
-    rows: int,
-) -> Swept:
-    """What `losses.sweep` computes, `rows` rows at a time.
+    per_block: int,
+) -> LossesAndGradients:
+    """What `losses.losses_and_gradients` computes.
 
-    Where TF32 is allowed the factors of the products are rounded to half precision, which has TF32's eleven bits and twice
-    its speed; the sums are fp32. Vectors are of length one, and the prototypes' entries of the size of a gain over a
-    temperature: neither is beyond half precision's range, and the gradient is written in a unit that is not either.
+    Where TF32 is allowed the factors of the products are rounded to half precision, which has TF32's precision and twice its
+    speed; the sums are fp32. Vectors are of length one, and the prototypes' entries of the size of a gain over a
+    temperature: a gain of some thousands would leave half precision's range and make the loss NaN, never another number.
     """
     dtype = torch.half if torch.backends.cuda.matmul.allow_tf32 else torch.float32
     prototypes, teachers = ((s[:, None] * w).to(dtype) for w, s in ((direction, scale), (teacher_direction, teacher_scale)))
-    total, tiny = weights.sum(dim=0), torch.finfo(weights.dtype).tiny
+    # A row's gradient is total · Σ share · (p − q), and total, some 1/Z, is too small for half precision: the sum alone,
+    # which lies in [−1, 1], is written, and what it is multiplied by is scaled to at most 1.
+    weights, tiny = weights.contiguous(), torch.finfo(weights.dtype).tiny
+    total = weights.sum(dim=0)
     largest = torch.cat([total, total.new_full((1,), tiny)]).amax()
-    shares, sizes = weights / total.clamp_min(tiny), (total / largest)[:, None]
-    inputs, weighted, goals = (v.to(dtype) for v in (x, x * sizes, targets))
+    shares, relative = weights / total.clamp_min(tiny), (total / largest)[:, None]
+    inputs, weighted, goals = (v.to(dtype) for v in (x, x * relative, targets))
     grad_x, grad_w, loss, entropy = (torch.zeros_like(v) for v in (x, direction, weights, weights))
-    for i in range(0, len(x), rows):
-        part = slice(i, i + rows)
+    for i in range(0, len(x), per_block):
+        part = slice(i, i + per_block)
         grad = cross_entropies(
             products(inputs[part], prototypes.T), products(goals[:, part].flatten(0, 1), teachers.T),
             centre, shares[:, part], loss[:, part], entropy[:, part], dtype,
@@ -53,14 +57,7 @@ def fused_sweep(
         grad_x[part] = products(grad, prototypes)
     grad_x *= total[:, None] * GRADIENT_UNIT
     grad_w *= largest * GRADIENT_UNIT
-    return Swept((weights * loss).sum(dim=1), (weights * entropy).sum(dim=1), grad_x, grad_w)
-
-
-def products(a: Float[Tensor, "n m"], b: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
-    """a @ b, summed in fp32."""
-    if a.dtype == torch.float32:
-        return a @ b
-    return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else a.float() @ b.float()
+    return LossesAndGradients((weights * loss).sum(dim=1), (weights * entropy).sum(dim=1), grad_x, grad_w)
 
 
 def add_products(total: Float[Tensor, "n k"], a: Float[Tensor, "n m"], b: Float[Tensor, "m k"]) -> None:
@@ -95,13 +92,17 @@ def cross_entropies(
 
 
 @triton.jit
-def _seen(value, top, total):
-    """Running maximum of each lane, and Σ exp(value − maximum)."""
-    decay = tl.exp(-tl.abs(value - top))
-    return tl.maximum(top, value), tl.where(value > top, total * decay + 1, total + decay), decay
+def _running(value, top, total):
+    """Of each lane: whether the value is the largest yet, exp(−|value − maximum|), the new maximum and Σ exp(value − it)."""
+    larger, decay = value > top, tl.exp(-tl.abs(value - top))
+    return larger, decay, tl.maximum(top, value), tl.where(larger, total * decay + 1, total + decay)
 
 
-@triton.jit
+# Strides and numbers of rows change from step to step: a kernel made for each would be made in the middle of a training.
+@triton.jit(
+    do_not_specialize=["n", "shares_stride", "loss_stride"],
+    do_not_specialize_on_alignment=["shares", "loss", "entropy"],
+)
 def _cross_entropies(
     student, teacher, centre, shares, loss, entropy, grad, n, L, shares_stride, loss_stride,
     T: tl.constexpr, TARGETS: tl.constexpr, WIDTH: tl.constexpr, UNITS: tl.constexpr,
@@ -122,19 +123,17 @@ def _cross_entropies(
         inside = column < L
         s = tl.load(student + column, mask=inside, other=0.0)
         t = tl.load(teacher + column, mask=inside & there, other=0.0) - tl.load(centre + column, mask=inside, other=0.0)
-        live = tl.where(inside, t, float("-inf"))
-        larger = live > t_top
-        s_top, s_sum, _ = _seen(tl.where(inside, s, float("-inf")), s_top, s_sum)
-        t_top, t_sum, decay = _seen(live, t_top, t_sum)
+        _, _, s_top, s_sum = _running(tl.where(inside, s, float("-inf")), s_top, s_sum)
+        larger, decay, t_top, t_sum = _running(tl.where(inside, t, float("-inf")), t_top, t_sum)
         t_dot_s = tl.where(larger, t_dot_s * decay + s, t_dot_s + decay * s)
         t_dot_t = tl.where(larger, t_dot_t * decay + t, t_dot_t + decay * t)
 
-    top = tl.max(s_top, axis=1, keep_dims=True)
-    s_lse = top + tl.log(tl.sum(s_sum * tl.exp(s_top - top), axis=1, keep_dims=True))
-    top = tl.max(t_top, axis=1, keep_dims=True)
-    scale = tl.exp(t_top - top)
+    s_max = tl.max(s_top, axis=1, keep_dims=True)
+    s_lse = s_max + tl.log(tl.sum(s_sum * tl.exp(s_top - s_max), axis=1, keep_dims=True))
+    t_max = tl.max(t_top, axis=1, keep_dims=True)
+    scale = tl.exp(t_top - t_max)
     total = tl.sum(t_sum * scale, axis=1, keep_dims=True)
-    t_lse = top + tl.log(total)
+    t_lse = t_max + tl.log(total)
     place = target * loss_stride + row
     tl.store(loss + place, s_lse - tl.sum(t_dot_s * scale, axis=1, keep_dims=True) / total, mask=there)
     tl.store(entropy + place, t_lse - tl.sum(t_dot_t * scale, axis=1, keep_dims=True) / total, mask=there)

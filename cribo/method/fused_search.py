@@ -1,4 +1,5 @@
-"""The nearest neighbour of Eq. 2 in one GPU kernel: products, their running maximum, and no similarity ever written.
+"""The nearest neighbour of Eq. 2 in a GPU kernel: products and their running maximum, and of all similarities only the best
+of a part of the keys is written.
 
 `memory_bank.nearest` writes a block of similarities and reads it three times. With K = 64 and S = 25000 that is most of a
 step's time; here the block stays in registers. Imported on a GPU alone, and by the test, which runs it through Triton's
@@ -17,7 +18,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from cribo.method.rows import counted_first
 
 QUERIES, KEYS, WIDTH = 128, 256, 64  # of a tile of one program
-SPLITS = 44  # parts of the keys, searched side by side: twelve tiles of queries then fill 132 processors four times over
+PARTS = 44  # of the keys that count, searched side by side: twelve tiles of queries then fill 132 processors four times over
 
 
 def fused_nearest(
@@ -29,22 +30,21 @@ def fused_nearest(
 ) -> Int[Tensor, " Q"]:
     """Index of the valid key most similar to each query.
 
-    The vectors, all of length one, are rounded to half precision and their products summed in fp32, then compared to a
-    precision of 2⁻¹⁵, four bits more than the rounding left; of equal keys the first wins where their cosine is positive.
-    A query that is not `asked`, or has no valid key of another id, gets any index. What counts comes first in both lists,
-    and programs past it end at once: the host needs no count and waits for nothing.
+    The vectors, all of length one, are rounded to half precision, their products summed in fp32 and compared to 16 bits,
+    of which the rounding left 11: of keys that are equal so far any may win. A query that is not `asked`, or has no valid
+    key of another id, gets any index. What counts comes first in both lists, and programs past it end at once: the host
+    needs no count and waits for nothing.
     """
     key_order, query_order = counted_first(valid), counted_first(asked)
     counts = torch.stack([asked.sum(), valid.sum()]).int()
     keys, queries = _rounded(keys, key_order, counts[1:]), _rounded(queries, query_order, counts[:1])
-    part = triton.cdiv(triton.cdiv(len(keys), SPLITS), KEYS) * KEYS
-    found = torch.zeros(SPLITS, len(queries), dtype=torch.int32, device=keys.device)
+    found = torch.zeros(PARTS, len(queries), dtype=torch.int32, device=keys.device)
     tops = torch.full(found.shape, -torch.inf, device=keys.device)
     own_ids, key_ids = (counts, counts) if ids is None else (ids[0][query_order], ids[1][key_order])
     width = min(WIDTH, max(16, triton.next_power_of_2(queries.shape[1])))
     tiles = (TensorDescriptor.from_tensor(x, [size, width]) for x, size in ((queries, QUERIES), (keys, KEYS)))
-    _search[triton.cdiv(len(queries), QUERIES), SPLITS](
-        *tiles, counts, own_ids, key_ids, tops, found, len(queries), queries.shape[1], part,
+    _search[triton.cdiv(len(queries), QUERIES), PARTS](
+        *tiles, counts, own_ids, key_ids, tops, found, len(queries), queries.shape[1],
         ids is not None, QUERIES, KEYS, width, num_warps=8, num_stages=3,
     )  # fmt: skip
     best = found.gather(0, tops.argmax(dim=0, keepdim=True))[0]
@@ -58,7 +58,7 @@ def _rounded(vectors: Float[Tensor, "n d"], order: Int[Tensor, " n"], count: Int
     """
     n, d = vectors.shape
     rounded = torch.empty(n, -(-d // 8) * 8, dtype=torch.half, device=vectors.device)
-    _round[(triton.cdiv(n, QUERIES),)](vectors, order, count, rounded, d, rounded.shape[1], QUERIES, WIDTH)
+    _round[(triton.cdiv(n, QUERIES),)](vectors.contiguous(), order, count, rounded, d, rounded.shape[1], QUERIES, WIDTH)
     return rounded
 
 
@@ -75,21 +75,23 @@ def _round(vectors, order, count, rounded, d, e, BN: tl.constexpr, BD: tl.conste
 
 @triton.jit
 def _search(
-    queries, keys, counts, query_ids, key_ids, tops, found, Q, d, part,
+    queries, keys, counts, query_ids, key_ids, tops, found, Q, d,
     HAS_IDS: tl.constexpr, BQ: tl.constexpr, BK: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     first = tl.program_id(0) * BQ
-    split = tl.program_id(1)
+    part = tl.program_id(1)
     if first < tl.load(counts):
         rows = first + tl.arange(0, BQ)
-        end = tl.minimum((split + 1) * part, tl.load(counts + 1))
+        last = tl.load(counts + 1)
+        length = tl.cdiv(tl.cdiv(last, tl.num_programs(1)), BK) * BK
+        end = tl.minimum((part + 1) * length, last)
         # A similarity's lowest bits say in which column it stands: a maximum then needs no index beside it.
         column = BK - 1 - tl.arange(0, BK)[None, :]
         best = tl.full((BQ,), -4.0, tl.float32)
         where = tl.zeros((BQ,), tl.int32)
         if HAS_IDS:
             own = tl.load(query_ids + rows, mask=rows < Q, other=-1)
-        for start in range(split * part, end, BK):
+        for start in range(part * length, end, BK):
             keys_at = start + tl.arange(0, BK)
             similarity = tl.zeros((BQ, BK), tl.float32)
             for channel in range(0, d, BD):
@@ -106,5 +108,5 @@ def _search(
             where = tl.where(better, start, where)
         there = best > -2.0
         place = where + BK - 1 - (best.to(tl.int32, bitcast=True) & (BK - 1))
-        tl.store(found + split * Q + rows, place, mask=there & (rows < Q))
-        tl.store(tops + split * Q + rows, best, mask=there & (rows < Q))
+        tl.store(found + part * Q + rows, place, mask=there & (rows < Q))
+        tl.store(tops + part * Q + rows, best, mask=there & (rows < Q))

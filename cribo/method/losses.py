@@ -22,7 +22,7 @@ BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
 class Prototypes(NamedTuple):
-    """The L prototypes of a layer, W = scale · direction row by row, kept apart so that W is never written out."""
+    """The L prototypes of a layer, W = scale · direction row by row, kept apart: only a GPU's kernel writes W out."""
 
     direction: Float[Tensor, "L h"]
     scale: Float[Tensor, " L"]
@@ -78,8 +78,8 @@ def soft_cross_entropy(
     return CrossEntropies(*_SoftCrossEntropy.apply(vectors, *factors, weights, per_block, fused and student.is_cuda))
 
 
-class Swept(NamedTuple):
-    """Of all rows: for each target the loss and the teacher's entropy, and the loss's gradients."""
+class LossesAndGradients(NamedTuple):
+    """Of all rows: for each target the loss and the teacher's entropy; the gradients of the losses' sum."""
 
     losses: Float[Tensor, " T"]
     entropies: Float[Tensor, " T"]
@@ -89,9 +89,9 @@ class Swept(NamedTuple):
 
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, rows, fused):
-        of_rows = _fused_sweep() if fused else sweep
-        found = of_rows(x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, rows)
+    def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block, fused):
+        compute = _fused() if fused else losses_and_gradients
+        found = compute(x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block)
         by_scale = _dots(found.by_prototypes, direction)
         ctx.save_for_backward(found.by_rows, found.by_prototypes.mul_(scale[:, None]), by_scale)
         ctx.mark_non_differentiable(found.losses, found.entropies)
@@ -103,7 +103,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
         return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 7)
 
 
-def sweep(
+def losses_and_gradients(
     x: Float[Tensor, "n h"],
     direction: Float[Tensor, "L h"],
     scale: Float[Tensor, " L"],
@@ -112,13 +112,13 @@ def sweep(
     teacher_scale: Float[Tensor, " L"],
     centre: Float[Tensor, " L"],
     weights: Float[Tensor, "T n"],
-    rows: int,
-) -> Swept:
-    """Losses, entropies and gradients, `rows` rows at a time; scales and centre are divided by the temperatures already."""
+    per_block: int,
+) -> LossesAndGradients:
+    """One block of rows after another; scales and centre are divided by the temperatures already."""
     by_x, by_w = torch.zeros_like(x), torch.zeros_like(direction)
     loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
-    for i in range(0, len(x), rows):
-        part = slice(i, i + rows)
+    for i in range(0, len(x), per_block):
+        part = slice(i, i + per_block)
         s = (x[part] @ direction.T).mul_(scale)
         lse = s.logsumexp(dim=1)
         grad = (s - lse[:, None]).exp_().mul_(weights[:, part].sum(dim=0)[:, None])
@@ -133,14 +133,14 @@ def sweep(
         loss, entropy = loss + torch.stack(losses), entropy + torch.stack(entropies)
         by_w.addmm_(grad.T, x[part])
         by_x[part] = grad.mul_(scale) @ direction
-    return Swept(loss, entropy, by_x, by_w)
+    return LossesAndGradients(loss, entropy, by_x, by_w)
 
 
-def _fused_sweep():
-    """`sweep` for a GPU."""
-    from cribo.method.fused_losses import fused_sweep  # needs Triton, which a machine without a GPU may lack
+def _fused():
+    """`losses_and_gradients` for a GPU."""
+    from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, which may lack where there is no GPU
 
-    return fused_sweep
+    return fused_losses_and_gradients
 
 
 def _dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:

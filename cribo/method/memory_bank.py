@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
-from cribo.method.objects import exact, unit
+from cribo.method.objects import exact, products, unit
 from cribo.method.oracle import WORDS
 from cribo.method.rows import worth_computing
 
@@ -102,16 +102,17 @@ def nearest(
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
 
-    One tile of keys at a time with a running maximum; of equal keys the first wins. With `ids`, of queries and keys, a key
-    of the query's own id is passed over. Where no key is left the similarity is −inf and the index 0.
+    One tile of keys at a time with a running maximum; of equal keys the first wins (with `fused` any may). With `ids`, of
+    queries and keys, a key of the query's own id is passed over. Where no key is left the similarity is −inf, the index 0.
 
     Exact in fp32. With `half` a tile's products are those of vectors rounded to half precision, summed in fp32, and its
     winner is scored again in fp32: the similarity returned is exact, and short of the best by no more than 2⁻⁹ (four unit
-    vectors rounded to 11 bits each); in practice the same key wins but for near-ties below 10⁻⁴. `fused` does that in one
-    kernel of a GPU, which leaves out queries that are not `asked`: any answer is as good for them.
+    vectors rounded to 11 bits each); in practice the same key wins but for near-ties below 10⁻⁴. `fused` searches in a
+    kernel of a GPU, which may fall short by 2⁻¹⁵ more, has the winner of all scored again, and leaves out queries that are
+    not `asked`: any answer is as good for them.
     """
     if search == "fused":
-        return _nearest_in_one_kernel(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
+        return _nearest_by_kernel(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
     best = queries.new_full((queries.shape[0],), -torch.inf)
     index = torch.zeros(queries.shape[0], dtype=torch.long, device=queries.device)
     winners = _winners_of_tiles(queries, keys, valid, tile or TILES[keys.device.type], ids, search == "half")
@@ -128,7 +129,7 @@ def _winners_of_tiles(
     """Similarity and index of the best key of each tile."""
     rounded = queries.half()  # as fast as bf16, and no number here is beyond its range
     for rows, block, live in _tiles(keys, valid, tile):
-        similarity = _products(rounded, block.half()) if half else queries @ block.T
+        similarity = products(rounded, block.half().T) if half else queries @ block.T
         if live is not None:
             similarity.masked_fill_(~live, -torch.inf)
         if ids is not None:
@@ -139,11 +140,11 @@ def _winners_of_tiles(
         yield top, rows[where]
 
 
-def _nearest_in_one_kernel(
+def _nearest_by_kernel(
     queries: Tensor, keys: Tensor, valid: Tensor, ids: tuple[Tensor, Tensor] | None, asked: Tensor
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """The winner that the kernel finds, scored in fp32."""
-    from cribo.method.fused_search import fused_nearest  # needs Triton, which a machine without a GPU may lack
+    from cribo.method.fused_search import fused_nearest  # needs Triton, which may lack where there is no GPU
 
     index = fused_nearest(queries, asked, keys, valid, ids)
     allowed = valid[index] if ids is None else valid[index] & (ids[0] != ids[1][index])
@@ -162,13 +163,6 @@ def _tiles(
             yield rows, keys[rows], None
         else:
             yield rows, keys[start : start + tile], valid[start : start + tile]
-
-
-def _products(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "t d"]) -> Float[Tensor, "Q t"]:
-    """Products of vectors in half precision, summed in fp32 (half sums would make ties of all that is close)."""
-    if queries.is_cuda:
-        return torch.mm(queries, keys.T, out_dtype=torch.float32)
-    return queries.float() @ keys.float().T  # the same sum; CPUs without such units gain nothing from it
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,14 @@ def exact(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def products(a: Float[Tensor, "n m"], b: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
+    """a @ b summed in fp32, of factors in half precision too, whose own sums would make ties of all that is close."""
+    if a.dtype != torch.half:
+        return a @ b
+    # CPUs gain nothing from half precision: there it only stands for what a GPU does.
+    return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else a.float() @ b.float()
+
+
 def unit(objects: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
     """Unit vectors in fp32 or better; a zero vector stays zero."""
     return F.normalize(exact(objects), dim=-1)

@@ -12,6 +12,7 @@ from cribo.method.clustering import (
     joint_space_clustering,
     min_max,
     nearest_tokens,
+    one_round,
     pairwise_distance,
     positional_cost,
     sinkhorn,
@@ -210,6 +211,16 @@ def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(s
     expected = min_max(cost, 4)
     parts = on_ranks(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
     assert torch.equal(torch.cat(parts), expected)
+
+
+def test_a_round_that_a_gpu_compiles_traces_whole_and_computes_the_same():
+    tokens, positions, _ = batch(images=4)
+    labels = torch.randint(0, 4, tokens.shape[:2])
+    nearest = nearest_tokens(pairwise_distance(positions, True), labels, 4)
+    arguments = tokens, tokens, nearest, tokens[:, :4], torch.full((4, 4), 0.25), how(K=4, normalise_images=2)
+    traced = torch.compile(one_round, fullgraph=True, backend="aot_eager")
+    for a, b in zip(one_round(*arguments), traced(*arguments), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.gpu

@@ -103,7 +103,10 @@ def toy(computed: Path, tmp_path: Path) -> Iterator[Checkout]:  # noqa: F811 - t
     tree.request({"plan": {"head": True}})
     for_tests(tree.root, 2)
     yield tree
+    ended = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if Path(process.cwd()) == tree.root:
+            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(tree.root.resolve()):
                 process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=10)

@@ -1,19 +1,19 @@
-"""The kernel's losses and gradients beside those of the plain sweep, for sizes that are no multiple of its tiles."""
+"""The kernel's losses and gradients beside those of the plain form, for sizes that are no multiple of its tiles."""
 
 import json
 
 import torch
 from torch.nn import functional as F
 
-from cribo.method.fused_losses import fused_sweep
-from cribo.method.losses import sweep
+from cribo.method.fused_losses import fused_losses_and_gradients
+from cribo.method.losses import losses_and_gradients
 from cribo.training.acceleration import tensor_cores
 
 CASES = [(5, 70, 1, 2), (9, 2500, 2, 4), (3, 1024, 3, 3)]  # rows, prototypes, targets, rows at a time
 
 
 def problem(n, L, T, device):
-    """Arguments of a sweep: bottleneck vectors, prototypes of length one over the temperatures, weights of a mean."""
+    """Bottleneck vectors, prototypes of length one over the temperatures, weights of a mean."""
     generator = torch.Generator().manual_seed(n)
     r = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
     direction, teacher = r(L, 16), r(L, 16)
@@ -30,15 +30,27 @@ def differences(device):
     out = []
     for n, L, T, rows in CASES:
         arguments = problem(n, L, T, device)
-        exact = sweep(*(x.double() for x in arguments), rows)
+        exact = losses_and_gradients(*(x.double() for x in arguments), rows)
         for tf32 in (False, True):
             with tensor_cores(tf32):
-                found = fused_sweep(*arguments, rows)
+                found = fused_losses_and_gradients(*arguments, rows)
             assert not found.by_rows[0].any()
             off = [((a - b).abs().max() / b.abs().max()).item() for a, b in zip(found, exact, strict=True)]
             out.append([tf32, *off])
     return out
 
 
+def faults(device):
+    """Losses of each target where a number that is none stands in one of the arguments; then where no row has a weight."""
+    out = []
+    for argument, value in ((0, torch.nan), (0, torch.inf), (3, torch.nan), (6, -torch.inf), (2, torch.inf)):
+        arguments = problem(4, 70, 2, device)
+        arguments[argument].view(-1)[-1] = value
+        out.append(fused_losses_and_gradients(*arguments, 2).losses.tolist())
+    *arguments, weights = problem(4, 70, 2, device)
+    out.append(fused_losses_and_gradients(*arguments, weights * 0, 2).losses.tolist())
+    return out
+
+
 if __name__ == "__main__":
-    print(json.dumps(differences("cpu")))
+    print(json.dumps([differences("cpu"), faults("cpu")]))

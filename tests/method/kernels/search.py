@@ -11,6 +11,8 @@ CASES = [
     (130, 2100, 48, 0.5, False),
     (40, 2300, 64, 0.6, True),
     (20, 700, 20, 0.8, False),
+    (5, 300, 200, 0.8, False),
+    (5, 13000, 16, 0.9, False),  # two tiles of keys in each part
     (3, 10, 16, 0.0, False),
 ]  # queries, keys, width, share of valid keys, whether ids count
 
