@@ -108,6 +108,7 @@ def _child(work: Callable[[], None], cwd: str, env: dict[str, str], paths: list[
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    multiprocessing.set_start_method(None, force=True)  # a loader's processes start as those of a command do
     atexit._clear()
     atexit.register(_end_workers)
     try:
