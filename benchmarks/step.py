@@ -244,7 +244,9 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     about = f"{settings['backbone']} at {settings['views']['size']} px, {images} images, {compute.precision}, {name}, "
     about += f"torch {torch.__version__}, {platform.machine()}, {'photos' if given.photos else 'noise'}"
-    parts = [f"# One training step\n\n{about}"]
+    base = took["baseline"]
+    pace = f"{1e3 * base.seconds:.1f} ms, {base.images / base.seconds:.1f} img/s, {base.memory / 1e9:.2f} GB"
+    parts = [f"# One training step\n\n{about}: {pace}"]
     result = {
         "about": about,
         "backbone": settings["backbone"],
@@ -254,11 +256,11 @@ def main() -> None:
     }
     if "phases" in took:
         parts.append(table9(took["phases"], compute.compile))
-    if valid := took["baseline"].valid:
+    if valid := base.valid:
         parts.append(f"Objects that both views show: {valid:.1f} of {result['K']} an image")
     if "global only" in took:
         models = [(name, took[name], of) for name, of in others.items()]
-        models.append((f"CrIBo, K = {settings['clustering']['K']}", took["baseline"], settings))
+        models.append((f"CrIBo, K = {settings['clustering']['K']}", base, settings))
         parts.append(table10(models, compute, device))
     if "switches" in given.only:
         parts.append(switch_table({name: row for name, row in took.items() if name in rows}))
