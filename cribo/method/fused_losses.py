@@ -93,9 +93,9 @@ def cross_entropies(
 
 @triton.jit
 def _running(value, top, total):
-    """Of each lane: whether the value is the largest yet, exp(−|value − maximum|), the new maximum and Σ exp(value − it)."""
+    """Of each lane: the maximum, Σ exp(value − maximum), whether this value is the largest yet, exp(−|value − the old|)."""
     larger, decay = value > top, tl.exp(-tl.abs(value - top))
-    return larger, decay, tl.maximum(top, value), tl.where(larger, total * decay + 1, total + decay)
+    return tl.maximum(top, value), tl.where(larger, total * decay + 1, total + decay), larger, decay
 
 
 # Strides and numbers of rows change from step to step: a kernel made for each would be made in the middle of a training.
@@ -123,8 +123,8 @@ def _cross_entropies(
         inside = column < L
         s = tl.load(student + column, mask=inside, other=0.0)
         t = tl.load(teacher + column, mask=inside & there, other=0.0) - tl.load(centre + column, mask=inside, other=0.0)
-        _, _, s_top, s_sum = _running(tl.where(inside, s, float("-inf")), s_top, s_sum)
-        larger, decay, t_top, t_sum = _running(tl.where(inside, t, float("-inf")), t_top, t_sum)
+        s_top, s_sum, _s_larger, _s_decay = _running(tl.where(inside, s, float("-inf")), s_top, s_sum)
+        t_top, t_sum, larger, decay = _running(tl.where(inside, t, float("-inf")), t_top, t_sum)
         t_dot_s = tl.where(larger, t_dot_s * decay + s, t_dot_s + decay * s)
         t_dot_t = tl.where(larger, t_dot_t * decay + t, t_dot_t + decay * t)
 
