@@ -9,7 +9,8 @@
 The last is the paper's own: ViT-B/16 at 224 px, 128 images a process. Every row is measured in this one run, with a full
 memory bank and the cross-image loss on; ratios are to the row called baseline. Images are noise and every entry of the bank
 counts, the dearest case; with `--photos FOLDER` they are its JPEGs, and steps fill the bank with what both views show, as in
-a training. `--images` is one process's share of a batch. `overhead` is Table 10 without the other models. Writes
+a training. `--images` is one process's share of a batch. `overhead` is Table 10 without the other models. `--only`
+without a part measures the step alone. Writes
 PREFIX.json and PREFIX.md (`--out PREFIX`) and prints the Markdown.
 """
 

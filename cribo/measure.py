@@ -2,7 +2,7 @@
 
 For `cribo.doctor`, which foretells a training, and for benchmarks/step.py, which compares. The memory bank is full and the
 cross-image loss on, so that a step costs what it costs for most of a training. With noise every entry of the bank counts,
-the dearest case; photos fill it as a training does.
+the dearest case; with photos it holds what both views show.
 """
 
 from __future__ import annotations

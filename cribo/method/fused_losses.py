@@ -35,7 +35,7 @@ def fused_losses_and_gradients(
 
     Where TF32 is allowed the factors of the products are rounded to half precision, which has TF32's precision and twice its
     speed; the sums are fp32. Vectors are of length one, and the prototypes' entries of the size of a gain over a
-    temperature: a gain of some thousands would leave half precision's range and make the loss NaN, never another number.
+    temperature: a gain of some thousands would leave half precision's range, and then loss or entropy is no finite number.
     """
     dtype = torch.half if torch.backends.cuda.matmul.allow_tf32 else torch.float32
     prototypes, teachers = ((s[:, None] * w).to(dtype) for w, s in ((direction, scale), (teacher_direction, teacher_scale)))

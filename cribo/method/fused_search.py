@@ -2,7 +2,8 @@
 of a part of the keys is written.
 
 `memory_bank.nearest` writes a block of similarities and reads it three times. With K = 64 and S = 25000 that is most of a
-step's time; here the block stays in registers. Imported on a GPU alone, and by the test, which runs it through Triton's
+step's time; here the block stays in registers. From Hopper on a GPU's copy engine loads the tiles ahead; an older one gives
+the same answer at a speed that was never measured. Imported on a GPU alone, and by the test, which runs it through Triton's
 interpreter.
 """
 

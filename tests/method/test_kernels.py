@@ -5,26 +5,26 @@ from importlib import import_module
 import pytest
 
 SHARED = {80: 163 * 2**10, 90: 227 * 2**10}  # bytes a program may have on an A100 and an H100: CUDA's programming guide
-CASES = {  # module, kernel -> types of its arguments, its constants, how it is launched
-    ("fused_losses", "_cross_entropies"): (
+CASES = {  # module, kernel -> from the module: types that are no fp32, constants, launch
+    ("fused_losses", "_cross_entropies"): lambda m: (
         {"n": "i32", "L": "i32", "shares_stride": "i32", "loss_stride": "i32", "grad": "*fp16"},
-        {"T": 2, "TARGETS": 2, "WIDTH": 1024, "UNITS": 2.0**15},
+        {"T": 2, "TARGETS": 2, "WIDTH": m.WIDTH, "UNITS": 1 / m.GRADIENT_UNIT},
         {"num_warps": 8},
     ),
-    ("fused_search", "_round"): (
+    ("fused_search", "_round"): lambda m: (
         {"order": "*i64", "count": "*i32", "rounded": "*fp16", "d": "i32", "e": "i32"},
-        {"BN": 128, "BD": 64},
+        {"BN": m.QUERIES, "BD": m.WIDTH},
         {},
     ),
-    ("fused_search", "_search"): (
-        {"queries": "tensordesc<fp16[128,64]>", "keys": "tensordesc<fp16[256,64]>", "counts": "*i32", "query_ids": "*i64"}
-        | {"key_ids": "*i64", "found": "*i32", "Q": "i32", "d": "i32"},
-        {"HAS_IDS": True, "BQ": 128, "BK": 256, "BD": 64},
+    ("fused_search", "_search"): lambda m: (
+        {"queries": f"tensordesc<fp16[{m.QUERIES},{m.WIDTH}]>", "keys": f"tensordesc<fp16[{m.KEYS},{m.WIDTH}]>"}
+        | {"counts": "*i32", "query_ids": "*i64", "key_ids": "*i64", "found": "*i32", "Q": "i32", "d": "i32"},
+        {"HAS_IDS": True, "BQ": m.QUERIES, "BK": m.KEYS, "BD": m.WIDTH},
         {"num_warps": 8, "num_stages": 3},
     ),
-    ("fused_clustering", "_nearest_tokens"): (
+    ("fused_clustering", "_nearest_tokens"): lambda m: (
         {"labels": "*i64", "n": "i32", "K": "i32"},
-        {"EXCLUDE_SELF": True, "TOKENS": 64, "CLUSTERS": 64},
+        {"EXCLUDE_SELF": True, "TOKENS": m.TILE // 64, "CLUSTERS": 64},
         {},
     ),
 }
@@ -37,8 +37,8 @@ def test_a_kernel_compiles_for_two_generations_of_gpus_and_fits(module, name, ge
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    kernel = getattr(import_module(f"cribo.method.{module}"), name)
-    types, constants, how = CASES[module, name]
+    of = import_module(f"cribo.method.{module}")
+    kernel, (types, constants, how) = getattr(of, name), CASES[module, name](of)
     signature = {key: "constexpr" if key in constants else types.get(key, "*fp32") for key in kernel.arg_names}
     source = ASTSource(kernel, signature, {(kernel.arg_names.index(key),): value for key, value in constants.items()})
     compiled = triton.compile(source, target=GPUTarget("cuda", generation, 32), options=how)
