@@ -118,7 +118,7 @@ def _plain_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -
 
 def _kernel_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
     """The same in one kernel of a GPU."""
-    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, which may lack where there is no GPU
+    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, often missing where no GPU is
 
     return partial(fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
 

@@ -138,7 +138,7 @@ def losses_and_gradients(
 
 def _fused():
     """`losses_and_gradients` for a GPU."""
-    from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, which may lack where there is no GPU
+    from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, often missing where no GPU is
 
     return fused_losses_and_gradients
 

@@ -144,7 +144,7 @@ def _nearest_by_kernel(
     queries: Tensor, keys: Tensor, valid: Tensor, ids: tuple[Tensor, Tensor] | None, asked: Tensor
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
     """The winner that the kernel finds, scored in fp32."""
-    from cribo.method.fused_search import fused_nearest  # needs Triton, which may lack where there is no GPU
+    from cribo.method.fused_search import fused_nearest  # needs Triton, often missing where no GPU is
 
     index = fused_nearest(queries, asked, keys, valid, ids)
     allowed = valid[index] if ids is None else valid[index] & (ids[0] != ids[1][index])

@@ -1,7 +1,8 @@
 """The memory bank spread over processes: each holds every P-th slot and searches it for the objects of all.
 
 The answer is that of one bank, but for near-ties where the search rounds: similarities are exact, of equal keys the one in
-the first slot wins, and the winner's vectors travel as a sum in which all other processes put zeros, which is exact too.
+the first slot wins (with `fused` the first of what each process found), and the winner's vectors travel as a sum in which
+all other processes put zeros, which is exact too.
 Each process keeps 1/P of the memory and does 1/P of the search.
 """
 

@@ -228,8 +228,8 @@ def test_a_round_that_a_gpu_compiles_traces_whole_and_computes_the_same():
 @pytest.mark.parametrize("exclude_self", [True, False])
 def test_a_gpu_finds_the_same_nearest_tokens(exclude_self):
     positions, labels = torch.randint(0, 20, (3, 50, 2)).float(), torch.randint(0, 7, (3, 50))
-    cost = [
+    nearest = [
         nearest_tokens(pairwise_distance(positions.to(device), exclude_self), labels.to(device), 6).cpu()
         for device in ("cpu", "cuda")
     ]
-    torch.testing.assert_close(*cost)
+    torch.testing.assert_close(*nearest)

@@ -1,4 +1,4 @@
-"""The kernel's losses and gradients beside those of the plain form, for sizes that are no multiple of its tiles."""
+"""The kernel's losses and gradients beside those of the plain form, for sizes that fill its tiles and that do not."""
 
 import json
 
@@ -41,12 +41,17 @@ def differences(device):
 
 
 def faults(device):
-    """Losses of each target where a number that is none stands in one of the arguments; then where no row has a weight."""
+    """Losses of each target where an argument holds no number, or one beyond half precision; then without weights."""
     out = []
     for argument, value in ((0, torch.nan), (0, torch.inf), (3, torch.nan), (6, -torch.inf), (2, torch.inf)):
         arguments = problem(4, 70, 2, device)
         arguments[argument].view(-1)[-1] = value
         out.append(fused_losses_and_gradients(*arguments, 2).losses.tolist())
+    for scale in (2, 5):
+        arguments = problem(4, 70, 2, device)
+        arguments[scale] *= 1e5
+        with tensor_cores(True):
+            out.append(fused_losses_and_gradients(*arguments, 2).losses.tolist())
     *arguments, weights = problem(4, 70, 2, device)
     out.append(fused_losses_and_gradients(*arguments, weights * 0, 2).losses.tolist())
     return out
