@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import socket
@@ -145,7 +146,7 @@ def join_world(wish: str) -> Iterator[World]:
     try:
         yield world
     except (AllStop, FloatingPointError):
-        dist.destroy_process_group()
+        _leave()
         if not world.main:
             raise SystemExit(1) from None
         raise
@@ -154,4 +155,15 @@ def join_world(wish: str) -> Iterator[World]:
             raise PeerLost(f"{me} has lost its peers: the first of them to fail says why") from None
         print(f"{me} stops: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         raise
+    _leave()
+
+
+def _leave() -> None:
+    """Take the process group down, and free it only when Python ends.
+
+    What DDP holds of it may outlive this call. If that were the last reference, its release would wait for gloo's threads
+    with Python's lock in hand, and such a thread may be waiting for that lock to free a tensor: neither would ever end
+    (pytorch/pytorch#56297). A reference held by Python is released without the lock.
+    """
+    atexit.register(lambda group: None, dist.group.WORLD)
     dist.destroy_process_group()

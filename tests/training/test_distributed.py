@@ -1,7 +1,10 @@
 """Collectives, alone and between two processes."""
 
+import weakref
+
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from cribo.training.distributed import World, data_parallel, join_world, pick_device
@@ -63,6 +66,21 @@ def restart():
 
 def test_three_processes_sum_gradients_to_the_same_bits_in_the_first_step_after_a_start_as_in_any_other():
     forks = Forks(restart, 3)
+    _, err = forks.communicate()
+    assert forks.returncode == 0, err
+
+
+def leave():
+    with join_world("cpu") as world:
+        parallel, group = data_parallel(nn.Linear(3, 3), world), weakref.ref(dist.group.WORLD)
+        world.barrier()
+    del parallel
+    assert group() is not None
+
+
+def test_the_reference_of_ddp_to_the_group_is_never_the_last():
+    """It would be freed with Python's lock in hand, and one in ten processes would then wait for ever on a busy machine."""
+    forks = Forks(leave, 2)
     _, err = forks.communicate()
     assert forks.returncode == 0, err
 
