@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def pixel_classes(shares: Float[Tensor, "h w C"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-    """The class with the largest share at each pixel after bilinear enlargement to `size` (H, W); ties: lowest id.
+    """The class with the largest share at each pixel after bilinear enlargement to `size` (H, W); of shares that are
+    equal after rounding to fp32 the lowest id.
 
     Classes without a vote anywhere in the photo are left out first. They cannot win, since shares sum to 1, and most of
     150 classes have none, so this saves most of the work.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import socket
 import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 # What gloo and NCCL say when the other end of a connection is gone.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its name from torch 2.13 on
+_PARALLEL: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # modules that DDP has wrapped
 TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
 
 
@@ -121,6 +122,7 @@ def data_parallel(module: nn.Module, world: World) -> nn.Module:
     parallel().backward()
     del module.forward
     module.zero_grad(set_to_none=True)
+    _PARALLEL.add(parallel)
     return parallel
 
 
@@ -159,11 +161,13 @@ def join_world(wish: str) -> Iterator[World]:
 
 
 def _leave() -> None:
-    """Take the process group down, and free it only when Python ends.
+    """Take the process group down. DDP's hold on it ends first, whoever still holds the wrapped modules.
 
-    What DDP holds of it may outlive this call. If that were the last reference, its release would wait for gloo's threads
-    with Python's lock in hand, and such a thread may be waiting for that lock to free a tensor: neither would ever end
-    (pytorch/pytorch#56297). A reference held by Python is released without the lock.
+    Were DDP's reference the last, its release would wait for gloo's threads with Python's lock in hand, and such a thread
+    may wait for that lock to free a tensor: neither would ever end (pytorch/pytorch#56297). Python's own reference to a
+    group is released without the lock.
     """
-    atexit.register(lambda group: None, dist.group.WORLD)
+    for parallel in _PARALLEL:
+        del parallel.reducer, parallel.logger
+    _PARALLEL.clear()
     dist.destroy_process_group()

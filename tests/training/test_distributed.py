@@ -1,13 +1,16 @@
 """Collectives, alone and between two processes."""
 
+import os
 import weakref
+from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from cribo.training.distributed import World, data_parallel, join_world, pick_device
+from cribo.training.distributed import AllStop, World, data_parallel, join_world, pick_device
 from tests.processes import Forks
 
 
@@ -70,17 +73,20 @@ def test_three_processes_sum_gradients_to_the_same_bits_in_the_first_step_after_
     assert forks.returncode == 0, err
 
 
-def leave():
-    with join_world("cpu") as world:
-        parallel, group = data_parallel(nn.Linear(3, 3), world), weakref.ref(dist.group.WORLD)
-        world.barrier()
-    del parallel
-    assert group() is not None
+def leave(stop: bool):
+    held = []  # as a traceback holds what a training that stops was working with
+    with pytest.raises(AllStop) if stop and os.environ["RANK"] == "0" else suppress(SystemExit), join_world("cpu") as world:
+        held += [data_parallel(nn.Linear(3, 3), world), dist.group.WORLD]
+        of_ddp = weakref.ref(held[0].reducer), weakref.ref(held[0].logger)
+        if world.any(stop):
+            raise AllStop
+    assert not dist.is_initialized() and [x() for x in of_ddp] == [None, None]
 
 
-def test_the_reference_of_ddp_to_the_group_is_never_the_last():
-    """It would be freed with Python's lock in hand, and one in ten processes would then wait for ever on a busy machine."""
-    forks = Forks(leave, 2)
+@pytest.mark.parametrize("stop", [False, True])
+def test_ddp_holds_the_group_no_longer_when_it_is_left(stop):
+    """It would free it with Python's lock in hand, and one process in ten would wait for ever on a busy machine."""
+    forks = Forks(partial(leave, stop), 2)
     _, err = forks.communicate()
     assert forks.returncode == 0, err
 
