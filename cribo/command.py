@@ -13,6 +13,7 @@ from pathlib import Path
 
 # Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
 EXPLAINED = (ValueError, OSError, FloatingPointError)
+KILLED = "DataLoader worker (pid"  # torch's words where a loading process dies without a word of its own
 REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -36,6 +37,13 @@ def explained() -> Iterator[None]:
         yield
     except EXPLAINED as error:
         sys.exit(sentence(error))
+    except RuntimeError as error:
+        if not str(error).startswith(KILLED):
+            raise
+        sys.exit(
+            "a process that loads photos was killed, most often for want of memory: lower compute.workers, or give the "
+            f"command more memory ({str(error).splitlines()[0]})"
+        )
 
 
 def show_help(given: Sequence[str], text: str) -> None:

@@ -25,6 +25,7 @@ from cribo.data.location import starts
 from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.parallel import cores
 from cribo.data.readers import PreparedSet, open_set
+from cribo.launch import count
 from cribo.measure import measure
 from cribo.model.network import build_network
 from cribo.params import Params, load
@@ -154,7 +155,7 @@ def _model(
 ) -> None:
     """Time and memory of one training, from a few steps of it."""
     compute, batch = params.compute, settings["optimisation"]["batch_size"]
-    processes = max(1, int(os.environ.get("CRIBO_GPUS") or 1))
+    processes = count(os.environ, "CRIBO_GPUS", 0) or 1
     try:
         check_shapes(settings, batch if data is None else len(data.splits["train"]), processes)
     except ValueError as error:
@@ -213,10 +214,17 @@ def _state_bytes(settings: dict) -> float:
     return 4.0 * floats
 
 
+def _positive(text: str) -> int:
+    """A number of images on the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of images: give a whole number from 1")
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", default="params.yaml", help="the file to look at (params.yaml)")
-    parser.add_argument("--images", type=int, help="images of the steps that are tried")
+    parser.add_argument("--images", type=_positive, help="images of the steps that are tried")
     given = parser.parse_args()
     with explained():
         found = examine(load(given.params), given.images)

@@ -29,7 +29,7 @@ from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
 from cribo.params.errors import ParamsError, problems_of
-from cribo.training.interruption import resumable_command
+from cribo.training.interruption import finish, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 
@@ -53,11 +53,12 @@ def main(arguments: list[str]) -> None:
         encoder = encoder_of(given.weights, world.device, compute.precision)
         data = protocol.open(name, Path(path), about_data, Path(scratch))
         tree = protocol.judge(encoder, data, spec, compute, world, meter)
-        if not world.main:
-            return
-        deliver(tree, given.out)
-        protocol.forget(encoder, data, spec)
-        print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+        folder = None
+        if world.main:
+            deliver(tree, given.out)
+            print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+            folder = protocol.kept(encoder, data, spec)
+    finish(folder)
 
 
 def computing(given: argparse.Namespace) -> Compute:

@@ -35,10 +35,10 @@ def main(arguments: Sequence[str]) -> None:
     program = command(arguments, os.environ)
     if program[0] == "srun":
         os.environ[STEP] = "1"
-    elif (processes := _count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
+    elif (processes := count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
         from cribo.data.parallel import cores  # a tenth of a second, which one process need not wait for
 
-        threads = _count(os.environ, "OMP_NUM_THREADS", 0) or cores()
+        threads = count(os.environ, "OMP_NUM_THREADS", 0) or cores()
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
     try:
         os.execvp(program[0], program)
@@ -51,14 +51,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """What to run, with `arguments` = module and its arguments."""
-    nodes = _count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
-    processes = _count(env, "CRIBO_GPUS", 0) or 1
+    nodes = count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
+    processes = count(env, "CRIBO_GPUS", 0) or 1
     python = [sys.executable, "-m"]
-    patience = max(PATIENCE, int(SHARE_OF_WARNING * _count(env, "CRIBO_SAVE_SECONDS", 0)))
+    patience = max(PATIENCE, int(SHARE_OF_WARNING * count(env, "CRIBO_SAVE_SECONDS", 0)))
     torchrun = [*python, "torch.distributed.run", "--nproc-per-node", str(processes), "--shutdown-timeout", str(patience)]
     if nodes == 1:
         return [*python, *arguments] if processes == 1 else [*torchrun, "--standalone", "-m", *arguments]
-    if not _count(env, "CRIBO_GPUS", 0):
+    if not count(env, "CRIBO_GPUS", 0):
         sys.exit(f"cribo.launch: {nodes} nodes without GPUs: set gpus_per_node in workflow/resources.yaml, or nodes: 1")
     if STEP in env:
         job = int(env["SLURM_JOB_ID"])
@@ -83,7 +83,7 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
         f"--ntasks={nodes}",
         "--ntasks-per-node=1",
         f"--gres=gpu:{processes}",
-        f"--cpus-per-task={_count(env, 'CRIBO_CPUS', 1)}",
+        f"--cpus-per-task={count(env, 'CRIBO_CPUS', 1)}",
         "--kill-on-bad-exit=1",
         "--label",
         *python,
@@ -99,10 +99,11 @@ def _hostnames(nodes: str) -> list[str]:
     ).stdout.split()
 
 
-def _count(env: Mapping[str, str], key: str, default: int) -> int:
+def count(env: Mapping[str, str], key: str, default: int) -> int:
+    """A whole number in the environment, `default` where none is set. Ends the command with a sentence on any other word."""
     value = env.get(key, "").strip()
     if value and not value.isdecimal():
-        sys.exit(f"cribo.launch: {key} is {value!r}: give a whole number")
+        sys.exit(f"{key} is {value!r}: give a whole number")
     return int(value) if value else default
 
 

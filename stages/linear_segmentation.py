@@ -15,7 +15,7 @@ from cribo.evaluation.compute import join
 from cribo.evaluation.segmentation.run import evaluate, learning_rate
 from cribo.params import load
 from cribo.training.checkpoint import RUNS
-from cribo.training.interruption import resumable_command
+from cribo.training.interruption import finish, resumable_command
 
 PROTOCOL = "linear_segmentation"
 
@@ -27,8 +27,10 @@ def main(model: str, dataset: str, layers: str, lr: str) -> None:
     rate = learning_rate(lr)
     weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-last{layers}-{lr}.json"
-    with resumable_command(), join(compute.device, compute.threads) as world:
-        evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world, int(layers))
+    with resumable_command():
+        with join(compute.device, compute.threads) as world:
+            folder = evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world, int(layers))
+        finish(folder if world.main else None)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from cribo.data.readers import open_set
 from cribo.params import load
 from cribo.training.checkpoint import RUNS
 from cribo.training.distributed import join_world
-from cribo.training.interruption import resumable_command
+from cribo.training.interruption import finish, resumable_command
 from cribo.training.run import pretrain
 
 
@@ -21,8 +21,10 @@ def main(name: str) -> None:
     if compute.threads:
         torch.set_num_threads(compute.threads)
     data = open_set(settings["dataset"])
-    with resumable_command(), join_world(compute.device) as world:
-        pretrain(name, settings, data, Path("results/pretrain") / name, RUNS, compute, world)
+    with resumable_command():
+        with join_world(compute.device) as world:
+            folder = pretrain(name, settings, data, Path("results/pretrain") / name, RUNS, compute, world)
+        finish(folder if world.main else None)
 
 
 if __name__ == "__main__":

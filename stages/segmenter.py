@@ -14,7 +14,7 @@ from cribo.evaluation.compute import join
 from cribo.evaluation.segmentation.run import evaluate, learning_rate
 from cribo.params import load
 from cribo.training.checkpoint import RUNS
-from cribo.training.interruption import resumable_command
+from cribo.training.interruption import finish, resumable_command
 
 PROTOCOL = "segmenter"
 
@@ -24,8 +24,10 @@ def main(model: str, dataset: str, lr: str) -> None:
     rate = learning_rate(lr)
     weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-{lr}.json"
-    with resumable_command(), join(compute.device, compute.threads) as world:
-        evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world)
+    with resumable_command():
+        with join(compute.device, compute.threads) as world:
+            folder = evaluate(PROTOCOL, weights, data, settings, rate, out, RUNS, compute, world)
+        finish(folder if world.main else None)
 
 
 if __name__ == "__main__":

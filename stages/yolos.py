@@ -7,14 +7,14 @@ a stopped run goes on from its last saved step.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.evaluation.detection.run import forget, judge
+from cribo.evaluation.detection.run import judge, run_directory
 from cribo.evaluation.stage import run_stage
-from cribo.training.interruption import resumable_command
+from cribo.training.interruption import finish, resumable_command
 
 
 def main(model: str, dataset: str) -> None:
     with resumable_command():
-        run_stage("yolos", model, dataset, judge, forget)
+        finish(run_stage("yolos", model, dataset, judge, run_directory))
 
 
 if __name__ == "__main__":

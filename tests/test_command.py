@@ -72,3 +72,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 def test_an_error_that_is_a_sentence_already_stays_as_it_is():
     assert command.sentence(FileNotFoundError("x is missing: make it")) == "x is missing: make it"
+
+
+def test_a_loading_process_that_was_killed_is_a_sentence_and_a_mistake_of_ours_keeps_its_traceback():
+    with pytest.raises(SystemExit, match=r"lower compute.workers.*is killed by signal: Killed"), command.explained():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    with pytest.raises(RuntimeError, match="shapes"), command.explained():
+        raise RuntimeError("shapes do not fit")

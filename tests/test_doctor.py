@@ -142,3 +142,15 @@ def test_on_photos_steps_fill_the_bank_with_what_both_views_show(small, photos, 
 def test_a_folder_that_is_no_bundle_is_one_sentence(tmp_path):
     done = run_m("cribo.replay", str(tmp_path))
     assert done.returncode == 1 and "holds no about.json" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "two"])
+def test_no_number_of_images_and_no_number_of_processes_are_one_sentence(number, small, photos, monkeypatch, capsys):
+    monkeypatch.setattr(doctor.sys, "argv", ["doctor", "--images", number])
+    with pytest.raises(SystemExit):
+        doctor.main()
+    assert f"{number} is no number of images" in capsys.readouterr().err
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setenv("CRIBO_GPUS", "two")
+    with pytest.raises(SystemExit, match="CRIBO_GPUS is 'two': give a whole number"):
+        doctor.examine(small, images=1)

@@ -17,7 +17,7 @@ from cribo.data.prepare import prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.stage import Forget, Judge, nothing_kept
+from cribo.evaluation.stage import Judge, Kept, nothing_kept
 from cribo.params.data import DATA_KINDS
 from cribo.params.errors import problems_of
 from cribo.params.types import Group
@@ -26,14 +26,14 @@ from cribo.params.types import Group
 @dataclass(frozen=True)
 class Protocol:
     """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes;
-    forget: what it kept for going on, once the result is written."""
+    kept: where it keeps what it needs for going on."""
 
     schema: type[Group]
     paper: dict[str, Any]
     layout: str
     open: Callable[[str, Path, dict, Path], Any]
     judge: Judge
-    forget: Forget = nothing_kept
+    kept: Kept = nothing_kept
 
 
 def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
@@ -178,6 +178,6 @@ PROTOCOLS = {
         "COCO's folders: annotations/, {train,val}2017/ or images/{train,val}2017/",
         opener("coco"),
         yolos.judge,
-        yolos.forget,
+        yolos.run_directory,
     ),
 }

@@ -16,16 +16,19 @@ from cribo.training.distributed import World
 
 # Encoder, data set, settings as planned → the JSON tree; every process of the world takes part.
 Judge = Callable[[Encoder, PreparedSet, dict, Compute, World, Meter], dict]
-# The same three → nothing is left of what the judge kept for going on; called once the tree is written.
-Forget = Callable[[Encoder, PreparedSet, dict], None]
+# The same three → the folder with what the judge keeps for going on, if anything; asked for once the tree is written.
+Kept = Callable[[Encoder, PreparedSet, dict], Path | None]
 
 
 def nothing_kept(encoder: Encoder, data: PreparedSet, spec: dict) -> None:
     """Of protocols that train nothing."""
 
 
-def run_stage(protocol: str, model: str, dataset: str, judge: Judge, forget: Forget = nothing_kept) -> None:
-    """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json."""
+def run_stage(protocol: str, model: str, dataset: str, judge: Judge, kept: Kept = nothing_kept) -> Path | None:
+    """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json.
+
+    Returns, in the main process, what `kept` says.
+    """
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
     weights = plan.made("encoders", model)
     with join(compute.device, compute.threads) as world:
@@ -33,8 +36,9 @@ def run_stage(protocol: str, model: str, dataset: str, judge: Judge, forget: For
         encoder = load_encoder(weights, world.device, compute.precision)
         data = open_set(spec["dataset"])
         tree = judge(encoder, data, spec, compute, world, meter)
-        if world.main:
-            path = Path("results/scores") / protocol / f"{model}-{dataset}.json"
-            write_json(path, tree)
-            forget(encoder, data, spec)
-            print(f"{path}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+        if not world.main:
+            return None
+        path = Path("results/scores") / protocol / f"{model}-{dataset}.json"
+        write_json(path, tree)
+        print(f"{path}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+        return kept(encoder, data, spec)

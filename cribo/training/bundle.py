@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,14 @@ def kept(folder: Path, settings: dict, compute: Compute, world: World, saver: ch
         ) from None
 
 
+def _link(state: Path, kept: Path) -> None:
+    """A link takes no room and outlives the states that come and go; where the disk has none, a copy."""
+    try:
+        os.link(state, kept)
+    except OSError:
+        shutil.copyfile(state, kept)
+
+
 def write(folder: Path, fault: NonFinite, settings: dict, compute: Compute, world: World) -> Path:
     """Put the bundle of a fault into the run directory; all processes take part. Returns its folder."""
     bundle = folder / f"nonfinite-{fault.step:08d}"
@@ -49,6 +58,6 @@ def write(folder: Path, fault: NonFinite, settings: dict, compute: Compute, worl
         }
         (bundle / "about.json").write_text(json.dumps(about, indent=2) + "\n")
         if (state := checkpoint.newest(folder)) is not None and not (bundle / state.name).exists():
-            os.link(state, bundle / state.name)  # takes no room, and outlives the states that come and go
+            _link(state, bundle / state.name)
     world.barrier()
     return bundle

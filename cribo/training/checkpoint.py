@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from cribo.training import state_file
+from cribo.training.log import say
 from cribo.training.state_file import PARTIAL, Damaged
 
 RUNS = Path(".resume")  # the run directories of all trainings; often a link to scratch
@@ -31,14 +32,23 @@ class RunInUse(RuntimeError):
 
 @contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold the run directory. Raises RunInUse at once if another process does; the lock ends with its process."""
+    """Hold the run directory. Raises RunInUse at once if another process does.
+
+    The lock ends with its process: the loading processes forked from it, which may live for some seconds more, let go of
+    it as they start.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+") as lock:
+        os.register_at_fork(after_in_child=lock.close)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             raise RunInUse(f"{folder} is in use by process {lock.read().strip() or '?'}: wait for it or stop it") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            say(f"{folder} is on a disk without file locks: see to it that no other process runs the same")
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -153,7 +153,7 @@ def join_world(wish: str) -> Iterator[World]:
             raise SystemExit(1) from None
         raise
     except Exception as error:  # the group is not taken down here: with a dead member that may wait for ever
-        if LOST.search(str(error)):
+        if isinstance(error, RuntimeError) and LOST.search(str(error)):  # a broken pipe of ours is another thing
             raise PeerLost(f"{me} has lost its peers: the first of them to fail says why") from None
         print(f"{me} stops: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,15 @@ from pathlib import Path
 
 from cribo.training.checkpoint import RunInUse
 from cribo.training.distributed import AllStop
+from cribo.training.log import say
 
 
 class Interrupted(AllStop):
     """SIGTERM came; the state is saved and the same command goes on from it."""
+
+
+class Terminated(Exception):
+    """SIGTERM came outside the loop, where processes do not stop together: the last saved state is what there is."""
 
 
 @contextmanager
@@ -34,12 +40,39 @@ def sigterm_flag() -> Iterator[list[int]]:
 
 @contextmanager
 def resumable_command() -> Iterator[None]:
-    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence."""
+    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence.
+
+    Where no loop acts on SIGTERM, before the first step or while a trained model is judged, it ends the command at once.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except RunInUse as error:
         raise SystemExit(str(error)) from None
-    except Interrupted as stop:
+    except (Interrupted, Terminated) as stop:
         if marker := os.environ.get("CRIBO_REQUEUE"):  # the scheduler's wrapper puts the job back into the queue
             Path(marker).touch()
         raise SystemExit(str(stop)) from None
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, before)
+
+
+def finish(folder: Path | None) -> None:
+    """The result is written and the processes have left each other: SIGTERM ends no process any more, and the run directory
+    goes, so that a forced rerun starts afresh. None where another process removes it, or there is none."""
+    signal.signal(signal.SIGTERM, _ignore)
+    try:
+        if folder:
+            shutil.rmtree(folder)
+    except OSError as error:
+        say(f"{folder} is needed no more and could not be removed ({error.strerror}): remove it")
+
+
+def _terminate(number: int, _frame: object) -> None:
+    signal.signal(number, _ignore)
+    raise Terminated("stopped by SIGTERM; the same command goes on from the last saved state")
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Unlike SIG_IGN it is not handed down to commands that this process starts."""

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -51,7 +52,10 @@ class Journal:
         self.bar = None
         if self.write:
             kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
-            path.write_text("".join(f"{line}\n" for line in kept))
+            beside = path.with_suffix(".partial")
+            with _room(path):
+                beside.write_text("".join(f"{line}\n" for line in kept))
+                beside.replace(path)
 
     def __enter__(self) -> Journal:
         if self.write and sys.stderr.isatty():
@@ -72,11 +76,11 @@ class Journal:
             self.bar.update(self.task, completed=step)
 
     def record(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Note the values after `step` steps."""
+        """Note the values after `step` steps. Raises OSError, one sentence, when the disk does not take them."""
         if not self.write:
             return
         pace = self._pace(step)
-        with open(self.path, "a") as file:
+        with _room(self.path), open(self.path, "a") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **values, PACE: pace}) + "\n")
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         used = f"  MFU {pace['mfu']:.1%}" if "mfu" in pace else ""
@@ -95,6 +99,18 @@ class Journal:
         pace["memory_gb"] = round(peak_memory(self.world.device) / 1e9, 3)
         self.marked, self.waited = (now, step), 0.0
         return pace
+
+
+@contextmanager
+def _room(path: Path) -> Iterator[None]:
+    """Say of an error of the disk what it stops and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written ({error.strerror}): make room or see to the disk, and give the same command "
+            "again; it goes on from the last saved state"
+        ) from error
 
 
 def _lines(path: Path) -> list[str]:
@@ -122,7 +138,13 @@ def timed(batches: Iterable, journal: Journal) -> Iterator:
     iterator = iter(batches)
     while True:
         start = time.perf_counter()
-        batch = next(iterator, None)
+        try:
+            batch = next(iterator, None)
+        except (
+            ConnectionError,
+            EOFError,
+        ) as error:  # a loading process died; torch says so, but later
+            raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
         journal.waited += time.perf_counter() - start
         if batch is None:
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -49,10 +48,10 @@ SOURCES = (
 )
 
 
-def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> None:
+def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> Path:
     """Train `name` and write checkpoint.safetensors, metrics.json, cost.json and curves.csv under `out`.
 
-    The resumable state is kept under `runs` and removed in the end, so that a forced rerun starts afresh.
+    The resumable state is kept in a folder of `runs`, which is returned: it may go once the command has ended well.
     """
     check_masks(settings, data)
     folder = runs / f"{name}-{fingerprint(settings, data.digest)}"
@@ -62,8 +61,8 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
         state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
             write_results(state, settings, data, folder, out)
-            shutil.rmtree(folder)
     world.barrier()
+    return folder
 
 
 def check_masks(settings: dict, data: PreparedSet) -> None:
@@ -91,7 +90,7 @@ def fingerprint(settings: dict, digest: str) -> str:
 
 
 def write_results(state: TrainingState, settings: dict, data: PreparedSet, folder: Path, out: Path) -> None:
-    """The outputs of the stage, each written beside its name and then renamed."""
+    """The outputs of the stage."""
     out.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{key}": value

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from cribo import params
-from tests.processes import run_m
+from cribo.training import run
+from stages import pretrain
+from tests.processes import Forks, run_m
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +82,27 @@ def test_training_twice_gives_the_same_bytes(project, trained):
     first = (trained / "checkpoint.safetensors").read_bytes()
     assert run_m("stages.pretrain", "cribo", cwd=project).returncode == 0
     assert (trained / "checkpoint.safetensors").read_bytes() == first
+
+
+def stopped_as_it_writes(name):
+    def write(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    run.write_results = write
+    pretrain.main(name)
+
+
+def test_a_training_that_is_stopped_as_it_writes_its_results_asks_for_a_turn_and_has_no_step_to_do_again(
+    project, trained, tmp_path
+):
+    first = (trained / "checkpoint.safetensors").read_bytes()
+    process = Forks(partial(stopped_as_it_writes, "cribo"), cwd=project, CRIBO_REQUEUE=str(tmp_path / "again"))
+    _, said = process.communicate()
+    assert process.returncode == 1 and "stopped by SIGTERM" in said and (tmp_path / "again").exists(), said
+    done = run_m("stages.pretrain", "cribo", cwd=project)
+    assert done.returncode == 0 and "going on after step 4 of 4" in done.stderr and "step 3/4" not in done.stderr
+    assert (trained / "checkpoint.safetensors").read_bytes() == first
+    assert (trained / "curves.csv").read_text().count("\n") == 5 and not list((project / ".resume").iterdir())
 
 
 def test_an_untrained_encoder_is_imported_by_its_seed(project):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ import yaml
 from cribo import params
 from cribo.command import run
 from cribo.data.prepare import prepare
+from cribo.evaluation.segmentation import run as segmentation_run
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
+from cribo.training.log import Journal
 from stages import linear_segmentation, segmenter
-from tests.processes import python_m
+from tests.processes import Forks, python_m
 
 ROOT = Path(__file__).parents[2]
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 8, "val": 3, "objects": [2, 3]}
@@ -89,6 +92,28 @@ def test_a_run_killed_with_signal_9_goes_on_and_gives_the_result_of_an_undisturb
     assert whole["learning_rate"] == 0.01 and whole["layers"] == 2 and 0 < whole["value"] < 100
     assert whole["protocol"]["settings"]["crop"] == 32 and "frozen" in whole["protocol"]["trained"]
     assert whole["n"]["train_images"] == 8 and whole["n"]["pixels_scored"] <= 3 * 48 * 48
+
+
+def stopped_as_it_judges(at_last_step):
+    def signalled(journal, step):
+        if step == 12 and at_last_step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def judge(*_):
+        assert not at_last_step  # the trained model is saved: what takes long comes in another turn
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Journal.tick, segmentation_run.judge = signalled, judge
+    segmenter.main("random", "scenes", "0.001")
+
+
+@pytest.mark.parametrize("at_last_step", [True, False])
+def test_a_run_stopped_after_its_training_asks_for_a_turn_that_only_judges(project, tmp_path, at_last_step):
+    process = Forks(partial(stopped_as_it_judges, at_last_step), cwd=project, CRIBO_REQUEUE=str(tmp_path / "again"))
+    _, said = process.communicate()
+    assert process.returncode == 1 and "stopped by SIGTERM" in said and (tmp_path / "again").exists(), said
+    said = finished(python_m("stages.segmenter", "random", "scenes", "0.001", cwd=project))
+    assert "going on after iteration 12 of 12" in said and "mIoU" in said and not list((project / ".resume").iterdir())
 
 
 def test_segmenter_on_two_processes_gives_what_one_gives(project):

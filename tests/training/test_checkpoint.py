@@ -1,6 +1,7 @@
 """Saved states: whole or not there, verified, the one before kept, damaged ones out of the count."""
 
 import errno
+import os
 import resource
 import signal
 import subprocess
@@ -191,3 +192,29 @@ def test_a_second_process_in_the_same_run_directory_is_refused_and_a_dead_one_do
         holder.wait()
     with checkpoint.sole_owner(tmp_path):
         pass
+
+
+def test_what_a_dead_process_has_forked_does_not_hold_its_run_directory(tmp_path):
+    code = (
+        "import os, time; from pathlib import Path; from cribo.training.checkpoint import sole_owner\n"
+        f"with sole_owner(Path({str(tmp_path)!r})):\n"
+        "    child = os.fork()\n"
+        "    if child: time.sleep(0.2); print(child, flush=True)\n"  # as a loading process it lives on for a while
+        "    time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        child = int(holder.stdout.readline())
+        holder.kill()
+        holder.wait()
+        with checkpoint.sole_owner(tmp_path):
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_disk_without_locks_is_said_and_a_training_runs_there(tmp_path, monkeypatch, capsys, number):
+    def refused(*_):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", refused)
+    with checkpoint.sole_owner(tmp_path):
+        assert "on a disk without file locks: see to it that no other process" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Collectives, alone and between two processes."""
 
 import os
+import socket
 import weakref
 from contextlib import suppress
 from functools import partial
@@ -89,6 +90,21 @@ def test_ddp_holds_the_group_no_longer_when_it_is_left(stop):
     forks = Forks(partial(leave, stop), 2)
     _, err = forks.communicate()
     assert forks.returncode == 0, err
+
+
+def fail(error):
+    with join_world("cpu") as world:
+        if world.main:
+            raise error
+        world.barrier()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), ValueError("no such thing")])
+def test_the_process_that_fails_says_why_and_the_other_that_it_has_lost_it(error):
+    forks = Forks(partial(fail, error), 2)
+    _, said = forks.communicate()
+    assert forks.returncode and f"process 0 of 2 on {socket.gethostname()} stops: {type(error).__name__}: {error}" in said
+    assert "process 1 of 2" in said and "process 0 of 2 has lost" not in said
 
 
 def test_alone_collectives_give_back_what_they_get():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cribo.replay import replay
+from cribo.training import bundle
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.loop import train
 from tests.training.runs import ALONE, flat, made, start
@@ -27,6 +28,18 @@ def test_the_run_stops_with_a_bundle_and_saves_nothing_that_is_not_finite(tmp_pa
     (bundle,) = folder.glob("nonfinite-*")
     about = json.loads((bundle / "about.json").read_text())
     assert "nan" in about["values"].values() or "inf" in about["values"].values()
+
+
+def test_where_the_disk_has_no_hard_links_the_bundle_holds_a_copy_of_the_state(tmp_path, wild, photos, compute, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(bundle.os, "link", refused)
+    folder = made(tmp_path / "run")
+    with pytest.raises(FloatingPointError, match=r"cribo\.replay"):
+        train(wild, list(photos.splits["train"]), folder, compute.model_copy(update={"checkpoint_steps": 1}), ALONE)
+    (state,) = folder.glob("nonfinite-*/state-*.pt")
+    assert state.read_bytes() == (folder / state.name).read_bytes()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

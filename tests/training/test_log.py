@@ -2,10 +2,11 @@
 
 import json
 
+import pytest
 import torch
 
 from cribo.training.distributed import World
-from cribo.training.log import Journal, peak_memory, read_cost, read_records
+from cribo.training.log import Journal, peak_memory, read_cost, read_records, timed
 from tests.training.runs import ALONE
 
 
@@ -68,3 +69,33 @@ def test_the_cost_is_the_time_between_records_of_all_turns_and_the_most_memory(t
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     spent = read_cost(tmp_path / "metrics.jsonl", 3)
     assert spent == {"seconds": 12 / 2 + 12 / 4 + 6 / 1, "peak_memory_mib": round(1e9 / 2**20)}
+
+
+def test_a_full_disk_is_one_sentence_that_says_how_to_go_on(tmp_path):
+    path = tmp_path / "run-0" / "metrics.jsonl"
+    path.parent.mkdir()
+    journal = Journal(path, 0, 10, 4, world=ALONE)
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"metrics.jsonl could not be written \(No space left .*goes on from the last saved"):
+        journal.record(1, 0, {"loss": 1.0})
+
+
+def test_a_journal_that_cannot_be_tidied_up_keeps_all_its_records(tmp_path, monkeypatch):
+    path = tmp_path / "run-0" / "metrics.jsonl"
+    path.parent.mkdir()
+    path.write_text('{"step": 1}\n{"step": 2}\n')
+    path.with_suffix(".partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="could not be written"):
+        Journal(path, 1, 10, 4, world=ALONE)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError, EOFError])
+def test_a_loading_process_that_dies_with_a_batch_on_its_way_is_torchs_own_fault(tmp_path, fault):
+    def batches():
+        yield 1
+        raise fault
+
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker .pid"):
+        list(timed(batches(), Journal(tmp_path / "metrics.jsonl", 0, 1, 1, world=ALONE)))

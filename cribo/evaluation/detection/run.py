@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
@@ -26,7 +25,7 @@ SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py
 
 
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `prepared`; its state stays under checkpoint.RUNS until `forget` is called."""
+    """The JSON tree of `encoder` on `prepared`; its state stays in `run_directory`."""
     data, settings = boxes_of(prepared), _settings(spec)
     folder = _folder(encoder, data.name, data.digest, settings)
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
@@ -37,9 +36,9 @@ def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute,
     return yolos_result(encoder.name, data, settings, detections, meter.read())
 
 
-def forget(encoder: Encoder, prepared: PreparedSet, spec: dict) -> None:
-    """Remove the state of a finetuning whose result is safe."""
-    shutil.rmtree(_folder(encoder, prepared.name, digest_of(prepared), _settings(spec)))
+def run_directory(encoder: Encoder, prepared: PreparedSet, spec: dict) -> Path:
+    """Where `judge` keeps the state of the finetuning, which nobody needs once the result is safe."""
+    return _folder(encoder, prepared.name, digest_of(prepared), _settings(spec))
 
 
 def _settings(spec: dict) -> dict:

@@ -97,6 +97,8 @@ def finetune(
                     raise Interrupted(
                         f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there"
                     )
+        if world.any(bool(stop)):  # in the last step; to detect takes its time
+            raise Interrupted(f"stopped by SIGTERM after all {steps} steps; the same command judges the detector")
     return model
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -59,11 +58,12 @@ def evaluate(
     compute: Compute,
     world: World,
     layers: int = 1,
-) -> None:
+) -> Path:
     """Train the decoder of `protocol` ("linear_segmentation" or "segmenter") on the encoder in folder `weights`, and write
     its mIoU on the val split to `out`.
 
-    The resumable state is kept under `runs`, named after `out`, and removed in the end.
+    The resumable state is kept in a folder of `runs`, named after `out`, which is returned: it may go once the command has
+    ended well.
 
     Raises:
         EvaluationError: the data cannot be evaluated, or the settings do not fit the encoder.
@@ -92,8 +92,8 @@ def evaluate(
             tree = cell(protocol, encoder, data, settings, lr, layers, matrix, meter.read())
             write_json(out, tree)
             say(f"{out}: mIoU {tree['value']:.2f} %")
-            shutil.rmtree(folder)
     world.barrier()
+    return folder
 
 
 def fingerprint(settings: dict, lr: float, layers: int, digest: str, weights: Path) -> str:

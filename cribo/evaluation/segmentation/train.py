@@ -128,6 +128,8 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
             raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
         finally:
             saver.close()
+        if world.any(bool(stop)):  # in the last iterations; to judge the val split takes its time
+            raise Interrupted(f"stopped by SIGTERM after all {steps} iterations; the same command judges the model")
     return state
 
 

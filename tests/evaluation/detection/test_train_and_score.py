@@ -103,19 +103,20 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_an_undisturbed_one(
     assert metrics[0] == metrics[1] and len(metrics[0]) == 6
 
 
-def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("after", "says", "saved"), [(2, "after step 3 of 6", 3), (6, "after all 6 steps", 6)])
+def test_sigterm_saves_and_says_so(encoder, data, settings, compute, tmp_path, monkeypatch, after, says, saved):
     record = Journal.record
 
     def terminated(self, step, *rest):
         record(self, step, *rest)
-        if step == 2:  # logged at the end of a step: the signal counts at the end of the next
+        if step == after:  # logged at the end of a step: the signal counts at the end of the next
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Journal, "record", terminated)
     rarely = compute.model_copy(update={"checkpoint_steps": 1000})
-    with pytest.raises(Interrupted, match="after step 3 of 6"):
+    with pytest.raises(Interrupted, match=says):
         finetune(encoder, data, settings, tmp_path / "run", rarely, ALONE)
-    assert [p.name for p in (tmp_path / "run").glob("state-*")] == ["state-00000003.pt"]
+    assert [p.name for p in (tmp_path / "run").glob("state-*")] == [f"state-{saved:08d}.pt"]
 
 
 def twice(*what):
@@ -158,8 +159,7 @@ def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings,
     again = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))  # say, its file could not be written
     assert again | {"cost": 0} == tree | {"cost": 0} and "step 6 of 6" in capsys.readouterr().err
     monkeypatch.setattr(run, "SOURCES", ())  # as if somebody had edited them meanwhile
-    run.forget(encoder, prepared, spec)
-    assert not list((tmp_path / "runs").iterdir())
+    assert run.run_directory(encoder, prepared, spec) == next((tmp_path / "runs").iterdir())
 
 
 def test_detections_of_a_trained_detector_score_as_pycocotools_says(encoder, data, settings, compute, tmp_path):

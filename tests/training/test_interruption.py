@@ -1,0 +1,54 @@
+"""SIGTERM outside the loop, and the end of a command whose result is written."""
+
+import os
+import signal
+
+import pytest
+
+from cribo.training.interruption import finish, resumable_command
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def terminated():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_where_no_loop_runs_asks_for_another_turn_and_once_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    with pytest.raises(SystemExit, match="goes on from the last saved state"), resumable_command():
+        try:
+            terminated()
+        finally:
+            terminated()  # torchrun and Slurm send several
+    assert (tmp_path / "again").exists()
+
+
+def test_a_command_that_ends_by_itself_leaves_the_process_as_it_was_and_asks_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    before = signal.getsignal(signal.SIGTERM)
+    with resumable_command():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before and not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_finished_command_has_no_run_directory_and_is_deaf(tmp_path, mine):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "state").touch()
+    with resumable_command():
+        finish(folder if mine else None)
+        terminated()
+    terminated()
+    assert folder.exists() != mine
+
+
+def test_a_run_directory_that_stays_is_named_and_the_result_counts(tmp_path, capsys):
+    finish(tmp_path / "run")
+    assert f"{tmp_path / 'run'} is needed no more and could not be removed (No such file" in capsys.readouterr().err
