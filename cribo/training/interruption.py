@@ -71,7 +71,7 @@ def finish(folder: Path | None) -> None:
 
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, _ignore)
-    raise Terminated("stopped by SIGTERM; the same command goes on from the last saved state")
+    raise Terminated("stopped by SIGTERM; the same command goes on from the last saved state, if there is one")
 
 
 def _ignore(_number: int, _frame: object) -> None:
