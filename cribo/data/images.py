@@ -62,27 +62,51 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
 
 
 def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
-    """Stored values of a palette or gray PNG (not the palette's colours) or of a .mat file; `path` is for messages."""
+    """Stored values of a palette or gray PNG (not the palette's colours) or of a .mat file; `path` is for messages.
+
+    Whatever has no values of classes is refused, also a JPEG under a PNG's name: it keeps them by and large only.
+    """
     if str(path).endswith(".mat"):
         return _decode_mat(raw, path)
     with _opened(raw, path) as image:
-        if image.mode not in ("P", "L"):
-            raise DataError(f"{path} is no mask of class ids: a palette or 8-bit gray PNG is needed, not mode {image.mode}")
-        return np.array(image)
+        if image.format != "PNG":
+            raise DataError(f"{path} is no mask of class ids: it is {image.format} whatever its name, make a PNG of the ids")
+        if image.mode not in ("P", "L", "1"):
+            raise DataError(
+                f"{path} is no mask of class ids: a palette or gray PNG of at most 8 bits is needed, not mode {image.mode}"
+            )
+        shown = np.array(image, dtype=np.uint8)
+    header, bits, colours = raw[12:16], raw[24], raw[25]
+    if header != b"IHDR":  # Pillow reads on, and would not tell how many bits a value has
+        raise DataError(f"{path} is corrupt (a PNG begins with its header, this one with {header!r})")
+    # Pillow spreads gray (colours 0) of 2 and 4 bits over 0 to 255, for people to look at.
+    return shown // (255 // (2**bits - 1)) if colours == 0 and bits in (2, 4) else shown
 
 
-def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
-    """LabelMap of Pascal Context's files, GTcls.Segmentation of SBD's."""
+def load_mat(raw: bytes, path: str | Path) -> dict:
+    """Variables of a MATLAB file by name; `path` is for messages.
+
+    Raises:
+        DataError: it is damaged or no such file.
+    """
     from scipy.io import loadmat  # a third of a second that most programs need not wait for
     from scipy.io.matlab import MatReadError
 
     try:
-        tree = loadmat(io.BytesIO(raw))
+        return loadmat(io.BytesIO(raw))
+    except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
+        raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
+
+
+def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
+    """LabelMap of Pascal Context's files, GTcls.Segmentation of SBD's."""
+    tree = load_mat(raw, path)
+    try:
         stored = tree["LabelMap"] if "LabelMap" in tree else tree["GTcls"][0, 0]["Segmentation"]
     except KeyError:
         raise DataError(f"{path} has neither LabelMap (Pascal Context) nor GTcls (SBD)") from None
-    except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
+    except (ValueError, TypeError, IndexError) as error:
+        raise DataError(f"{path} is corrupt or no MATLAB file of masks ({error})") from None
     whole = (
         stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
     )

@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,43 @@ def test_mask_is_the_palettes_index_not_its_colour(tmp_path):
             image.putpalette([9, 8, 7] * 256)
         image.save(tmp_path / "mask.png")
         assert np.array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def png(ids, bits, colours, before=b""):
+    """A PNG of `bits` a value, gray (colours 0) or with a palette (3), as Pillow does not write them."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = (np.packbits((row[:, None] >> np.arange(bits)[::-1]) & 1).tobytes() for row in ids)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, colours, 0, 0, 0))
+    palette = chunk(b"PLTE", bytes(3 * 2**bits)) if colours == 3 else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + before + header + palette + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colours", [0, 3])
+def test_mask_of_any_bits_is_read_as_stored_and_not_as_shown(tmp_path, bits, colours):
+    ids = (np.arange(3 * 300) % 2**bits).reshape(3, 300).astype(np.uint8)
+    (tmp_path / "mask.png").write_bytes(png(ids, bits, colours))
+    read = read_mask(tmp_path / "mask.png")
+    assert read.dtype == np.uint8 and np.array_equal(read, ids)
+
+
+def test_mask_whose_header_is_not_first_is_refused(tmp_path):
+    comment = struct.pack(">I", 3) + b"tEXta\0b" + struct.pack(">I", zlib.crc32(b"tEXta\0b"))
+    (tmp_path / "mask.png").write_bytes(png(np.eye(4, dtype=np.uint8), 4, 0, before=comment))
+    with pytest.raises(DataError, match=r"mask.png is corrupt \(a PNG begins with its header"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "TIFF", "WEBP"])
+def test_mask_that_is_a_png_by_name_only_is_refused(tmp_path, kind):
+    Image.fromarray(RAMP[:, :, 0]).save(tmp_path / "mask.png", kind)
+    says = rf"mask.png is no mask of class ids: it is {kind} whatever its name, make a PNG of the ids"
+    with pytest.raises(DataError, match=says):
+        read_mask(tmp_path / "mask.png")
 
 
 def test_mask_in_colour_is_refused(tmp_path):
