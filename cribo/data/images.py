@@ -30,7 +30,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
 
     Raises:
-        DataError: the file is missing, truncated, no image, or a gray one of more than 8 bits.
+        DataError: the file is missing, truncated, no image, beyond Pillow's limit of pixels, or gray of more than 8 bits.
     """
     return decode_image(_bytes(path), path)
 
@@ -130,5 +130,8 @@ def _opened(raw: bytes, path: str | Path) -> Image.Image:
         return image
     except UnidentifiedImageError:
         raise DataError(f"{path} is corrupt or no image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        said = str(error).partition(", could be")[0]  # the pixels and Pillow's limit, without its fear of an attack
+        raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} is corrupt ({error})") from None

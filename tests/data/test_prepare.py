@@ -140,7 +140,7 @@ def _break_link(root: Path) -> str:
 
 def _break_bomb(root: Path) -> str:
     Image.new("1", (20_000, 20_000)).save(root / "JPEGImages/2.jpg", "PNG")
-    return r"JPEGImages/2.jpg is corrupt \(Image size \(400000000 pixels\) exceeds"
+    return r"JPEGImages/2.jpg is too large \(Image size \(400000000 pixels\) exceeds"
 
 
 def _break_mask_truncated(root: Path) -> str:

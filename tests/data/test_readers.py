@@ -103,6 +103,16 @@ def test_mask_in_colour_is_refused(tmp_path):
         read_mask(tmp_path / "mask.png")
 
 
+def test_image_beyond_the_limit_of_pixels_is_called_too_large_and_not_corrupt(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # Pillow warns above it and refuses above its double
+    Image.fromarray(RAMP).save(tmp_path / "large.png")
+    says = r"large.png is too large \(Image size \(1200 pixels\) exceeds limit of 1000 pixels\): scale it down"
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=says) as error:
+            read(tmp_path / "large.png")
+        assert "attack" not in str(error.value) and "corrupt" not in str(error.value)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9])
 def test_truncated_file_is_refused_by_name(tmp_path, kind, keep):
