@@ -181,10 +181,6 @@ def test_coco_annotations_that_changed_since_are_noticed(root):
     ("edit", "says"),
     [
         (lambda tree: tree["annotations"][0].update(image_id=7), "no image 7"),
-        (lambda tree: tree["annotations"][0].update(category_id=7), "no category 7"),
-        (lambda tree: tree["annotations"][0].update(bbox=[25, 2, 9, 6]), "leaves its image of 30x20"),
-        (lambda tree: tree["images"].append(tree["images"][0]), "more than once"),
-        (lambda tree: tree.pop("images"), "no file of COCO instances"),
         (lambda tree: tree["images"][1].update(width=31), r"stated 31x20"),
         (lambda tree: tree["categories"].pop(0), "different categories"),
     ],

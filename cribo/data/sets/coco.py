@@ -6,12 +6,11 @@ map in stuffthingmaps (also found as annotations/train2017, where mmsegmentation
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 
 from cribo.data.labels import COCO_STUFF
-from cribo.data.manifest import DataError, listed
+from cribo.data.manifest import DataError
+from cribo.data.sets.instances import read_instances
 from cribo.data.sets.listing import IMAGES, Entry, Listing, first_folder, names_in
 
 PHOTOS = "photos each under its Flickr licence (stated in the annotations), COCO's terms of use"
@@ -29,7 +28,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     for split, folder in SPLITS.items():
         photos = _photos(root, folder)
         annotations[split] = f"annotations/instances_{folder}.json"
-        tree = _read(root / annotations[split])
+        tree = read_instances(root / annotations[split])
         categories[split] = [(c["id"], c["name"]) for c in tree["categories"]]
         entries += [
             Entry(split, f"{i['id']:012d}", f"{photos}/{i['file_name']}", size=(i["width"], i["height"]))
@@ -61,36 +60,3 @@ def _photos(root: Path, folder: str) -> str:
 
 def _unused(files: set[str], photos: str, listing: str) -> list[str]:
     return [f"{len(files)} photos of {photos} are not in {listing} and left out"] if files else []
-
-
-def _read(path: Path) -> dict:
-    """Instances of a split, checked: known images and categories, boxes inside the image."""
-    try:
-        tree = json.loads(path.read_bytes())
-        sizes = {image["id"]: (image["width"], image["height"]) for image in tree["images"]}
-        known = {category["id"] for category in tree["categories"]}
-        wrong = [fault for a in tree["annotations"] if (fault := _fault(a, sizes, known))]
-        names = Counter(image["file_name"] for image in tree["images"])
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no file of COCO instances ({type(error).__name__}: {error})") from None
-    if not sizes:
-        raise DataError(f"{path} names no image")
-    if twice := [file for file, count in names.items() if count > 1]:
-        raise DataError(f"{path} names images more than once: {listed(twice)}")
-    if wrong:
-        raise DataError(f"{path} has {len(wrong)} wrong annotations: {listed(wrong)}")
-    return tree
-
-
-def _fault(annotation: dict, sizes: dict[int, tuple[int, int]], categories: set[int]) -> str | None:
-    identity = annotation["id"]
-    if annotation["image_id"] not in sizes:
-        return f"{identity} (no image {annotation['image_id']})"
-    if annotation["category_id"] not in categories:
-        return f"{identity} (no category {annotation['category_id']})"
-    (x, y, w, h), (width, height) = annotation["bbox"], sizes[annotation["image_id"]]
-    if x < -1 or y < -1 or w < 0 or h < 0 or x + w > width + 1 or y + h > height + 1:  # COCO's own boxes are rounded
-        return f"{identity} (box {annotation['bbox']} leaves its image of {width}x{height})"
-    return None
