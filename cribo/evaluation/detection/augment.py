@@ -40,9 +40,10 @@ class Sample:
 def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -> Sample:
     """One augmented photo: a pure function of the photo and the generator's state.
 
+    Boxes without width or height are no target, as in DETR: there is nothing in them to see.
     Raises DataError where the photo cannot be read.
     """
-    image, boxes, categories = _photo(photo), photo.boxes.copy(), photo.categories
+    image, (boxes, categories) = _photo(photo), _solid(photo.boxes.copy(), photo.categories)
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
@@ -52,8 +53,7 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
         left, top = int(rng.integers(image.width - width + 1)), int(rng.integers(image.height - height + 1))
         image = image.crop((left, top, left + width, top + height))
         boxes = np.clip(boxes - [left, top, left, top], 0, [width, height, width, height])
-        seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        boxes, categories = boxes[seen], categories[seen]
+        boxes, categories = _solid(boxes, categories)
     short = int(rng.choice(np.arange(sizes.short[0], sizes.short[1] + 1, sizes.short[2])))
     return _sample(photo.id, *_resized(image, boxes, short, sizes.longest, sizes.patch), categories)
 
@@ -61,6 +61,14 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
 def val_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
     """A photo of the val split, scaled and nothing else."""
     return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest, sizes.patch), photo.categories)
+
+
+def _solid(
+    boxes: Float[np.ndarray, "n 4"], categories: Int[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "m 4"], Int[np.ndarray, " m"]]:
+    """Those of corners that span an area, and their categories."""
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes[solid], categories[solid]
 
 
 def _photo(photo: BoxedPhoto) -> Image.Image:

@@ -16,7 +16,10 @@ from cribo.evaluation.errors import EvaluationError
 
 @dataclass(frozen=True)
 class BoxedPhoto:
-    """`boxes`: left, top, right, bottom in px; `categories`: COCO's ids. Regions marked as crowds are not among them."""
+    """`boxes`: left, top, right, bottom in px; `categories`: COCO's ids. Regions marked as crowds are not among them.
+
+    Boxes without width or height are, of which COCO has a few: the official score counts them, and none is ever found.
+    """
 
     id: int
     photo: Path
@@ -40,10 +43,10 @@ class DetectionSet:
 
 
 def boxes_of(data: PreparedSet) -> DetectionSet:
-    """The boxes of a prepared set that has COCO's annotations; boxes without an area are left out.
+    """The boxes of a prepared set that has COCO's annotations.
 
     Raises:
-        EvaluationError: it has none, or its annotations name a photo that it does not have.
+        EvaluationError: it has none, its annotations name a photo that it does not have, or two photos have one name.
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
@@ -51,7 +54,12 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     for split, path in data.annotations.items():
         tree = json.loads(path.read_bytes())
         categories = {category["id"]: category["name"] for category in tree["categories"]}
-        splits[split] = tuple(_photos(tree, {record.image.name: record.image for record in data.splits[split]}, path))
+        files = {record.image.name: record.image for record in data.splits[split]}
+        if len(files) < len(data.splits[split]):
+            raise EvaluationError(
+                f"{path} names photos of the same name in several folders, and YOLOS tells them by their names: rename them"
+            )
+        splits[split] = tuple(_photos(tree, files, path))
     return DetectionSet(data.name, digest_of(data), categories, splits, dict(data.annotations), data.warnings)
 
 
@@ -74,12 +82,11 @@ def _photos(tree: dict, files: dict[str, Path], path: Path) -> list[BoxedPhoto]:
         boxes = np.array([entry["bbox"] for entry in by_image[image["id"]]], dtype=np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         boxes = np.clip(boxes, 0, [image["width"], image["height"]] * 2)
-        solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         ids = np.array([entry["category_id"] for entry in by_image[image["id"]]], dtype=np.int64)
         photo = files.get(Path(image["file_name"]).name)
         if photo is None:
             raise EvaluationError(
                 f"{path} names {image['file_name']}, which is not in the prepared set (left out as broken, or new since)"
             )
-        photos.append(BoxedPhoto(image["id"], photo, image["width"], image["height"], boxes[solid], ids[solid]))
+        photos.append(BoxedPhoto(image["id"], photo, image["width"], image["height"], boxes, ids))
     return photos

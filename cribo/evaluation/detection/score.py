@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -68,11 +70,12 @@ def entries(
 def average_precision(data: DetectionSet, detections: list[dict]) -> Precision:
     """COCO's box AP of detections on the val split (crowds ignored, at most 100 a photo).
 
+    A true box without width or height counts as one that no detection finds, as in pycocotools.
     Raises EvaluationError where the split has no box at all.
     """
     if not any(len(photo.boxes) for photo in data.splits["val"]):
         raise EvaluationError(f"the val split of {data.name} has no box to be found")
-    truth = COCO(str(data.instances["val"]))
+    truth = COCO(_counted(data.instances["val"]))
     nothing = {"image_id": data.splits["val"][0].id, "category_id": min(data.categories), "bbox": [0] * 4, "score": 0.0}
     judged = COCOeval_faster(truth, truth.loadRes(detections or [nothing]), "bbox")  # it takes no empty list
     judged.evaluate()
@@ -83,6 +86,12 @@ def average_precision(data: DetectionSet, detections: list[dict]) -> Precision:
         data.categories[category]: _known(precision[:, :, n].mean()) for n, category in enumerate(judged.params.catIds)
     }
     return Precision({name: _known(value) for name, value in zip(STATS, judged.stats, strict=False)}, per_class)
+
+
+def _counted(instances: Path) -> dict:
+    """COCO's tree with its annotations counted from 1: to COCO's code an id of 0 says that nothing was found."""
+    tree = json.loads(instances.read_bytes())
+    return {**tree, "annotations": [{**entry, "id": n} for n, entry in enumerate(tree["annotations"], 1)]}
 
 
 def _known(value: float) -> float:

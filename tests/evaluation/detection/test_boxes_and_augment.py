@@ -46,6 +46,15 @@ def test_boxes_follow_their_objects_through_flips_crops_and_scales(data):
     assert sizes > 100 and seen == sizes and len(shapes) > 10
 
 
+def test_a_box_without_width_or_height_is_counted_and_no_target(data):
+    photo = data.splits["train"][0]
+    flat = np.array([[5, 5, 5, 20], [5, 5, 20, 5], [5, 5, 5, 5]], dtype=np.float64)
+    more = replace(photo, boxes=np.concatenate([flat, photo.boxes]), categories=np.append([1, 3, 1], photo.categories))
+    for draw in range(10):
+        with_flat, without = (training_sample(p, SIZES, np.random.default_rng(draw)) for p in (more, photo))
+        assert np.array_equal(with_flat.boxes, without.boxes) and np.array_equal(with_flat.categories, without.categories)
+
+
 def test_a_draw_is_a_function_of_its_generator(data):
     photo = data.splits["train"][0]
     a, b, c = (training_sample(photo, SIZES, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -83,3 +92,10 @@ def test_a_photo_that_the_set_lacks_is_one_sentence(prepared):
     fewer = {**prepared.splits, "val": prepared.splits["val"][1:]}
     with pytest.raises(EvaluationError, match=r"names 1\.png, which is not in the prepared set"):
         boxes_of(replace(prepared, splits=fewer))
+
+
+def test_photos_of_one_name_in_two_folders_are_one_sentence(prepared):
+    first, second, *others = prepared.splits["val"]
+    alike = (first, replace(second, image=first.image.parent / "more" / first.image.name), *others)
+    with pytest.raises(EvaluationError, match=r"instances_val2017\.json names photos of the same name in several folders"):
+        boxes_of(replace(prepared, splits={**prepared.splits, "val": alike}))

@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cribo.evaluation.detection import run, train
+from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.run import fingerprint, judge
 from cribo.evaluation.detection.score import average_precision, detect, entries
 from cribo.evaluation.detection.train import Order, finetune, sizes_of
@@ -26,6 +27,7 @@ from cribo.evaluation.result import Meter
 from cribo.training.distributed import World, join_world
 from cribo.training.interruption import Interrupted
 from cribo.training.log import Journal, read_records
+from tests.evaluation.detection.conftest import open_squares
 from tests.processes import Forks
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -55,6 +57,50 @@ def test_average_precision_is_that_of_pycocotools(data):
     np.testing.assert_allclose(list(found.stats.values()), official(data, detections), atol=1e-6)
     assert 0.1 < found.stats["AP"] < 0.9
     assert np.nanmean(list(found.per_class.values())) == pytest.approx(found.stats["AP"], abs=1e-6)
+
+
+def found_all(data):
+    """Detections that are the true boxes."""
+    return [
+        {"image_id": photo.id, "category_id": int(category), "bbox": [x, y, right - x, bottom - y], "score": 0.9}
+        for photo in data.splits["val"]
+        for (x, y, right, bottom), category in zip(photo.boxes.tolist(), photo.categories, strict=True)
+        if right > x and bottom > y
+    ]
+
+
+def edited_boxes(coco, folder, edit):
+    """The squares with annotations of val that `edit` changed."""
+    shutil.copytree(coco, folder / "coco")
+    path = folder / "coco/annotations/instances_val2017.json"
+    tree = json.loads(path.read_text())
+    edit(tree["annotations"])
+    path.write_text(json.dumps(tree))
+    return boxes_of(open_squares(folder / "coco", folder / "data"))
+
+
+def test_true_boxes_without_width_or_height_are_counted_and_never_found_as_in_pycocotools(coco, data, tmp_path):
+    def flatten(annotations):
+        entry = next(e for e in annotations if not e["iscrowd"])
+        x, y, _, h = entry["bbox"]
+        annotations.append({**entry, "id": 1000, "bbox": [x, y, 0, h], "area": 0})
+
+    flat = edited_boxes(coco, tmp_path, flatten)
+    detections = found_all(flat)
+    found = average_precision(flat, detections)
+    np.testing.assert_allclose(list(found.stats.values()), official(flat, detections), atol=1e-6)
+    assert found.stats["AP"] < average_precision(data, detections).stats["AP"] == pytest.approx(1)
+    boxes = [sum(len(photo.boxes) for photo in which.splits["val"]) for which in (data, flat)]
+    assert boxes[1] == boxes[0] + 1
+
+
+def test_annotations_counted_from_zero_score_as_counted_from_one(coco, data, tmp_path):
+    def from_zero(annotations):
+        for n, entry in enumerate(annotations):
+            entry["id"] = n
+
+    counted, detections = edited_boxes(coco, tmp_path, from_zero), found_all(data)
+    np.testing.assert_equal(average_precision(counted, detections), average_precision(data, detections))
 
 
 def test_no_detection_is_a_precision_of_zero(data):
