@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from cribo.data import sets
 from cribo.data.catalogue import needed
@@ -221,6 +222,32 @@ def test_flat_val_without_labels_says_what_is_missing(root):
     shutil.rmtree(root / "ILSVRC2012_devkit_t12")
     with pytest.raises(DataError, match=r"ground_truth.txt is missing.*ILSVRC2012_devkit_t12.tar.gz from https"):
         opened(root, "imagenet")
+
+
+@pytest.mark.parametrize("raw", [b"", b"MATLAB 5.0 MAT-file" + bytes(200), b"no file of MATLAB's" * 20])
+def test_damaged_classes_of_the_development_kit_are_one_sentence(root, raw):
+    trees.imagenet(root, flat=True)
+    (root / "ILSVRC2012_devkit_t12/data/meta.mat").write_bytes(raw)
+    with pytest.raises(DataError, match=r"data/meta\.mat (is corrupt or no MATLAB file|lacks the classes).*: unpack"):
+        opened(root, "imagenet")
+
+
+@pytest.mark.parametrize("tree", [{"other": 1}, {"synsets": np.zeros((2, 2))}, {"synsets": "text"}])
+def test_other_file_in_place_of_the_classes_of_the_development_kit_is_one_sentence(root, tree):
+    trees.imagenet(root, flat=True)
+    savemat(root / "ILSVRC2012_devkit_t12/data/meta.mat", tree)
+    with pytest.raises(DataError, match=r"meta\.mat lacks the classes of ImageNet 2012: unpack ILSVRC2012_devkit_t12"):
+        opened(root, "imagenet")
+
+
+@pytest.mark.parametrize("line", [b"7", b"cat", b"1 2", b"", b"\xff"])
+def test_line_of_the_ground_truth_that_is_no_class_is_named(root, line):
+    trees.imagenet(root, flat=True)
+    (root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt").write_bytes(b"2\n" + line + b"\n2\n1\n")
+    says = r"ground_truth\.txt:2: '.*' is no number of a class in .*meta\.mat: unpack"
+    with pytest.raises(DataError, match=says) as error:
+        opened(root, "imagenet")
+    assert "\n" not in str(error.value)
 
 
 def test_class_of_val_that_train_lacks_is_refused(root):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo.data.images import load_mat
 from cribo.data.manifest import DataError, listed
 from cribo.data.sets.listing import IMAGES, Entry, Listing, first_folder, names_in
 
@@ -14,6 +15,7 @@ LICENCE = "Non-commercial research and education only, under ImageNet's terms of
 SOURCE = "ImageNet ILSVRC 2012, image-net.org"
 PUBLISHED = {"train": 1281167, "val": 50000}
 DEVKIT = "ILSVRC2012_devkit_t12/data"
+AGAIN = "unpack ILSVRC2012_devkit_t12.tar.gz again"
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:
@@ -40,8 +42,6 @@ def _by_class(root: Path, split: str) -> list[Entry]:
 
 def _by_devkit(root: Path) -> list[Entry]:
     """A flat val, labelled by the n-th line of the ground truth for the n-th file."""
-    from scipy.io import loadmat
-
     files = names_in(root / "val", IMAGES)
     given = root.parents[2] if root.parts[-3:] == ("ILSVRC", "Data", "CLS-LOC") else root  # Kaggle's layout
     kit = next((place / DEVKIT for place in (root, given) if (place / DEVKIT).is_dir()), given / DEVKIT)
@@ -52,11 +52,29 @@ def _by_devkit(root: Path) -> list[Entry]:
                 f"{path} is missing: {root / 'val'} has no folders of classes, so its labels must come from "
                 "ILSVRC2012_devkit_t12.tar.gz"
             )
-    wnids = {int(row["ILSVRC2012_ID"].item()): str(row["WNID"].item()) for row in loadmat(meta)["synsets"][:, 0]}
-    numbers = [int(line) for line in truth.read_text().split()]
-    if len(numbers) != len(files):
-        raise DataError(f"{root / 'val'} has {len(files)} images and {truth} {len(numbers)} labels")
-    return [
-        Entry("val", Path(file).stem, f"val/{file}", label=wnids[number])
-        for file, number in zip(files, numbers, strict=True)
-    ]
+    labels = _labels(truth, _wnids(meta), meta)
+    if len(labels) != len(files):
+        raise DataError(f"{root / 'val'} has {len(files)} images and {truth} {len(labels)} labels")
+    return [Entry("val", Path(file).stem, f"val/{file}", label=label) for file, label in zip(files, labels, strict=True)]
+
+
+def _wnids(meta: Path) -> dict[int, str]:
+    """The folder's name of each class by its number in the development kit. Raises DataError if the file is damaged."""
+    try:
+        tree = load_mat(meta.read_bytes(), meta)
+    except DataError as error:
+        raise DataError(f"{error}: {AGAIN}") from None
+    try:
+        return {int(row["ILSVRC2012_ID"].item()): str(row["WNID"].item()) for row in tree["synsets"][:, 0]}
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        raise DataError(f"{meta} lacks the classes of ImageNet 2012: {AGAIN}") from None
+
+
+def _labels(truth: Path, wnids: dict[int, str], meta: Path) -> list[str]:
+    """The class of each line. Raises DataError that names the first line that is no number of a class."""
+    by_line = {str(number): wnid for number, wnid in wnids.items()}
+    lines = [line.strip() for line in truth.read_text(errors="backslashreplace").rstrip().splitlines()]
+    for number, line in enumerate(lines, 1):
+        if line not in by_line:
+            raise DataError(f"{truth}:{number}: {line!r} is no number of a class in {meta}: {AGAIN}")
+    return [by_line[line] for line in lines]
