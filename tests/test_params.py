@@ -235,6 +235,13 @@ def with_data(entry, evaluated="scenes"):
         ("{kind: folder, train: ., download: true}", "data.photos.download: is no parameter"),
         ("{kind: coco, strct: true}", "did you mean strict?"),
         ("{kind: ade20k, path: 3}", "data.photos.path: should be text, not 3"),
+        ("{kind: ade20k, path: ''}", "data.photos.path: should name a folder, or be null for one below $CRIBO_DATA, not ''"),
+        ("{kind: folder, train: /photos}", "data.photos.train: should name what lies inside `path`"),
+        ("{kind: folder, train: ''}", "data.photos.train: should name what lies inside `path`"),
+        ("{kind: folder, train: ., val: a/../b}", "data.photos.val: should name what lies inside `path`"),
+        ("{kind: folder, train: ., masks: ../m, classes: [a]}", "without .. and without / before it, not '../m'"),
+        ("{kind: voc, train: a, val: b, masks: /m}", "data.photos.masks: should name what lies inside `path`"),
+        ("{kind: voc, train: ../a, val: b, masks: m}", "data.photos.train: should name what lies inside `path`"),
         ("{path: here}", "data.photos: needs `kind` (allowed: ade20k, "),
         ("", "data.photos: should be a group of keys, and is left empty"),
         ("{kind: voc, train: a, val: a, masks: m}", "data.photos.val: a is train too"),
@@ -244,6 +251,11 @@ def with_data(entry, evaluated="scenes"):
 def test_a_mistake_in_a_data_set_is_one_sentence(entry, says):
     found = sentences(with_data(entry))
     assert len(found) == 1 and says in found[0]
+
+
+@pytest.mark.parametrize("part", [".", "a", "./a", "a/b", "a/b/", "..a", "a..", ".../b"])
+def test_any_part_of_a_folder_may_be_named(part):
+    parse(with_data(f"{{kind: folder, train: {part}}}"))
 
 
 def test_a_set_of_the_papers_name_is_of_its_kind():

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cribo.params.types import Count, Group, Span, Whole
 
 SCENE_CLASSES = 13  # as many as cribo/data/scenes.py draws, and background: to check K without importing the renderer
+
+
+def _folder(path: str) -> str:
+    if not path:
+        raise ValueError("should name a folder, or be null for one below $CRIBO_DATA")
+    return path
+
+
+def _inside(part: str) -> str:
+    if not part or PurePosixPath(part).is_absolute() or ".." in PurePosixPath(part).parts:
+        raise ValueError("should name what lies inside `path` (. is all of it), without .. and without / before it")
+    return part
+
+
+# An index holds paths inside `path` only: the photos of a set may be moved, and no set reaches into another.
+Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class Scenes(Span):
@@ -23,15 +40,15 @@ class Scenes(Span):
 class Photos(Group):
     """Files of somebody else's; docs/data.md explains each key."""
 
-    path: str | None = None
+    path: Annotated[str, AfterValidator(_folder)] | None = None
     exclude_broken: bool = False
 
 
 class Folder(Photos):
     kind: Literal["folder"]
-    train: str
-    val: str | None = None
-    masks: str | None = None
+    train: Inside
+    val: Inside | None = None
+    masks: Inside | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)] | None = None
 
 
@@ -43,9 +60,9 @@ class Published(Photos):
 
 class Voc(Published):
     kind: Literal["voc"]
-    train: str
-    val: str
-    masks: str
+    train: Inside
+    val: Inside
+    masks: Inside
 
 
 Kind = Scenes | Voc | Published | Folder
