@@ -46,7 +46,7 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     """The boxes of a prepared set that has COCO's annotations.
 
     Raises:
-        EvaluationError: it has none, its annotations name a photo that it does not have, or two photos have one name.
+        EvaluationError: it has none, or no category, or they name a photo that it lacks, or two photos of one name.
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
@@ -54,6 +54,8 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     for split, path in data.annotations.items():
         tree = json.loads(path.read_bytes())
         categories = {category["id"]: category["name"] for category in tree["categories"]}
+        if not categories:
+            raise EvaluationError(f"{path} has no category, which YOLOS needs: give one to each kind of object")
         files = {record.image.name: record.image for record in data.splits[split]}
         if len(files) < len(data.splits[split]):
             raise EvaluationError(

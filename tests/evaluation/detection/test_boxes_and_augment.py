@@ -99,3 +99,10 @@ def test_photos_of_one_name_in_two_folders_are_one_sentence(prepared):
     alike = (first, replace(second, image=first.image.parent / "more" / first.image.name), *others)
     with pytest.raises(EvaluationError, match=r"instances_val2017\.json names photos of the same name in several folders"):
         boxes_of(replace(prepared, splits={**prepared.splits, "val": alike}))
+
+
+def test_annotations_without_a_category_are_one_sentence(prepared, tmp_path):
+    (tmp_path / "train.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    empty = dict.fromkeys(("train", "val"), tmp_path / "train.json")
+    with pytest.raises(EvaluationError, match=r"train\.json has no category, which YOLOS needs"):
+        boxes_of(replace(prepared, annotations=empty))
