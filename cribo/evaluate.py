@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
-from cribo.params.errors import ParamsError, problems_of
+from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.training.interruption import finish, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> None:
         raise ValueError(f"--dataset {given.dataset}: write NAME=PATH, as voc2012=/where/it/is")
     if not re.fullmatch(NAME, name):
         raise ValueError(f"--dataset {given.dataset}: {name!r} is no name: letters, digits, _ and . only, before the =")
-    changes = dict(assignment(text) for text in given.set)
+    changes = assignments(given.set)
     about_data = {key.removeprefix("data."): changes.pop(key) for key in list(changes) if key.startswith("data.")}
     spec = settings(protocol, changes)
     compute = computing(given)
@@ -116,12 +117,25 @@ def _print(tree: dict) -> None:
 def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
     """The protocol's settings with `changes`, checked as params.yaml is. Raises ParamsError."""
     cells = protocol.schema.model_fields.keys() & {"models", "datasets"}  # given on the command line otherwise
+    own = sorted(protocol.schema.model_fields.keys() - cells)
+    if unknown := [Problem((key,), "is no parameter", own, key) for key in changes if key not in own]:
+        raise ParamsError(unknown, Path("--set"), {})
     try:
         given = as_tuples({**dict.fromkeys(cells, ()), **protocol.paper, **changes})
         checked = protocol.schema.model_validate(given, strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, protocol.schema, ()), Path("--set"), {}) from None
     return checked.model_dump(mode="json", exclude=cells)
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Values by key. Raises ValueError for what is no assignment, or a key given twice."""
+    found: dict[str, Any] = {}
+    for key, value in map(assignment, texts):
+        if key in found:
+            raise ValueError(f"--set {key} is given twice: keep one")
+        found[key] = value
+    return found
 
 
 def assignment(text: str) -> tuple[str, Any]:

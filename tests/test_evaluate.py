@@ -105,12 +105,28 @@ def test_the_defaults_are_the_papers():
             "data.strict is no setting of folder",
         ),
         (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere is no folder"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k=5", "k=6"], "^--set k is given twice: keep one$"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "datasets=[a]"], "datasets: is no parameter .allowed: k, "),
+        (["--protocol", "knn", "--dataset", "a=b", "--set", "models=[a]"], "models: is no parameter .allowed: crop, k, "),
+        (["--protocol", "knn", "--dataset", "a=b", "--set", "data.path=c"], "data.path is no setting here: leave it out"),
+        (["--protocol", "knn", "--dataset", "a=b", "--set", "data.download=true"], "data.download is no setting here"),
     ],
 )
 def test_mistakes_are_one_sentence(root, more, says):
     with pytest.raises(ValueError, match=says) as error:
         evaluate.main(["--weights", str(root / "encoder"), *SMALL, *more])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_settings_of_data_are_refused_where_the_folder_is_prepared_already(root):
+    with pytest.raises(ValueError, match=r"^--set data\.nonsense changes nothing in .*/data/scenes, which is prepared"):
+        run(root, "dense_nn", f"scenes={root}/data/scenes", "--set", "data.nonsense=1")
+
+
+def test_a_prepared_set_is_called_as_the_command_calls_it(root, capsys, monkeypatch):
+    monkeypatch.chdir(root / "data/scenes")
+    tree = run(root, "dense_nn", "mine=.", "--set", "subsample=[1]", "runs=1")
+    assert tree["dataset"] == "mine" and "encoder on mine: " in capsys.readouterr().err
 
 
 def test_an_out_that_cannot_be_written_is_said_before_anything_is_computed(root, monkeypatch):

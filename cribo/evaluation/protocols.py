@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from cribo import params
 from cribo.command import did_you_mean
 from cribo.data.location import INSIDE, locate
 from cribo.data.manifest import MANIFEST, DataError
-from cribo.data.prepare import prepare
+from cribo.data.prepare import PLACES, prepare
 from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
@@ -42,10 +42,13 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
     def opened(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
         """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`.
 
-        `settings` are those of `data` in params.yaml; `kind` is found out where it is not given.
+        `settings` are those of `data` in params.yaml, none for a prepared folder; `kind` is found out where it is not given.
+        The set is called `name`, whatever the prepared folder is called.
         """
-        if (path / MANIFEST).exists():
-            return open_set(path.name, path.parent)
+        if (path.expanduser() / MANIFEST).exists():
+            return _prepared(name, path.expanduser().absolute(), settings)
+        if places := sorted(PLACES & settings.keys()):
+            raise DataError(f"--set data.{places[0]} is no setting here: leave it out, as --dataset says where photos are")
         kind = _known(settings.get("kind")) or _kind(name, path, kinds)
         root = _root(name, kind, path)
         complete = _complete({"kind": kind, "path": str(path), **_lists(kind, root), **settings})
@@ -57,6 +60,16 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
         return open_set(name, scratch, path)
 
     return opened
+
+
+def _prepared(name: str, folder: Path, settings: dict) -> PreparedSet:
+    """A prepared folder under this name. Raises DataError where settings are given, which came too late for it."""
+    if settings:
+        raise DataError(
+            f"--set data.{next(iter(settings))} changes nothing in {folder}, which is prepared ({MANIFEST} lies in it): "
+            "leave it out, or give the folder of the photos"
+        )
+    return replace(open_set(folder.name, folder.parent), name=name)
 
 
 def _known(kind: object) -> object:
@@ -73,8 +86,8 @@ def _complete(settings: dict) -> dict:
     """`settings` of a data set, checked as params.yaml is. Raises DataError that says which --set is at fault."""
     kind = settings["kind"]
     schema = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published)
-    own = list(schema.model_fields)
-    if unknown := sorted(set(settings) - set(own)):
+    own = [key for key in schema.model_fields if key not in PLACES]
+    if unknown := sorted(settings.keys() - {*own, "path"}):
         there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
         raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
     try:
