@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,22 @@ def sentence(error: Exception) -> str:
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that is not known: the closest of those that are, or nothing."""
     return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(given, list(known), n=1))
+
+
+def check_out(out: Path, called: str) -> None:
+    """Raises ValueError where no file can be written at `out`, which the command line has as `called`: before hours of
+    computing, not after them."""
+    if out.is_dir():
+        raise ValueError(f"{called} {out} is a folder: name a file in it")
+    if not out.parent.is_dir():
+        raise ValueError(f"{called} {out}: there is no folder {out.parent}: make it first, or correct the path")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{called} {out}: nothing can be written in {out.parent} ({error.strerror}): choose another"
+        ) from None
 
 
 def emptied(folder: Path) -> Path:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from cribo.command import explained
+from cribo.command import check_out, explained
 from cribo.evaluation.compute import join
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     spec = settings(protocol, changes)
     compute = computing(given)
     if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
-        check_out(given.out)
+        check_out(given.out, "--out")
     with join(compute.device, compute.threads) as world, tempfile.TemporaryDirectory() as scratch:
         meter = Meter(world.device)
         encoder = encoder_of(given.weights, world.device, compute.precision)
@@ -84,19 +84,6 @@ def computing(given: argparse.Namespace) -> Compute:
     except ValidationError as error:
         first = problems_of(error, Compute, ())[0]
         raise ValueError(f"--{'.'.join(map(str, first.key)).replace('_', '-')} {first.wrong}") from None
-
-
-def check_out(out: Path) -> None:
-    """Raises ValueError where no file can be written at `out`: said before hours of computing, not after them."""
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder: name a file in it")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.parent}: make it first, or correct the path")
-    try:
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"--out {out}: nothing can be written in {out.parent} ({error.strerror}): choose another") from None
 
 
 def deliver(tree: dict, out: Path | None) -> None:

@@ -7,15 +7,16 @@ working tree. Writes OUT (results/compare.html). Experiments of `dvc exp` are gi
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-import yaml
-
 from cribo import params, plan
-from cribo.command import run
+from cribo.command import check_out, run
+from cribo.params.yaml_lines import parse_yaml
 from cribo.report.charts import Line, lines
 from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
 from cribo.report.experiment import flat
@@ -31,18 +32,26 @@ CURVES = {"loss": ["loss"], "bootstrapping ratio": BOOTSTRAPPING}
 class Here:
     """The working tree."""
 
+    advice = "delete it and run its stage again"
+
     def __init__(self, root: Path):
         self.root = root
+
+    def place(self, name: str) -> str:
+        return name
 
     def files(self, folder: str) -> Iterator[tuple[str, str]]:
         place = self.root / folder
         for path in [place] if place.is_file() else sorted(place.rglob("*.*")):
             if path.suffix in (".json", ".csv", ".yaml"):
-                yield path.relative_to(self.root).as_posix(), path.read_text(encoding="utf-8")
+                name = path.relative_to(self.root).as_posix()
+                yield name, _text(path.read_bytes(), self.place(name))
 
 
 class There:
     """A git revision. Raises ReportError for one that is none."""
+
+    advice = "compare with a revision where it is whole"
 
     def __init__(self, root: Path, rev: str):
         self.root, self.rev = root, rev
@@ -50,16 +59,29 @@ class There:
             raise ReportError(f"{root} is in no git repository: run this in the repository that holds {rev}")
         self._git("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}")
 
-    def files(self, folder: str) -> Iterator[tuple[str, str]]:
-        for name in self._git("ls-tree", "-r", "--name-only", self.rev, "--", folder).splitlines():
-            if name.endswith((".json", ".csv", ".yaml")):
-                yield name, self._git("show", f"{self.rev}:{name}")
+    def place(self, name: str) -> str:
+        return f"{self.rev}:{name}"
 
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
+    def files(self, folder: str) -> Iterator[tuple[str, str]]:
+        for name in self._git("ls-tree", "-r", "--name-only", self.rev, "--", folder).decode().splitlines():
+            if name.endswith((".json", ".csv", ".yaml")):
+                yield name, _text(self._git("show", self.place(name)), self.place(name))
+
+    def _git(self, *arguments: str) -> bytes:
+        if shutil.which("git") is None:
+            raise ReportError(f"git is not installed, and {self.rev} is read by it: install git, or load its module")
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True)
         if done.returncode:
             raise ReportError(f"git knows no revision {self.rev} here: give a branch, a tag or a commit of `git log --all`")
         return done.stdout
+
+
+def _text(content: bytes, place: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ReportError(f"{place}:{line}: is not UTF-8: save it as UTF-8") from None
 
 
 def compare(before: Here | There, after: Here | There, rev: str) -> str:
@@ -80,10 +102,17 @@ def _results(tree: Here | There) -> dict[str, dict]:
         if asked is not None and name not in asked:
             continue
         try:
-            found[name.removeprefix("results/scores/").removesuffix(".json")] = json.loads(text)
-        except ValueError as error:
-            raise ReportError(f"{name} cannot be read as JSON ({error})") from None
+            scored = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ReportError(f"{tree.place(name)} cannot be read as JSON ({error}): {tree.advice}") from None
+        if not isinstance(scored, dict) or not _is_number(scored.get("value")):
+            raise ReportError(f"{tree.place(name)} is no result, as it has no number called `value`: {tree.advice}")
+        found[name.removeprefix("results/scores/").removesuffix(".json")] = scored
     return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _asked(tree: Here | There) -> set[str] | None:
@@ -109,7 +138,7 @@ def _scores(before: dict[str, dict], after: dict[str, dict], rev: str) -> str:
 def _logs(tree: Here | There) -> Iterator[tuple[str, Curve]]:
     for name, text in tree.files("results/pretrain"):
         if name.endswith("curves.csv"):
-            yield name.split("/")[2], read_curve(text.splitlines(), name)
+            yield name.split("/")[2], read_curve(text.splitlines(), tree.place(name))
 
 
 def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
@@ -128,27 +157,41 @@ def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
 
 
 def _params(tree: Here | There) -> dict[str, object]:
-    return next((flat(yaml.safe_load(text)) for name, text in tree.files("params.yaml") if name == "params.yaml"), {})
+    """Values by dotted key. Raises ParamsError for a file that is no YAML, or no mapping."""
+    text = dict(tree.files("params.yaml")).get("params.yaml")
+    return {} if text is None else flat(parse_yaml(text, Path(tree.place("params.yaml")))[0])
 
 
 def _parameters(before: dict[str, object], after: dict[str, object], rev: str) -> str:
     rows = [
-        (key, *("" if key not in tree else json.dumps(tree[key], ensure_ascii=False) for tree in (before, after)))
+        (
+            key,
+            *("" if key not in tree else json.dumps(tree[key], ensure_ascii=False, default=str) for tree in (before, after)),
+        )
         for key in dict.fromkeys((*after, *before))
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
     return grid(["", rev, "here"], rows) if rows else paragraph("params.yaml is the same.")
 
 
+def _make_way(out: Path) -> None:
+    """Make the folder of `out`. Raises ValueError where no file can be written there."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"OUT {out}: no folder {out.parent} can be made ({error.strerror}): correct the path") from None
+    check_out(out, "OUT")
+
+
 def main(rev: str, out: str = "results/compare.html") -> None:
-    root = Path.cwd()
+    root, path = Path.cwd(), Path(out)
     there = There(root, rev)
     if not (_results(there) or dict(_logs(there))):
         raise ReportError(f"{rev} holds no results: commit dvc.lock and results/ there first")
+    _make_way(path)
     html = compare(there, Here(root), rev)
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text(html, encoding="utf-8")
-    print(f"the comparison: {Path(out).resolve()}")
+    path.write_text(html, encoding="utf-8")
+    print(f"the comparison: {path.resolve()}")
 
 
 if __name__ == "__main__":

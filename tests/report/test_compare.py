@@ -62,6 +62,61 @@ def test_outside_git_the_repository_is_missing_and_not_the_revision(tmp_path):
         There(tmp_path, "main")
 
 
+SCORE = "results/scores/dense_nn/cribo-scenes.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (SCORE, b"[1]", r"cribo-scenes\.json is no result, as it has no number called `value`: "),
+        (SCORE, b'{"model": "cribo"}', r"cribo-scenes\.json is no result"),
+        (SCORE, b'{"value": "22"}', r"cribo-scenes\.json is no result"),
+        (SCORE, b'{"value": NaN}', r"cribo-scenes\.json is no result"),
+        (SCORE, b"{", r"cribo-scenes\.json cannot be read as JSON \(.*\): "),
+        (SCORE, b"{}\n\xe9", r"cribo-scenes\.json:2: is not UTF-8: save it as UTF-8$"),
+        ("params.yaml", b"a: 1\nb: [1", r"params\.yaml:2: is no valid YAML here or just above"),
+        ("params.yaml", b"- 1", r"params\.yaml: must be a mapping"),
+        ("params.yaml", b"a: 1\nb: \xe9", r"params\.yaml:2: is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_on_either_side(root, name, content, says):
+    good = (root / name).read_bytes()
+    (root / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{'results/.*' if name == SCORE else ''}{says}"):
+        compare(There(root, "main"), Here(root), "main")
+    git(root, "commit", "-am", "broken")
+    (root / name).write_bytes(good)
+    with pytest.raises(ValueError, match=f"^main:.*{says}") as error:
+        compare(There(root, "main"), Here(root), "main")
+    assert len(str(error.value).splitlines()) == 1 and "delete it" not in str(error.value)
+
+
+def test_a_date_in_params_yaml_is_shown(root):
+    (root / "params.yaml").write_text("since: 2024-05-06\n")
+    assert "2024-05-06" in compare(There(root, "main"), Here(root), "main")
+
+
+def test_without_git_the_command_says_that_it_is_missing(root, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ReportError, match="^git is not installed, and main is read by it: install git"):
+        There(root, "main")
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("results", "^OUT results is a folder: name a file in it"),
+        ("params.yaml/x.html", r"^OUT params.yaml/x\.html: no folder params\.yaml can be made \(File exists\): correct"),
+        ("params.yaml/a/x.html", r"^OUT params.yaml/a/x\.html: no folder params\.yaml/a can be made \(Not a directory\)"),
+    ],
+)
+def test_an_out_that_cannot_be_written_is_one_sentence_before_anything_is_compared(root, out, says, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("cribo.report.compare.compare", lambda *_: pytest.fail("compares"))
+    with pytest.raises(ReportError if "x.html" in out else ValueError, match=says):
+        main("main", out)
+
+
 def test_a_revision_without_results_is_no_comparison(root, monkeypatch):
     git(root, "rm", "-rq", "--cached", "results")
     git(root, "commit", "-m", "none")
