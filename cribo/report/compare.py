@@ -163,11 +163,11 @@ def _params(tree: Here | There) -> dict[str, object]:
 
 
 def _parameters(before: dict[str, object], after: dict[str, object], rev: str) -> str:
+    def shown(tree: dict[str, object], key: str) -> str:
+        return json.dumps(tree[key], ensure_ascii=False, default=str) if key in tree else ""
+
     rows = [
-        (
-            key,
-            *("" if key not in tree else json.dumps(tree[key], ensure_ascii=False, default=str) for tree in (before, after)),
-        )
+        (key, shown(before, key), shown(after, key))
         for key in dict.fromkeys((*after, *before))
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
