@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from cribo.command import run
 from cribo.data.loader import Batch
 from cribo.data.readers import Record, open_set
+from cribo.model.foreign.read import read
 from cribo.params import Compute
+from cribo.params.errors import problems_of
 from cribo.training import checkpoint
 from cribo.training.distributed import World
 from cribo.training.log import say
@@ -26,26 +29,49 @@ from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
 from cribo.training.update import Course, advance
 
+READ = ("dataset", "seed", "backbone", "losses", "views", "optimisation")  # of every model's settings
+
 
 def main(folder: str) -> None:
     bundle = Path(folder)
-    if not (bundle / "about.json").exists():
-        raise ValueError(f"{bundle} holds no about.json: give the folder that the training named")
-    dataset = json.loads((bundle / "about.json").read_text())["settings"]["dataset"]
-    first = replay(bundle, open_set(dataset).splits["train"])
+    first = replay(bundle, open_set(read_about(bundle)["settings"]["dataset"]).splits["train"])
     if first is None:
         sys.exit("every value was finite this time: the fault lies in the machine, or in sums whose order is not fixed")
     say(f"first: {first}")
+
+
+def read_about(bundle: Path) -> dict:
+    """What is kept of a training beside its state and batch, `compute` as checked values.
+
+    Raises ValueError when about.json is missing, damaged or not whole.
+    """
+    path = bundle / "about.json"
+    if not path.exists():
+        raise ValueError(f"{bundle} holds no about.json: give the folder that the training named")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        settings, numbers = about["settings"], (about["step"], about["processes"])
+        if lacking := [group for group in READ if group not in settings]:
+            raise ValueError(f"settings lack {lacking[0]}")
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError("step and processes should be 1 or more")
+        return {**about, "compute": Compute.model_validate(about["compute"], strict=False)}
+    except ValidationError as error:
+        first = problems_of(error, Compute, ("compute",))[0]
+        wrong = f"{'.'.join(map(str, first.key))} {first.wrong}"
+    except (ValueError, KeyError, TypeError) as error:
+        wrong = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+    raise ValueError(f"{path} is damaged, or of another version ({wrong}): let the training stop once more")
 
 
 def replay(bundle: Path, records: Sequence[Record]) -> str | None:
     """Do the steps of a bundle again in one process, from its state to the fault; the first value that is not finite, in
     words, or None if there is none.
 
-    Raises ValueError when the photos no longer give the batch that the bundle holds.
+    Raises ValueError when the bundle is not whole, or the photos no longer give the batch that it holds.
     """
-    about = json.loads((bundle / "about.json").read_text())
-    settings, compute = about["settings"], Compute.model_validate(about["compute"], strict=False)
+    about = read_about(bundle)
+    settings, compute = about["settings"], about["compute"]
     compute = compute.model_copy(update={"compile": False, "recompute": False, "shard_bank": False})  # hooks see more
     device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
     world = World(0, 1, device)
@@ -69,10 +95,18 @@ def replay(bundle: Path, records: Sequence[Record]) -> str | None:
 
 
 def _compare(batch: Batch, bundle: Path, processes: int) -> None:
-    kept = [torch.load(bundle / f"batch-{rank}.pt", weights_only=True) for rank in range(processes)]
+    kept = [_kept(bundle / f"batch-{rank}.pt", batch) for rank in range(processes)]
     for name, value in batch._asdict().items():
         if not torch.equal(value, torch.cat([part[name] for part in kept])):
             raise ValueError(f"the photos give other {name} than those kept in {bundle}: they have changed since")
+
+
+def _kept(path: Path, batch: Batch) -> dict[str, Tensor]:
+    """One process's share of the batch at fault. Raises ValueError when it is missing, damaged or of other fields."""
+    kept = read(path)
+    if lacking := [name for name in batch._fields if not isinstance(kept.get(name), Tensor)]:
+        raise ValueError(f"{path} lacks {lacking[0]} of the batch: let the training stop once more")
+    return kept
 
 
 @contextmanager
