@@ -10,6 +10,7 @@ python -m cribo.inspect FILE --export FOLDER    the encoder of one of our checkp
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cribo.command import explained
+from cribo.command import check_out, explained
 from cribo.model.checkpoint_file import header, read_checkpoint, settings_hash, write_checkpoint
+from cribo.model.encoder import EncoderError
 from cribo.model.export import teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
 from cribo.model.foreign.read import read
 
+NUMBERS = re.compile(r"bool|u?int(8|16|32|64)|bfloat16|float(8_\w+|16|32|64)|complex(32|64|128)")  # types that torch widens
+
 
 def summary(path: Path, keys: bool = False) -> list[str]:
     """The lines that describe a file. Raises EncoderError for one that cannot be read safely."""
-    tensors, plain = split(read(path))
+    tensors, plain = opened(path)
     lines = [f"file        {path}, {path.stat().st_size:,} bytes, sha256 {sha256(path)}", f"what        {kind(path, plain)}"]
     if (told := header(path)) is not None:
-        lines += about(told)
+        lines += about(path, told)
     elif "step" in plain:
         lines.append(f"steps       {plain['step']}")
     for part, held in parts(tensors).items():
         count = sum(value.numel() for value in held.values())
         kinds = ", ".join(sorted({_type(value) for value in held.values()}))
         lines.append(f"part        {part}: {len(held)} tensors, {count:,} values, {kinds}")
-    if wrong := [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
+    if untold := [key for key, value in tensors.items() if not _told(value)]:
+        lines.append(f"not read    the values of {untold[0]}" + (f" and {len(untold) - 1} more" if len(untold) > 1 else ""))
+    if wrong := [key for key, value in tensors.items() if _told(value) and not _finite(value)]:
         lines.append(f"not finite  {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
     values = {key: value for key, value in plain.items() if isinstance(value, (int, float, str)) and len(str(value)) < 60}
     lines += [f"value       {key}: {value}" for key, value in list(values.items())[:20]]
@@ -56,16 +62,32 @@ def kind(path: Path, plain: dict[str, Any]) -> str:
     return "a file of weights"
 
 
-def about(told: dict) -> list[str]:
-    """The header in lines."""
-    settings = told["settings"]
-    lines = [
-        f"trained     {settings['backbone']} with losses {', '.join(settings['losses'])} on {told['dataset']}, "
-        f"{told['steps']} steps of {settings['optimisation']['batch_size']} images",
-        f"data        {told['dataset']}, digest {told['digest']}",
-        f"settings    sha256 {settings_hash(settings)}",
-    ]
-    return [*lines, f"average     of {', '.join(told['averaged'])}"] if "averaged" in told else lines
+def about(path: Path, told: dict) -> list[str]:
+    """The header in lines. Raises ValueError for one that a training did not write whole."""
+    try:
+        settings = told["settings"]
+        lines = [
+            f"trained     {settings['backbone']} with losses {', '.join(settings['losses'])} on {told['dataset']}, "
+            f"{told['steps']} steps of {settings['optimisation']['batch_size']} images",
+            f"data        {told['dataset']}, digest {told['digest']}",
+            f"settings    sha256 {settings_hash(settings)}",
+        ]
+        return [*lines, f"average     of {', '.join(told['averaged'])}"] if "averaged" in told else lines
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged (its entry `cribo` does not say what was trained: {error!r}): fetch or pretrain it again"
+        ) from None
+
+
+def opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """`split` of what is in a file. Raises EncoderError for one that cannot be read safely, or whose tree has no end."""
+    try:
+        tensors, plain = split(read(path))
+    except RecursionError:
+        raise EncoderError(f"{path} holds a list or dictionary inside itself, or far too deep in others: not read") from None
+    if ragged := [key for key, value in tensors.items() if value.is_nested]:
+        raise EncoderError(f"{path} holds {ragged[0]}, whose rows have several lengths, as no weights have: not read")
+    return tensors, plain
 
 
 def split(tree: Any, at: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -97,16 +119,19 @@ def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 def comparison(first: Path, second: Path) -> list[str]:
     """What differs between two files, tensors part by part and then values; one line if nothing does."""
-    (a, plain_a), (b, plain_b) = (split(read(path)) for path in (first, second))
+    (a, plain_a), (b, plain_b) = (opened(path) for path in (first, second))
     lines = _only(first, second, a, b)
     shared = {key: (a[key], b[key]) for key in a if key in b}
     lines += [f"{key}: {list(x.shape)} and {list(y.shape)}" for key, (x, y) in shared.items() if x.shape != y.shape]
     lines += [f"{key}: {_type(x)} and {_type(y)}" for key, (x, y) in shared.items() if x.dtype != y.dtype]
-    for part, held in parts({key: x for key, (x, y) in shared.items() if x.shape == y.shape and x.numel()}).items():
+    untold = [key for key, pair in shared.items() if not all(map(_told, pair))]
+    lines += [f"{key}: values not compared, {_type(a[key])} and {_type(b[key])}" for key in untold]
+    same = {key: x for key, (x, y) in shared.items() if x.shape == y.shape and x.numel() and key not in untold}
+    for part, held in parts(same).items():
         differences = {key: _distance(*shared[key]) for key in held}
         worst = max(differences, key=lambda key: (bool(differences[key].isnan().any()), float(differences[key].max())))
         square = sum(float(d.square().sum()) for d in differences.values())
-        size = sum(float(shared[key][0].double().square().nansum()) for key in held)
+        size = sum(float(_wide(shared[key][0]).abs().square().nansum()) for key in held)
         if (most := float(differences[worst].max())) != 0:
             lines.append(f"{part}: most {most:.3g} ({worst}), ‖a − b‖ / ‖a‖ = {(square / max(size, 1e-300)) ** 0.5:.3g}")
     told = [split({"trained": header(path) or {}})[1] for path in (first, second)]
@@ -135,12 +160,30 @@ def _short(value: Any) -> str:
 
 
 def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    """As `float32`; with its layout where it is not the usual one, as `float32 sparse_coo`."""
+    layout = "" if tensor.layout == torch.strided else f" {tensor.layout}"
+    return f"{tensor.dtype}{layout}".replace("torch.", "")
+
+
+def _told(tensor: Tensor) -> bool:
+    """Whether torch computes with the values: not with two in a byte, nor with sparse ones or those of another device."""
+    return NUMBERS.fullmatch(_type(tensor)) is not None and not tensor.is_meta
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether all are; of bytes, for which torch does not say it, by way of a wider type."""
+    return bool((tensor.float() if tensor.dtype.itemsize == 1 else tensor).isfinite().all())
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In double precision, complex where it was."""
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
 
 def _distance(x: Tensor, y: Tensor) -> Tensor:
     """|x − y|: nothing where both are no number or the same infinity, NaN where one alone is no number."""
-    return (x.double() - y.double()).abs().masked_fill((x == y) | (x.isnan() & y.isnan()), 0)
+    x, y = _wide(x), _wide(y)
+    return (x - y).abs().masked_fill((x == y) | (x.isnan() & y.isnan()), 0)
 
 
 def average(paths: list[Path], out: Path) -> None:
@@ -149,7 +192,7 @@ def average(paths: list[Path], out: Path) -> None:
     Raises ValueError when one is no checkpoint of ours, or does not match the first.
     """
     (tensors, told), *others = (read_checkpoint(path) for path in paths)
-    total = {key: value.double() for key, value in tensors.items()}
+    total = {key: _wide(value) for key, value in tensors.items()}
     for path, (more, more_told) in zip(paths[1:], others, strict=True):
         if more_told["settings"]["backbone"] != told["settings"]["backbone"]:
             raise ValueError(
@@ -160,10 +203,20 @@ def average(paths: list[Path], out: Path) -> None:
         if odd := [key for key in total if total[key].shape != more[key].shape]:
             raise ValueError(f"{odd[0]} has another shape in {path} than in {paths[0]}")
         for key in total:
-            total[key] += more[key].double()
+            total[key] += _wide(more[key])
     mean = {key: (value / len(paths)).to(tensors[key].dtype) for key, value in total.items()}
     told = {**told, "averaged": [f"{path} (sha256 {sha256(path)[:16]})" for path in paths]}
     write_checkpoint(out, mean, told)
+
+
+def export(path: Path, folder: Path) -> None:
+    """Write the encoder of a checkpoint of ours. Raises ValueError when it is none, or where no folder can be made."""
+    encoder = teacher_backbone(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--export {folder}: no such folder can be made ({error.strerror}): name another") from None
+    write_encoder(*encoder, folder)
 
 
 def weights_in(path: Path) -> Path:
@@ -187,12 +240,13 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     given.files = [weights_in(path) for path in given.files]
     if given.average:
+        check_out(given.average, "--average")
         average(given.files, given.average)
         print(f"wrote {given.average}, the mean of {len(given.files)}")
     elif given.export:
         if len(given.files) > 1:
             raise ValueError("--export takes one file")
-        write_encoder(*teacher_backbone(given.files[0]), given.export)
+        export(given.files[0], given.export)
         print(f"wrote {given.export}, which timm loads to the same features")
     elif len(given.files) == 2:
         print("\n".join(comparison(*given.files)))

@@ -114,6 +114,86 @@ def test_a_long_list_is_split_at_once():
     assert time.perf_counter() - start < 10  # over a minute, where each value copied those before it
 
 
+FLOAT8 = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu]
+
+
+@pytest.mark.parametrize("kind", FLOAT8)
+def test_numbers_of_one_byte_are_counted_checked_and_compared(tmp_path, kind):
+    for name, values in (("a", [1.0, 2.0]), ("b", [1.0, float("nan")]), ("c", [1.0, 4.0])):
+        torch.save({"p.w": torch.tensor(values).to(kind)}, tmp_path / name)
+    said = inspect.summary(tmp_path / "b")
+    assert f"part        p: 1 tensors, 2 values, {inspect._type(torch.zeros(1).to(kind))}" in said
+    assert "not finite  p.w" in said and "not finite  p.w" not in inspect.summary(tmp_path / "a")
+    assert inspect.comparison(tmp_path / "a", tmp_path / "c") == ["p: most 2 (p.w), ‖a − b‖ / ‖a‖ = 0.894"]  # 2 / √5
+    assert inspect.comparison(tmp_path / "b", tmp_path / "b") == ["the same tensors and values in both"]
+
+
+def test_complex_numbers_are_checked_and_compared_by_both_parts(tmp_path):
+    for name, value in (("a", 3 + 4j), ("b", 3 + 1j), ("c", complex(3, float("inf")))):
+        torch.save({"p.w": torch.tensor([value])}, tmp_path / name)
+    assert inspect.comparison(tmp_path / "a", tmp_path / "b") == ["p: most 3 (p.w), ‖a − b‖ / ‖a‖ = 0.6"]
+    assert "not finite  p.w" in inspect.summary(tmp_path / "c")
+
+
+def test_of_tensors_with_which_torch_cannot_compute_type_and_shape_are_said(tmp_path):
+    held = {"four": torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), "thin": torch.eye(3).to_sparse()}
+    torch.save({**held, "gone": torch.zeros(2, device="meta")}, tmp_path / "a")
+    said = inspect.summary(tmp_path / "a", keys=True)
+    assert "not read    the values of four and 2 more" in said and "thin  [3, 3]  float32 sparse_coo" in said
+    assert inspect.comparison(tmp_path / "a", tmp_path / "a")[0].startswith("four: values not compared, float4")
+
+
+def endless():
+    tree = {"a": 1}
+    tree["self"] = tree
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        (endless(), "x.pt holds a list or dictionary inside itself, or far too deep in others: not read$"),
+        (
+            {"a": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)},
+            "x.pt holds a, whose rows have several len",
+        ),
+    ],
+)
+def test_a_tree_that_no_weights_have_is_one_sentence(tmp_path, tree, says):
+    torch.save(tree, tmp_path / "x.pt")
+    for asked in ([tmp_path / "x.pt"], [tmp_path / "x.pt"] * 2):
+        with pytest.raises(EncoderError, match=says):
+            inspect.main(list(map(str, asked)))
+
+
+@pytest.mark.parametrize("described", ["{", "[1]", "{}", '{"settings": 3}'])
+def test_a_checkpoint_that_does_not_say_what_was_trained_is_one_sentence_with_its_name(tmp_path, described):
+    path = tmp_path / "c.safetensors"
+    save_file({"teacher.backbone.w": torch.ones(1)}, path, metadata={"cribo": described})
+    for more in ([], ["--export", str(tmp_path / "out")]):
+        with pytest.raises(
+            ValueError, match=r"c\.safetensors (is damaged|does not say what was).*fetch or pretrain"
+        ) as error:
+            inspect.main([str(path), *more])
+        assert len(str(error.value).splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "out", "says"),
+    [
+        ("--export", "c.safetensors", r"^--export c\.safetensors: no such folder can be made \(File exists\): name another"),
+        ("--export", "c.safetensors/x", r"^--export c\.safetensors/x: no such folder can be made \(Not a directory\)"),
+        ("--average", "nowhere/m", r"^--average nowhere/m: there is no folder nowhere: make it first, or correct the path"),
+        ("--average", ".", r"^--average \. is a folder: name a file in it"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_named_as_the_user_named_it(tmp_path, monkeypatch, option, out, says):
+    monkeypatch.chdir(tmp_path)
+    checkpoint(tmp_path / "c.safetensors", 1)
+    with pytest.raises(ValueError, match=says):
+        inspect.main(["c.safetensors", option, out])
+
+
 def test_what_is_no_number_in_one_file_alone_differs(tmp_path):
     nan, inf = float("nan"), float("inf")
     save_file({"p.v": torch.tensor([9.0]), "p.w": torch.tensor([nan, inf, 1.0])}, tmp_path / "a")

@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
             described = (file.metadata() or {}).get("cribo")
             if described is None:
                 raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(described)  # noqa: SIM118 (no mapping)
+            return {key: file.get_tensor(key) for key in file.keys()}, _told(path, described)  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: pretrain that model first") from None
     except SafetensorError as error:
@@ -50,13 +50,24 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def header(path: Path) -> dict | None:
-    """What a checkpoint of ours says was trained; None for any other file."""
+    """What a checkpoint of ours says was trained; None for any other file. Raises ValueError when that is damaged."""
     try:
         with safe_open(path, "pt") as file:
             described = (file.metadata() or {}).get("cribo")
     except SafetensorError:
         return None
-    return None if described is None else json.loads(described)
+    return None if described is None else _told(path, described)
+
+
+def _told(path: Path, described: str) -> dict:
+    """The entry that says what was trained, read. Raises ValueError for what no training writes."""
+    try:
+        told = json.loads(described)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON: {error}): fetch or pretrain it again") from None
+    if not isinstance(told, dict):
+        raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON object): fetch or pretrain it again")
+    return told
 
 
 def settings_hash(settings: dict) -> str:

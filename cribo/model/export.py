@@ -24,7 +24,10 @@ def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
     Raises ValueError when the file is damaged, or its weights are not those of the backbone that it says it holds.
     """
     tensors, described = read_checkpoint(path)
-    name, size = described["settings"]["backbone"], described["settings"]["views"]["size"]
+    try:
+        name, size = described["settings"]["backbone"], described["settings"]["views"]["size"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not say what was trained ({error!r}): fetch or pretrain it again") from None
     vit = seeded_backbone(name, size, seed=0)
     prefix = "teacher.backbone."
     weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -12,6 +12,7 @@ import argparse
 import codecs
 import pickle
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,14 @@ def read(path: str | Path) -> dict[str, Any]:
         KeyError,
         TypeError,
         AttributeError,
+        IndexError,  # this and the next two: torch's reader of damaged pickles
+        AssertionError,
+        struct.error,
         msgpack.exceptions.UnpackException,
     ) as error:
         if isinstance(error, EncoderError):
             raise
-        raise EncoderError(f"{path} is damaged or no file of weights ({first_line(error)}): fetch it again") from None
+        raise EncoderError(f"{path} is damaged or no file of weights ({_first_sentence(error)}): fetch it again") from None
     if not isinstance(tree, dict):
         raise EncoderError(f"{path} holds a {type(tree).__name__}, not a dictionary of weights")
     return tree
@@ -81,6 +85,12 @@ def read(path: str | Path) -> dict[str, Any]:
 def first_line(error: Exception) -> str:
     """The first line of what it says, or its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _first_sentence(error: Exception) -> str:
+    """What torch goes on to say is advice for its own developers, or to read the file unsafely."""
+    said = re.sub(r"^\[enforce fail at [^]]*\][ .]*", "", first_line(error))  # the place in torch's own code
+    return re.split(r"\. +(?=[A-Z])", said)[0]
 
 
 def _no_weights(start: bytes) -> str | None:
@@ -115,7 +125,10 @@ def _refusal(path: Path, error: Exception) -> str:
     )
     if found:
         return f"{path} asks for {found[1]} to be called while it is read, and weights need nothing of the kind: not read"
-    return f"{path} is damaged or holds more than tensors and plain values ({first_line(error)}): not read"
+    # Behind the advice to read the file unsafely stands what was wrong.
+    wrong = re.search(r"WeightsUnpickler error:\s*(.+)", said)
+    why = wrong[1].strip() if wrong else _first_sentence(error)
+    return f"{path} is damaged or holds more than tensors and plain values ({why}): not read"
 
 
 def _flax(path: Path) -> Any:

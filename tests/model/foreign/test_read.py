@@ -113,6 +113,23 @@ def test_a_truncated_file_is_one_sentence(write, tmp_path):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (pickle.dumps({"a": 1}, 4), "more than tensors and plain values (Unsupported operand 149): not read"),
+        (pickle.dumps({"a": list(range(99))}, 2)[:50], "is damaged or no file of weights ("),
+        (b"\x80\x02}q\x00X\x05", "is damaged or no file of weights (unpack requires a buffer of 4 bytes): fetch it"),
+        (b"PK\3\4" + bytes(200), "failed finding central directory): fetch it again"),
+    ],
+)
+def test_of_what_torch_says_its_advice_is_left_out(tmp_path, content, says):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(EncoderError, match=re.escape(says)) as error:
+        read(tmp_path / "w.pth")
+    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 200 + len(str(tmp_path))
+
+
 def test_arrays_that_numpy_would_build_objects_of_are_refused(tmp_path):
     write_flax({"w": np.zeros(3, "datetime64[s]")}, tmp_path / "w")
     with pytest.raises(EncoderError, match="an array of datetime64"):
