@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from cribo import params
 from cribo.data.scenes import CLASSES
@@ -10,6 +12,8 @@ from cribo.params.checks import PAPERS
 from cribo.params.data import SCENE_CLASSES
 from cribo.report.paper import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
 from tests.edits import DEMO, edited, judging, line_of, renamed
+
+SEEDED = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "yolos")
 
 
 def parse(text):
@@ -90,6 +94,15 @@ def test_all_mistakes_are_reported_at_once():
         ("evaluate.hummingbird.crop_area", "[2.0, 0.5]", "must not exceed"),
         ("evaluate.models", "[random, globl, cribo]", "did you mean global?"),
         ("data.scenes.objects", "[5, 2]", "must not exceed"),
+        ("data.scenes.objects", "[5, 256]", "less than or equal to 255, not 256"),
+        ("pretrain.optimisation.min_lr", "0.1", "would rise to 0.1 at the end from its peak of 0.0005: lower it"),
+        ("pretrain.head.freeze_epochs", "36", "in 36 epochs the prototypes would stay as drawn to the end: lower it below"),
+        ("evaluate.dense_nn.subsample", "[1, 8, 8]", "names 8 twice: keep one"),
+        ("evaluate.knn.k", "[10, 20, 10]", "names 10 twice: keep one"),
+        ("evaluate.linear_segmentation.layers", "[1, 1]", "names 1 twice: keep one"),
+        ("evaluate.linear_segmentation.learning_rates", "[1, 1.0]", "names 1 twice: keep one"),
+        ("evaluate.segmenter.learning_rates", "[1.0e-4, 1e-4]", "names 0.0001 twice: keep one"),
+        ("report.tables", "[1, 2, 1]", "names 1 twice: keep one"),
         ("evaluate.linear_segmentation.datasets", "{scene: {crop: 96, window: 96, stride: 96}}", "did you mean scenes?"),
         ("evaluate.segmenter.datasets", "{scenes: {window: 80, stride: 96}}", "leave pixels out"),
         ("evaluate.linear_segmentation.datasets", "{scenes: {crop: 100}}", "100 px is no multiple of random's 8 px patch"),
@@ -106,6 +119,22 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
     found = sentences(judging(protocol, value) if judged else edited(key, value))
     assert len(found) == 1 and says in found[0]
     assert found[0].startswith(f"params.yaml:{line_of(key)}: {key}")
+
+
+@pytest.mark.parametrize("group", ["data.scenes", "pretrain", *(f"evaluate.{name}" for name in SEEDED)])
+def test_a_seed_that_torch_does_not_take_is_refused(group):
+    assert f"{group}.seed: should be less than {2**63}, not {2**63}" in sentences(edited(f"{group}.seed", str(2**63)))[0]
+    parse(edited(f"{group}.seed", str(2**63 - 1)))
+    assert torch.tensor(torch.Generator().manual_seed(2**63 - 1).initial_seed()) == 2**63 - 1  # and so it is resumed
+    assert np.random.default_rng([2**63 - 1, 0]).random() < 1
+
+
+def test_more_blocks_than_a_judged_backbone_has_are_refused_by_the_plan():
+    judged = judging("linear_segmentation", "{scenes: {crop: 96, window: 96, stride: 96}}")
+    parse(edited("evaluate.linear_segmentation.layers", "[1, 3]", judged))
+    found = sentences(edited("evaluate.linear_segmentation.layers", "[1, 4]", judged))
+    at = f"params.yaml:{line_of('evaluate.linear_segmentation.layers')}: evaluate.linear_segmentation.layers: "
+    assert found == [f"{at}random has 3 blocks, and the last 4 are asked for: lower it"]
 
 
 @pytest.mark.parametrize("protocol", ["hummingbird", "linear_segmentation", "segmenter", "knn", "yolos"])
@@ -152,6 +181,9 @@ def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
         ("a: 1\nb: [1", r"^params\.yaml:2: is no valid YAML here or just above: correct brackets"),
         ("- 1", r"^params\.yaml: must be a mapping"),
         ("data: {}\ndata: {}", r"^params\.yaml:2: data: is given twice"),
+        ("a: 1\n? [b]\n: 2", r"^params\.yaml:2: is no valid YAML here"),
+        ("a: 2024-13-45", r"^params\.yaml: holds what YAML cannot read \(month must be in 1\.\.12\): correct it, or"),
+        ("a: &x [*x]", r"^params\.yaml: holds a list or group inside itself"),
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(text, says):

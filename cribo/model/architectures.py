@@ -19,6 +19,11 @@ class BackboneSpec:
     patch_size: int
     args: dict = field(default_factory=dict)
 
+    @property
+    def depth(self) -> int:
+        """Blocks: as many as `args` says, else those of timm's ViTs of these sizes."""
+        return self.args.get("depth", 12)
+
 
 BACKBONES = {
     "vit_demo_8": BackboneSpec("vit_tiny_patch16_224", 8, {"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}),

@@ -19,6 +19,8 @@ METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 # Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper.py).
 PAPERS = {"voc2012": "voc"} | {name: name for name in ("ade20k", "pascal_context", "coco_stuff", "coco", "imagenet")}
+# Lists of names and of values, each of which is a cell, a column or a vote; hummingbird's k is one number.
+LISTS = ("models", "datasets", "subsample", "k", "layers", "learning_rates", "tables")
 MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # the others need a mask for each image
 
 
@@ -89,18 +91,20 @@ def _names(params: Params) -> Iterator[Problem]:
 
 
 def _twice(params: Params) -> Iterator[Problem]:
-    """Lists that name a model or a data set more than once."""
+    """Lists that name a model, a data set or a value more than once."""
     groups = [(("evaluate", protocol), getattr(params.evaluate, protocol)) for protocol in PROTOCOLS]
-    groups += [(("evaluate",), params.evaluate), (("report", "examples"), params.report.examples)]
+    groups += [(("evaluate",), params.evaluate), (("report",), params.report)]
+    groups += [(("report", "examples"), params.report.examples)]
     for at, group in groups:
-        for key in ("models", "datasets"):
-            if again := _repeated(getattr(group, key, ())):
+        for key in LISTS:
+            listed = getattr(group, key, ())
+            if isinstance(listed, tuple | dict) and (again := _repeated(listed)) is not None:
                 yield Problem((*at, key), f"names {again} twice: keep one")
 
 
-def _repeated(names: Iterable[str]) -> str | None:
-    """The first name that stands in a list more than once."""
-    return next((name for name, times in Counter(list(names)).items() if times > 1), None)
+def _repeated(listed: Iterable[object]) -> object:
+    """The first member that stands in a list more than once."""
+    return next((member for member, times in Counter(list(listed)).items() if times > 1), None)
 
 
 def _leaks(params: Params) -> Iterator[Problem]:
@@ -209,20 +213,25 @@ def _has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
 def _decoders(params: Params) -> Iterator[Problem]:
     """Segmentation settings that do not fit together, or not the encoders that are judged."""
     models = {**params.trained, **params.models.imported}
-    patches = {name: BACKBONES[m.backbone].patch_size for name, m in models.items() if m.backbone in BACKBONES}
+    own = {name: BACKBONES[m.backbone] for name, m in models.items() if m.backbone in BACKBONES}
     for protocol in ("linear_segmentation", "segmenter"):
         block = getattr(params.evaluate, protocol)
-        for name, own in block.datasets.items():
+        for name, overlay in block.datasets.items():
             at = ("evaluate", protocol, "datasets", name)
             p = block.on(name)
             if p.stride > p.window:
-                key = (*at, "stride") if "stride" in own else ("evaluate", protocol, "stride")
+                key = (*at, "stride") if "stride" in overlay else ("evaluate", protocol, "stride")
                 yield Problem(key, f"windows of {p.window} px every {p.stride} px leave pixels out: lower stride")
             for key in ("crop", "window"):
                 side = getattr(p, key)
-                if wrong := [m for m in block.models if m in patches and side % patches[m]]:
-                    place = (*at, key) if key in own else ("evaluate", protocol, key)
-                    yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {patches[wrong[0]]} px patch")
+                if wrong := [m for m in block.models if m in own and side % own[m].patch_size]:
+                    place = (*at, key) if key in overlay else ("evaluate", protocol, key)
+                    yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {own[wrong[0]].patch_size} px patch")
+
+    most = max(params.evaluate.linear_segmentation.layers)
+    if flat := [name for name in params.evaluate.linear_segmentation.models if name in own and own[name].depth < most]:
+        wrong = f"{flat[0]} has {own[flat[0]].depth} blocks, and the last {most} are asked for: lower it"
+        yield Problem(("evaluate", "linear_segmentation", "layers"), wrong)
 
 
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
@@ -238,6 +247,13 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
+    peak = o.base_lr * o.batch_size / 256
+    if o.min_lr > peak:
+        wrong = f"the learning rate would rise to {o.min_lr:g} at the end from its peak of {peak:g}: lower it"
+        yield ("optimisation", "min_lr"), wrong
+    if not is_mae(p) and p.head.freeze_epochs >= o.epochs:
+        wrong = f"in {o.epochs} epochs the prototypes would stay as drawn to the end: lower it below {o.epochs}"
+        yield ("head", "freeze_epochs"), wrong
     if p.views.local.count:
         if p.losses != ("global",):
             yield ("views", "local", "count"), "local crops are DINO's and go with losses: [global] alone: set it to 0"

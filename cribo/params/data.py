@@ -7,9 +7,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from cribo.params.types import Count, Group, Span, Whole
+from cribo.params.types import Count, Group, Seed, Span
 
 SCENE_CLASSES = 13  # as many as cribo/data/scenes.py draws, and background: to check K without importing the renderer
+Drawn = Annotated[int, Field(ge=1, le=255)]  # objects of a scene: the byte of a pixel tells which one it shows
 
 
 def _folder(path: str) -> str:
@@ -30,11 +31,11 @@ Inside = Annotated[str, AfterValidator(_inside)]
 
 class Scenes(Span):
     kind: Literal["scenes"]
-    seed: Whole
+    seed: Seed
     size: Annotated[int, Field(ge=32, le=1024)]
     train: Count
     val: Count
-    objects: tuple[Count, Count]
+    objects: tuple[Drawn, Drawn]
 
 
 class Photos(Group):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, field_validator
 
-from cribo.params.types import Count, Group, Name, NonNegative, Positive, Share, Span, Whole, ascending, merged
+from cribo.params.types import Count, Group, Name, NonNegative, Positive, Seed, Share, Span, ascending, merged
 
 
 def _as_written(given: object, checked: ValidatorFunctionWrapHandler) -> object:
@@ -24,7 +24,7 @@ class DenseNN(Group):
     temperature: Positive | None
     subsample: Annotated[tuple[Count, ...], Field(min_length=1)]
     runs: Count
-    seed: Whole
+    seed: Seed
 
 
 class Hummingbird(Span):
@@ -40,7 +40,7 @@ class Hummingbird(Span):
     patches_per_image: Count | None
     void_is_class_0: bool
     match_classes: bool
-    seed: Whole
+    seed: Seed
 
 
 class KNN(Group):
@@ -68,7 +68,7 @@ class Yolos(Span):
     crop_from: Annotated[tuple[Count, ...], Field(min_length=1)]
     crop: tuple[Count, Count]
     test: Count
-    seed: Whole
+    seed: Seed
 
 
 class Decoding(Group):
@@ -86,7 +86,7 @@ class Decoding(Group):
     ratio: tuple[Positive, Positive]
     window: Annotated[int, Field(ge=16)]
     stride: Count
-    seed: Whole
+    seed: Seed
 
     @field_validator("ratio")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from cribo.fidelity import WORD, Fidelity
 from cribo.model.architectures import BACKBONES
-from cribo.params.types import Count, Group, NonNegative, Positive, Share, Span, Whole
+from cribo.params.types import Count, Group, NonNegative, Positive, Seed, Share, Span, Whole
 
 Backbone = Literal[tuple(BACKBONES)]
 Loss = Literal["global", "cross_view", "cross_image", "pixels"]
@@ -114,7 +114,7 @@ class Pretrain(Group):
     """What all models share. What says `fidelity` gets its value model by model, in `Params.model`."""
 
     fidelity: Fidelity
-    seed: Whole
+    seed: Seed
     backbone: Backbone
     drop_path: Annotated[float, Field(ge=0, lt=1)]
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]

@@ -11,7 +11,7 @@ from cribo.model.foreign.formats import FORMATS
 from cribo.params.data import Data
 from cribo.params.evaluate import Evaluate
 from cribo.params.pretrain import Pretrain
-from cribo.params.types import Count, Group, Name, NonNegative, Positive, Share, Whole, merged
+from cribo.params.types import Count, Group, Name, NonNegative, Positive, Seed, Share, Whole, merged
 
 
 class Imported(Group):
@@ -20,7 +20,7 @@ class Imported(Group):
     weights: Annotated[str, Field(min_length=1)]
     backbone: str | None = None
     image_size: Annotated[int, Field(ge=14)] | None = None
-    seed: Whole | None = None
+    seed: Seed | None = None
     format: Literal[tuple(FORMATS)] | None = None
     stride: Literal[8, 16, 32] | None = None
     mean: tuple[Share, Share, Share] | None = None

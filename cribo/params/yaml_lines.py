@@ -23,7 +23,7 @@ def read_yaml(path: Path) -> tuple[dict, dict[Key, int]]:
     """The tree in a YAML file and the line on which each key stands.
 
     Raises:
-        ParamsError: the file is missing, is no YAML, is no mapping, or gives a key twice.
+        ParamsError: the file is missing, is no YAML, is no mapping, gives a key twice, or has no end.
     """
     return parse_yaml(read_text(path), path)
 
@@ -54,6 +54,13 @@ def parse_yaml(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
         return loader.construct_document(node), lines
     except yaml.YAMLError as error:
         raise ParamsError([_no_yaml(error)], path, {}) from None
+    except RecursionError:
+        raise ParamsError([Problem((), "holds a list or group inside itself: leave the alias (*) out")], path, {}) from None
+    except ParamsError:
+        raise
+    except ValueError as error:  # of a day that no calendar has
+        wrong = f"holds what YAML cannot read ({error}): correct it, or put it in quotes"
+        raise ParamsError([Problem((), wrong)], path, {}) from None
 
 
 def _no_yaml(error: yaml.YAMLError) -> Problem:
@@ -67,6 +74,8 @@ def _walk(node: yaml.Node, at: Key, lines: dict[Key, int]) -> Iterator[Key]:
     """Note the line of each key and of each member of a list; yields the keys that are given twice."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # a list or a group, under which nothing can be found
+                raise yaml.constructor.ConstructorError(problem="found no name", problem_mark=key.start_mark)
             here = (*at, key.value)
             if here in lines:
                 yield here
