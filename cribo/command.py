@@ -16,6 +16,7 @@ from pathlib import Path
 EXPLAINED = (ValueError, OSError, FloatingPointError)
 KILLED = "DataLoader worker (pid"  # torch's words where a loading process dies without a word of its own
 REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run(main: Callable[..., None], usage: str, least: int, most: int | None = None) -> None:
@@ -58,6 +59,8 @@ def sentence(error: Exception) -> str:
     """What an explained mistake says; of one in a loader's process without the traceback that torch makes its message."""
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
         return _refusal(Path(os.fsdecode(error.filename)), error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return _full(error)
     said = str(error)
     if said.startswith("Caught ") and "DataLoader worker process" in said.splitlines()[0]:
         return said.strip().splitlines()[-1].partition(": ")[2]
@@ -94,6 +97,18 @@ def emptied(folder: Path) -> Path:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     return folder
+
+
+def _full(error: OSError) -> str:
+    """Of a disk, or of one's share of it: where that is, is known only where the system named a file."""
+    if not error.filename:
+        return (
+            f"the disk that is written to is full ({error.strerror}): make room on it, which may be that of $TMPDIR, "
+            "and give the same command again"
+        )
+    path = Path(os.fsdecode(error.filename))
+    folder = path if path.is_dir() else path.parent
+    return f"the disk of {folder} is full ({error.strerror}): make room there and give the same command again"
 
 
 def _refusal(path: Path, error: OSError) -> str:

@@ -210,13 +210,18 @@ def average(paths: list[Path], out: Path) -> None:
 
 
 def export(path: Path, folder: Path) -> None:
-    """Write the encoder of a checkpoint of ours. Raises ValueError when it is none, or where no folder can be made."""
+    """Write the encoder of a checkpoint of ours. Raises ValueError when it is none, or the folder cannot be written."""
     encoder = teacher_backbone(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--export {folder}: no such folder can be made ({error.strerror}): name another") from None
-    write_encoder(*encoder, folder)
+    try:
+        write_encoder(*encoder, folder)
+    except OSError as error:
+        raise ValueError(
+            f"--export {folder} cannot be written ({error.strerror}): make room there, or name another folder"
+        ) from None
 
 
 def weights_in(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(command.os, "access", lambda *_: False)
     said = command.sentence(PermissionError(errno.EACCES, "Permission denied", tmp_path / "a"))
     assert said.startswith(f"{tmp_path / 'a'} cannot be read (Permission denied)")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_where_it_is_known_and_what_to_do_in_any_case(number, tmp_path):
+    said = f"the disk of {tmp_path} is full (no room): make room there and give the same command again"
+    assert command.sentence(OSError(number, "no room", str(tmp_path / "a"))) == said
+    assert command.sentence(OSError(number, "no room", str(tmp_path))) == said
+    said = "the disk that is written to is full (no room): make room on it, which may be that of $TMPDIR, and give"
+    assert command.sentence(OSError(number, "no room")).startswith(said)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_file_that_the_system_cannot_fill_is_a_full_disk():
+    with pytest.raises(SystemExit, match=r"^the disk that is written to is full \(No space left"), command.explained():
+        Path("/dev/full").write_text("x")
 
 
 def test_an_error_that_is_a_sentence_already_stays_as_it_is():

@@ -1,5 +1,6 @@
 """`python -m cribo.inspect`: what a file is, what differs, means of checkpoints, and no pickle ever run."""
 
+import errno
 import json
 import os
 import time
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cribo import inspect
+from cribo.command import sentence
 from cribo.model.backbone import seeded_backbone, tokens
 from cribo.model.checkpoint_file import settings_hash
 from cribo.model.encoder import EncoderError
@@ -192,6 +194,20 @@ def test_a_place_where_nothing_can_be_written_is_named_as_the_user_named_it(tmp_
     checkpoint(tmp_path / "c.safetensors", 1)
     with pytest.raises(ValueError, match=says):
         inspect.main(["c.safetensors", option, out])
+
+
+def test_a_disk_that_is_full_is_said_with_the_folder_that_the_user_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    checkpoint(tmp_path / "c.safetensors", 1)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ValueError, match=r"^--export out cannot be written \(No space left on device\): make room"):
+        inspect.main(["c.safetensors", "--export", "out"])
+    with pytest.raises(OSError, match="No space left") as error:
+        inspect.main(["c.safetensors", "--average", "m"])
+    assert sentence(error.value).startswith("the disk of . is full (No space left on device): make room there")
 
 
 def test_what_is_no_number_in_one_file_alone_differs(tmp_path):

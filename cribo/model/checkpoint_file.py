@@ -21,15 +21,18 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], described: dict) ->
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, beside its name and then renamed. Not by save_file, whose errors of the disk are not Python's."""
+    """A safetensors file, beside its name and then renamed. Not by save_file, whose errors of the disk are not Python's.
+
+    Raises OSError that names `path`.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata))
         os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # Python names no file that cannot be filled
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:

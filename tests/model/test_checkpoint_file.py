@@ -29,8 +29,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         write_checkpoint(path, TENSORS, {"steps": 2})
+    assert error.value.filename == str(path) and error.value.errno == errno.ENOSPC
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
 
 
