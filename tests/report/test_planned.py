@@ -29,7 +29,7 @@ def everything() -> str:
         text = judging(protocol, "{scenes: {}}" if protocol in ("linear_segmentation", "segmenter") else "[scenes]", text)
         if protocol in ("linear_segmentation", "segmenter"):
             text = edited(f"evaluate.{protocol}.learning_rates", RATES, text)
-    return edited("evaluate.linear_segmentation.layers", "[1, 4]", text)
+    return edited("evaluate.linear_segmentation.layers", "[1, 3]", text)
 
 
 def plan_of(text: str) -> dict:
