@@ -42,12 +42,12 @@ def overlay(base: dict, changes: dict, at: tuple[str, ...] = ()) -> None:
 
 def path_of(name: str) -> Path:
     """Raises ValueError with what was probably meant when there is no such recipe."""
-    path = RECIPES / f"{name}.yaml"
-    if not path.exists() and not names():
+    known = names()
+    if not known:
         raise ValueError(f"there is no {RECIPES}/ here: run it from the folder that holds {RECIPES}/")
-    if not path.exists():
-        raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(names())}){did_you_mean(name, names())}")
-    return path
+    if name not in known:
+        raise ValueError(f"no recipe {name} in {RECIPES}/ ({', '.join(known)}){did_you_mean(name, known)}")
+    return RECIPES / f"{name}.yaml"
 
 
 def names() -> list[str]:

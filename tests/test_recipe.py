@@ -104,6 +104,7 @@ def own(tmp_path, monkeypatch):
             r"recipes/mine.yaml: pretrain.clustering.K: should be greater than or equal to 2",
         ),
         ("extends: demp", r"no recipe demp in recipes/ \(demo, mine\); did you mean demo\?"),
+        ("extends: ../recipes/demo", r"no recipe \.\./recipes/demo in recipes/ \(demo, mine\)"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_one_sentence_with_its_file_and_key(own, text, sentence):
