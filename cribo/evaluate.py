@@ -30,7 +30,7 @@ from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
 from cribo.params.errors import ParamsError, Problem, problems_of
-from cribo.training.interruption import finish, resumable_command
+from cribo.training.interruption import finish, ignore_sigterm, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 
@@ -59,6 +59,8 @@ def main(arguments: list[str]) -> None:
             deliver(tree, given.out)
             print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
             folder = protocol.kept(encoder, data, spec)
+        ignore_sigterm()
+        world.barrier()
     finish(folder)
 
 

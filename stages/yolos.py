@@ -6,15 +6,23 @@ a stopped run goes on from its last saved step.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cribo.command import run
 from cribo.evaluation.detection.run import judge, run_directory
 from cribo.evaluation.stage import run_stage
-from cribo.training.interruption import finish, resumable_command
+from cribo.training.interruption import finish, ignore_sigterm, resumable_command
+
+
+def kept(*judged) -> Path:
+    """The run directory; the result is written by now."""
+    ignore_sigterm()
+    return run_directory(*judged)
 
 
 def main(model: str, dataset: str) -> None:
     with resumable_command():
-        finish(run_stage("yolos", model, dataset, judge, run_directory))
+        finish(run_stage("yolos", model, dataset, judge, kept))
 
 
 if __name__ == "__main__":

@@ -133,5 +133,5 @@ def _opened(raw: bytes, path: str | Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         said = str(error).partition(", could be")[0]  # the pixels and Pillow's limit, without its fear of an attack
         raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"{path} is corrupt ({error})") from None

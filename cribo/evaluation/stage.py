@@ -16,7 +16,8 @@ from cribo.training.distributed import World
 
 # Encoder, data set, settings as planned → the JSON tree; every process of the world takes part.
 Judge = Callable[[Encoder, PreparedSet, dict, Compute, World, Meter], dict]
-# The same three → the folder with what the judge keeps for going on, if anything; asked for once the tree is written.
+# The same three → the folder with what the judge keeps for going on, if anything; asked for in each process once the tree
+# is written.
 Kept = Callable[[Encoder, PreparedSet, dict], Path | None]
 
 
@@ -36,9 +37,10 @@ def run_stage(protocol: str, model: str, dataset: str, judge: Judge, kept: Kept 
         encoder = load_encoder(weights, world.device, compute.precision)
         data = open_set(spec["dataset"])
         tree = judge(encoder, data, spec, compute, world, meter)
-        if not world.main:
-            return None
-        path = Path("results/scores") / protocol / f"{model}-{dataset}.json"
-        write_json(path, tree)
-        print(f"{path}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
-        return kept(encoder, data, spec)
+        if world.main:
+            path = Path("results/scores") / protocol / f"{model}-{dataset}.json"
+            write_json(path, tree)
+            print(f"{path}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
+        folder = kept(encoder, data, spec)
+        world.barrier()
+        return folder if world.main else None

@@ -18,8 +18,14 @@ class Interrupted(AllStop):
     """SIGTERM came; the state is saved and the same command goes on from it."""
 
 
-class Terminated(Exception):
-    """SIGTERM came outside the loop, where processes do not stop together: the last saved state is what there is."""
+class Terminated(BaseException):
+    """SIGTERM came outside the loop, where processes do not stop together: the last saved state is what there is.
+
+    No mistake that any code may handle: who reads a state would take the file for damaged.
+    """
+
+
+_HEARD: list[int] = []  # every SIGTERM since the command began
 
 
 @contextmanager
@@ -30,7 +36,12 @@ def sigterm_flag() -> Iterator[list[int]]:
     several, and one that came after the state was saved would end it before it can ask for another turn.
     """
     flag: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: flag.append(number))
+
+    def note(number: int, _frame: object) -> None:
+        flag.append(number)
+        _HEARD.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
     try:
         yield flag
     finally:
@@ -44,24 +55,37 @@ def resumable_command() -> Iterator[None]:
 
     Where no loop acts on SIGTERM, before the first step or while a trained model is judged, it ends the command at once.
     """
+    _HEARD.clear()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except RunInUse as error:
         raise SystemExit(str(error)) from None
     except (Interrupted, Terminated) as stop:
-        if marker := os.environ.get("CRIBO_REQUEUE"):  # the scheduler's wrapper puts the job back into the queue
-            Path(marker).touch()
+        _ask_for_a_turn()
         raise SystemExit(str(stop)) from None
     finally:
         if signal.getsignal(signal.SIGTERM) is _terminate:
             signal.signal(signal.SIGTERM, before)
 
 
-def finish(folder: Path | None) -> None:
-    """The result is written and the processes have left each other: SIGTERM ends no process any more, and the run directory
-    goes, so that a forced rerun starts afresh. None where another process removes it, or there is none."""
+def ignore_sigterm() -> None:
+    """The result is written, and what is left takes a moment. Each process calls it before all of them wait for each other
+    for the last time: one that was ended earlier is then missed there, and the run directory stays."""
     signal.signal(signal.SIGTERM, _ignore)
+
+
+def finish(folder: Path | None) -> None:
+    """All processes have left each other: the run directory goes, so that a forced rerun starts afresh. None where another
+    process removes it, or there is none.
+
+    It stays where torchrun was asked to stop, which then ends in failure though its processes end well: another turn writes
+    the result once more and trains nothing.
+    """
+    ignore_sigterm()
+    if folder and _HEARD and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        _ask_for_a_turn()
+        return
     try:
         if folder:
             shutil.rmtree(folder)
@@ -69,10 +93,17 @@ def finish(folder: Path | None) -> None:
         say(f"{folder} is needed no more and could not be removed ({error.strerror}): remove it")
 
 
+def _ask_for_a_turn() -> None:
+    """Have the scheduler's wrapper put the job back into the queue, should the command fail."""
+    if marker := os.environ.get("CRIBO_REQUEUE"):
+        Path(marker).touch()
+
+
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, _ignore)
     raise Terminated("stopped by SIGTERM; the same command goes on from the last saved state, if there is one")
 
 
-def _ignore(_number: int, _frame: object) -> None:
+def _ignore(number: int, _frame: object) -> None:
     """Unlike SIG_IGN it is not handed down to commands that this process starts."""
+    _HEARD.append(number)

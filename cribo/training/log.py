@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.data import DataLoader
 
 from cribo.training.distributed import World
 
@@ -140,10 +141,10 @@ def timed(batches: Iterable, journal: Journal) -> Iterator:
         start = time.perf_counter()
         try:
             batch = next(iterator, None)
-        except (
-            ConnectionError,
-            EOFError,
-        ) as error:  # a loading process died; torch says so, but later
+        except (ConnectionError, EOFError) as error:
+            # A loading process died with a batch on its way, which torch says a moment later; or it hands on what it met.
+            if not isinstance(batches, DataLoader) or str(error).startswith("Caught "):
+                raise
             raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
         journal.waited += time.perf_counter() - start
         if batch is None:

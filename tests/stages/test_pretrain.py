@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from cribo import params
-from cribo.training import run
+from cribo.training import distributed, run
 from stages import pretrain
 from tests.processes import Forks, run_m
 
@@ -103,6 +104,31 @@ def test_a_training_that_is_stopped_as_it_writes_its_results_asks_for_a_turn_and
     assert done.returncode == 0 and "going on after step 4 of 4" in done.stderr and "step 3/4" not in done.stderr
     assert (trained / "checkpoint.safetensors").read_bytes() == first
     assert (trained / "curves.csv").read_text().count("\n") == 5 and not list((project / ".resume").iterdir())
+
+
+def stopped_as_it_leaves(rank):
+    def leave(really=distributed._leave):
+        if os.environ["RANK"] == rank:
+            time.sleep(0.5)  # the other process is done by then
+            os.kill(os.getpid(), signal.SIGTERM)
+        really()
+
+    distributed._leave = leave
+    pretrain.main("cribo")
+
+
+@pytest.mark.parametrize(("rank", "stays"), [("1", False), ("0", True)])
+def test_of_two_processes_that_end_none_is_ended_and_a_run_directory_stays_where_another_turn_may_be_needed(
+    project, trained, tmp_path, rank, stays
+):
+    process = Forks(partial(stopped_as_it_leaves, rank), 2, cwd=project, CRIBO_REQUEUE=str(tmp_path / "again"))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert (tmp_path / "again").exists() == stays == any((project / ".resume").iterdir())
+    if stays:
+        done = run_m("stages.pretrain", "cribo", cwd=project)
+        assert done.returncode == 0 and "going on after step 4 of 4" in done.stderr
+        assert not list((project / ".resume").iterdir())
 
 
 def test_an_untrained_encoder_is_imported_by_its_seed(project):

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import zipfile
 
 import pytest
 
-from cribo.training.interruption import finish, resumable_command
+from cribo.training import checkpoint
+from cribo.training.interruption import finish, resumable_command, sigterm_flag
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +31,15 @@ def test_sigterm_where_no_loop_runs_asks_for_another_turn_and_once_is_enough(tmp
     assert (tmp_path / "again").exists()
 
 
+def test_sigterm_while_a_state_is_read_leaves_it_whole(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda _: terminated())
+    with pytest.raises(SystemExit, match="stopped by SIGTERM"), resumable_command():
+        checkpoint.load_newest(tmp_path, pytest.fail)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "state-00000001.pt"]
+
+
 def test_a_command_that_ends_by_itself_leaves_the_process_as_it_was_and_asks_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
     before = signal.getsignal(signal.SIGTERM)
@@ -47,6 +58,20 @@ def test_a_finished_command_has_no_run_directory_and_is_deaf(tmp_path, mine):
         terminated()
     terminated()
     assert folder.exists() != mine
+
+
+def test_the_run_directory_stays_for_another_turn_where_torchrun_was_asked_to_stop(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "run").mkdir()
+    with resumable_command():
+        with sigterm_flag():  # in the last step, say
+            terminated()
+        finish(tmp_path / "run")
+    assert (tmp_path / "run").exists() and (tmp_path / "again").exists()
+    with resumable_command():
+        finish(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_directory_that_stays_is_named_and_the_result_counts(tmp_path, capsys):

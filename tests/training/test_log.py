@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from cribo.training.distributed import World
 from cribo.training.log import Journal, peak_memory, read_cost, read_records, timed
@@ -91,11 +92,25 @@ def test_a_journal_that_cannot_be_tidied_up_keeps_all_its_records(tmp_path, monk
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-@pytest.mark.parametrize("fault", [ConnectionResetError, EOFError])
-def test_a_loading_process_that_dies_with_a_batch_on_its_way_is_torchs_own_fault(tmp_path, fault):
-    def batches():
-        yield 1
-        raise fault
+class Failing(DataLoader):
+    def __init__(self, error):
+        super().__init__([0])
+        self.error = error
 
+    def __iter__(self):
+        yield 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), EOFError()])
+def test_a_loading_process_that_dies_with_a_batch_on_its_way_is_said_in_torchs_words(tmp_path, error):
     with pytest.raises(RuntimeError, match=r"^DataLoader worker .pid"):
-        list(timed(batches(), Journal(tmp_path / "metrics.jsonl", 0, 1, 1, world=ALONE)))
+        list(timed(Failing(error), Journal(tmp_path / "metrics.jsonl", 0, 1, 1, world=ALONE)))
+
+
+def test_what_a_loading_process_met_itself_or_a_thread_goes_through_as_it_is(tmp_path):
+    journal = Journal(tmp_path / "metrics.jsonl", 0, 1, 1, world=ALONE)
+    with pytest.raises(EOFError, match="Caught"):
+        list(timed(Failing(EOFError("Caught EOFError in DataLoader worker process 0.")), journal))
+    with pytest.raises(EOFError, match="no more"):
+        list(timed(iter(Failing(EOFError("no more"))), journal))
