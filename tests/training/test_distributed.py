@@ -94,6 +94,7 @@ def test_ddp_holds_the_group_no_longer_when_it_is_left(stop):
 
 def fail(error):
     with join_world("cpu") as world:
+        world.barrier()  # both have joined
         if world.main:
             raise error
         world.barrier()
