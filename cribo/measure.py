@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, pairwise
 from unittest import mock
 
 import torch
@@ -115,18 +115,35 @@ def measure(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
-    took, spent = [], []
+    marks, spent = [_mark(device)], []
     for batch, _ in zip(cycle(batches), range(warm + steps), strict=False):
         with timers(device, state) if phases else nullcontext({}) as clock:
-            start = _now(device)
             values = advance(state, state.student, batch, course, world)
-            took.append(_now(device) - start)
+            marks.append(_mark(device))
         spent.append(clock)
+    took = [_between(*pair) for pair in pairwise(marks)]
     middle = sorted(range(warm, warm + steps), key=took.__getitem__)[steps // 2]
     parts = spent[middle]
     if phases:
         parts["other"] = took[middle] - sum(parts.values())
     return Measured(images, took[middle], peak_memory(device), parts, float(values.get("valid_objects", 0)))
+
+
+def _mark(device: torch.device) -> torch.cuda.Event | float:
+    """A moment: on a GPU, when it gets there. The host goes on, as in a training."""
+    if device.type == "cuda":
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+    return time.perf_counter()
+
+
+def _between(start: torch.cuda.Event | float, end: torch.cuda.Event | float) -> float:
+    """Seconds from one mark to another."""
+    if isinstance(start, float):
+        return end - start
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
 
 
 def _now(device: torch.device) -> float:

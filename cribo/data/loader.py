@@ -131,10 +131,28 @@ def load_batches(
 
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Inputs:
     """The batch on `device`; `mean` and `std` are of the three RGB channels in [0, 1]."""
-    views, *rest, crops = (x.to(device, non_blocking=True) for x in batch)
+    views, *rest, crops = _sent(batch, device)
     mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
     images, crops = (((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_ for x in (views, crops))
     return Inputs(images, *rest, crops)
+
+
+def _sent(batch: Batch, device: torch.device) -> list[Tensor]:
+    """The batch as it is on `device`. A GPU copies it while it still computes the step before."""
+    if device.type != "cuda":
+        return [x.to(device) for x in batch]
+    copies, now = _copies(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copies):
+        there = [x.to(device, non_blocking=True) for x in batch]
+    now.wait_stream(copies)
+    for x in there:
+        x.record_stream(now)  # its memory may be another copy's only once this step has used it
+    return there
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @cache

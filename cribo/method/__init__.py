@@ -16,5 +16,5 @@ health.py         App. C.6              scalars that tell learning from collapse
 fused_clustering.py  fused_search.py    Eqs. 17 and 2 as kernels of a GPU
 fused_losses.py                         Eqs. 5-11 as a kernel of a GPU
 sharded_bank.py                         Eq. 2 in a bank spread over processes
-rows.py           world.py              which rows are worth computing; what is asked of the other processes
+rows.py           lane.py  world.py     which rows are worth computing, and beside what; what is asked of other processes
 """

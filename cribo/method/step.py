@@ -16,6 +16,7 @@ from torch import Tensor
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.health import centre_entropy, neighbour_signals, object_signals
 from cribo.method.kmeans import KMeansSettings, kmeans
+from cribo.method.lane import IN_ORDER, Lane
 from cribo.method.losses import Prototypes, Softmax, mean_logits, soft_cross_entropy, update_centre
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, ages, push, retrieve
@@ -79,6 +80,7 @@ class Teaching:
     image_prototypes: Prototypes | None
     object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
+    lane: Lane = IN_ORDER  # where all this is computed; before it is used elsewhere, wait for it
 
 
 @torch.no_grad()
@@ -213,8 +215,10 @@ def student_step(
     looked at, and the sum over parts is the loss of the batch.
     """
     images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
-    pairs = _object_pairs(teaching, settings, world, part)
-    projected = student(images, None if teaching.labels is None else teaching.labels[part], settings.K)
+    with teaching.lane.queue():
+        pairs = _object_pairs(teaching, settings, world, part)
+        labels = None if teaching.labels is None else teaching.labels[part]
+    projected = student(images, labels, settings.K, lane=teaching.lane)
     total, terms = images.new_zeros((), dtype=torch.float32), {}
 
     if "global" in settings.losses:

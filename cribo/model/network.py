@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cribo.method.lane import IN_ORDER, Lane
 from cribo.method.losses import Prototypes
 from cribo.method.objects import pool_objects
 from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
+from cribo.model.gelu import replace_gelus
 from cribo.model.head import Head
 from cribo.model.masked_autoencoder import MaskedAutoencoder
 from cribo.model.patch_projection import replace_patch_projection
@@ -52,12 +54,26 @@ class Network(nn.Module):
         return cls.unflatten(0, (views, -1)), patches.unflatten(0, (views, -1)).transpose(0, 1).flatten(1, 2)
 
     def forward(
-        self, images: Float[Tensor, "2B 3 H W"], labels: Int[Tensor, "B 2N"] | None, K: int, views: int = 2
+        self,
+        images: Float[Tensor, "2B 3 H W"],
+        labels: Int[Tensor, "B 2N"] | None,
+        K: int,
+        views: int = 2,
+        lane: Lane = IN_ORDER,
     ) -> Projections:
-        """All views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are."""
+        """All views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are.
+
+        They may still be on their way in the teacher's `lane`, for which work waits between backbone and head.
+        """
         cls, patches = self.tokens(images, views)
-        objects = None if labels is None else pool_objects(patches, labels, K)
-        return self.project(cls, objects)
+        lane.wait()
+        return self.represent(cls, patches, labels, K)
+
+    def represent(
+        self, cls: Float[Tensor, "2 B d"], patches: Float[Tensor, "B 2N d"], labels: Int[Tensor, "B 2N"] | None, K: int
+    ) -> Projections:
+        """The backbone's tokens as image and objects, through the head."""
+        return self.project(cls, None if labels is None else pool_objects(patches, labels, K))
 
     def bottleneck(self, features: Float[Tensor, "... d"]) -> Float[Tensor, "... h"]:
         """The head's unit vectors, fp32."""
@@ -82,6 +98,7 @@ def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Netwo
     """
     backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
     replace_patch_projection(backbone)
+    replace_gelus(backbone)
     if "mae" in settings:
         decoder = settings["mae"]["decoder"]
         return MaskedAutoencoder(backbone, decoder["width"], decoder["depth"], decoder["heads"], bf16)

@@ -24,9 +24,12 @@ def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
     if compute.compile:
         if next(student.parameters()).is_cuda:
             _check_generators()
-        student.compile()
-        if teacher is not student:  # MAE has no teacher
-            teacher.tokens = torch.compile(teacher.tokens)
+        if teacher is student:  # MAE has no teacher
+            student.compile()
+            return
+        for network, names in ((student, ("tokens", "represent")), (teacher, ("tokens",))):
+            for name in names:
+                setattr(network, name, torch.compile(getattr(network, name)))
 
 
 def _check_generators() -> None:

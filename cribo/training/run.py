@@ -30,6 +30,7 @@ SOURCES = (
     "model/backbone.py",
     "model/checkpoint_file.py",
     "model/drop_path.py",
+    "model/gelu.py",
     "model/head.py",
     "model/masked_autoencoder.py",
     "model/network.py",

@@ -16,6 +16,7 @@ from cribo.data.readers import Record
 from cribo.data.streams import DROP_PATH, LOCAL_DROP_PATH, seed_of
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.kmeans import KMeansSettings
+from cribo.method.lane import lane_of
 from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
@@ -113,11 +114,14 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     share = len(inputs.image_ids)
     at_once = course.micro_batch or share
 
-    positions = patch_positions(inputs.boxes, grid_of(settings))
-    teaching = teacher_step(
-        state.teacher, inputs.images, positions, inputs.seeds, inputs.image_ids, state.bank, now.cross_image, method, world,
-        inputs.classes, at_once,
-    )  # fmt: skip
+    lane = lane_of(world.device)
+    with lane.queue():
+        positions = patch_positions(inputs.boxes, grid_of(settings))
+        teaching = teacher_step(
+            state.teacher, inputs.images, positions, inputs.seeds, inputs.image_ids, state.bank, now.cross_image, method,
+            world, inputs.classes, at_once,
+        )  # fmt: skip
+    teaching = replace(teaching, lane=lane)
     values: dict[str, Tensor] = {}
     branches = drop_paths(state.student.backbone)
     seed = seed_of(settings["seed"], DROP_PATH, state.step)
@@ -141,7 +145,7 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     centres_step(teaching, state.centres, method, world)
 
     if clip_norm := settings["optimisation"]["clip_norm"]:
-        clip_each(state.student.parameters(), clip_norm)
+        clip_each(state.student.parameters(), clip_norm, method.fused)
     if now.prototypes_frozen:
         drop_prototype_gradients(state.student)
     state.optimiser.step()

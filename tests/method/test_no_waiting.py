@@ -2,10 +2,13 @@
 
 Whatever would read a value back (a length that depends on data, `.item()`, a mask turned into indices) fails on them. Only
 backward needs a driver; the losses take their gradients in their forward pass. The one number that does come back, how many
-rows have a loss at all, sets out before the student's pass and is asked for after it.
+rows have a loss at all, sets out before the student's pass and is asked for after it; and the student's backbone does not
+wait for what the teacher still works at in its lane.
 """
 
 import warnings
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,13 +40,31 @@ def one_step(bf16):
         positions = torch.empty(B, 2 * GRID**2, 2, device="cuda")
         seeds, ids = (torch.zeros(shape, dtype=torch.long, device="cuda") for shape in ((B, K), (B,)))
         teaching = teacher_step(teacher, images, positions, seeds, ids, bank, True, how, Alone())
-        order, forward = [], student.forward
-        student.forward = lambda *args: order.append("student's pass") or forward(*args)
+        order, tokens, represent = [], student.tokens, student.represent
+        student.tokens = lambda *args: order.append("student's pass") or tokens(*args)
+        student.represent = lambda *args: order.append("student's objects") or represent(*args)
+        teaching = replace(teaching, lane=Noting(order))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Rows, "of", lambda counts: Sent(order, counts))
             losses = student_step(student, images, teaching, centres, 0.05, how, Alone())
         centres_step(teaching, centres, how, Alone())
         return losses, order
+
+
+class Noting:
+    """Stands for the teacher's lane."""
+
+    def __init__(self, order):
+        self.order = order
+
+    @contextmanager
+    def queue(self):
+        self.order.append("into the lane")
+        yield
+        self.order.append("out of it")
+
+    def wait(self):
+        self.order.append("wait for it")
 
 
 class Sent:
@@ -61,7 +82,9 @@ class Sent:
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_step_on_a_gpu_reads_nothing_back(bf16):
     losses, order = one_step(bf16)
-    assert order == ["number sent", "student's pass", "number read"]
+    assert order == [
+        "into the lane", "number sent", "out of it", "student's pass", "wait for it", "student's objects", "number read",
+    ]  # fmt: skip
     assert losses.total.device.type == "cuda" and losses.terms["loss_cross_image"].shape == ()
 
 

@@ -2,11 +2,19 @@
 
 import copy
 
+import pytest
 import torch
 
 from cribo.model.head import Head
 from cribo.model.network import Network
-from cribo.training.optimiser import build_optimiser, clip_each, drop_prototype_gradients, follow, set_hyperparameters
+from cribo.training.optimiser import (
+    build_optimiser,
+    clip_each,
+    drop_prototype_gradients,
+    follow,
+    scale_each,
+    set_hyperparameters,
+)
 from tests.tiny import tiny_vit
 
 
@@ -62,3 +70,37 @@ def test_prototypes_without_gradient_stay_as_they_are():
     optimiser.step()
     for name, p in net.named_parameters():
         assert torch.equal(p, start[name]) == ("prototypes" in name), name
+
+
+def some_gradients(device="cpu"):
+    shapes = [(3,), (70, 130), (1, 5, 7), (1,), (2049,)] * 30
+    generator = torch.Generator().manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.zeros(shape, device=device)) for shape in shapes]
+    for number, p in enumerate(parameters):
+        p.grad = (torch.randn(p.shape, generator=generator) * 0.03 * (number % 7)).to(device)
+    return parameters
+
+
+def test_scaling_compiles_to_one_graph_that_gives_the_same_numbers():
+    pairs = [[p.grad for p in some_gradients()] for _ in range(2)]
+    factors = torch.rand(len(pairs[0]))
+    scale_each(pairs[0], factors)
+    torch.compile(scale_each, backend="aot_eager", fullgraph=True)(pairs[1], factors)
+    assert all(torch.equal(a, b) for a, b in zip(*pairs, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_generated_clipping_gives_the_same_gradients_in_few_kernels():
+    ends = []
+    for fused in (False, True):
+        for _ in range(2):  # the second time all is compiled
+            parameters = some_gradients("cuda")
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+                clip_each(parameters, 0.3, fused)
+                torch.cuda.synchronize()
+        ends.append((parameters, sum(event.count for event in profile.key_averages() if event.device_time_total)))
+    (plain, many), (ours, few) = ends
+    for a, b in zip(plain, ours, strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+    assert few < many / 3, (few, many)
