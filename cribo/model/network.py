@@ -13,9 +13,9 @@ from cribo.method.losses import Prototypes
 from cribo.method.objects import pool_objects
 from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
-from cribo.model.gelu import replace_gelus
 from cribo.model.head import Head
 from cribo.model.masked_autoencoder import MaskedAutoencoder
+from cribo.model.mlp import replace_mlps
 from cribo.model.patch_projection import replace_patch_projection
 
 
@@ -98,7 +98,8 @@ def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Netwo
     """
     backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
     replace_patch_projection(backbone)
-    replace_gelus(backbone)
+    if bf16:
+        replace_mlps(backbone)
     if "mae" in settings:
         decoder = settings["mae"]["decoder"]
         return MaskedAutoencoder(backbone, decoder["width"], decoder["depth"], decoder["heads"], bf16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
-from tests.method.interpreted import interpreted
+from tests.interpreted import interpreted
 from tests.method.kernels import clustering
 
 
@@ -14,7 +14,7 @@ def judge(found):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the compiled kernel is tested here")
 def test_the_interpreted_kernel_finds_the_nearest_tokens():
-    judge(interpreted("clustering"))
+    judge(interpreted("method.kernels.clustering"))
 
 
 @pytest.mark.gpu

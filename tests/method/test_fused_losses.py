@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.method.interpreted import interpreted
+from tests.interpreted import interpreted
 from tests.method.kernels import losses
 
 # fp32 sums in another order; half precision rounds factors to 11 bits, of logits up to 25 (the teacher's) and gradients.
@@ -22,7 +22,7 @@ def judge(found, faults):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the compiled kernel is tested here")
 def test_the_interpreted_kernel_computes_losses_and_gradients_and_hides_no_number_that_is_none():
-    judge(*interpreted("losses"))
+    judge(*interpreted("method.kernels.losses"))
 
 
 @pytest.mark.gpu

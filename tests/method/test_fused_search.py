@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.method.interpreted import interpreted
+from tests.interpreted import interpreted
 from tests.method.kernels import search
 
 
@@ -15,7 +15,7 @@ def judge(found):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the compiled kernel is tested here")
 def test_the_interpreted_kernel_finds_the_nearest_valid_key_of_another_id():
-    judge(interpreted("search"))
+    judge(interpreted("method.kernels.search"))
 
 
 @pytest.mark.gpu
