@@ -34,6 +34,7 @@ from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_a
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
 
 KEPT_BATCHES = 24  # of photos, loaded before the first step and used in turn
+SETTLE_SECONDS = 3  # of steps on a GPU before those that count: its clocks shall be those of a long training
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ def measure(
     alter: Callable[[TrainingState], None] = lambda state: None,
     records: Sequence[Record] = (),
 ) -> Measured:
-    """Do `steps` steps of `images` images after two that warm up; `alter` may change the state before the first.
+    """Do `steps` steps of `images` images after those that warm up; `alter` may change the state before the first.
 
     With `phases` the networks stay as they are written, even where `compute` asks to compile them. `records` are photos, at
-    least `images` of them: steps on them fill the memory bank before those two.
+    least `images` of them: steps on them fill the memory bank before.
     """
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")
@@ -115,14 +116,23 @@ def measure(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
+    feed = cycle(batches)
+    for _ in range(warm):
+        advance(state, state.student, next(feed), course, world)
+    settled = time.perf_counter() + (SETTLE_SECONDS if device.type == "cuda" else 0)
+    while time.perf_counter() < settled:
+        advance(state, state.student, next(feed), course, world)
+    if state.bank is not None and not records:
+        state.bank.valid.fill_(True)  # the steps so far have brought objects that one view does not show
+
     marks, spent = [_mark(device)], []
-    for batch, _ in zip(cycle(batches), range(warm + steps), strict=False):
+    for _ in range(steps):
         with timers(device, state) if phases else nullcontext({}) as clock:
-            values = advance(state, state.student, batch, course, world)
+            values = advance(state, state.student, next(feed), course, world)
             marks.append(_mark(device))
         spent.append(clock)
     took = [_between(*pair) for pair in pairwise(marks)]
-    middle = sorted(range(warm, warm + steps), key=took.__getitem__)[steps // 2]
+    middle = sorted(range(steps), key=took.__getitem__)[steps // 2]
     parts = spent[middle]
     if phases:
         parts["other"] = took[middle] - sum(parts.values())

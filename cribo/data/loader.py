@@ -132,9 +132,24 @@ def load_batches(
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Inputs:
     """The batch on `device`; `mean` and `std` are of the three RGB channels in [0, 1]."""
     views, *rest, crops = _sent(batch, device)
-    mean_, std_ = _statistics(tuple(mean), device), _statistics(tuple(std), device)
-    images, crops = (((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean_) / std_ for x in (views, crops))
+    statistics = _statistics(tuple(mean), device), _statistics(tuple(std), device)
+    normalise = normalised_at_once if device.type == "cuda" else normalised
+    images, crops = (normalise(x.transpose(0, 1).flatten(0, 1), *statistics) for x in (views, crops))
     return Inputs(images, *rest, crops)
+
+
+def normalised(
+    x: UInt8[Tensor, "n 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
+) -> Float[Tensor, "n 3 h w"]:
+    """(x / 255 − mean) / std."""
+    return ((x.float() / 255) - mean) / std
+
+
+def normalised_at_once(
+    x: UInt8[Tensor, "n 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
+) -> Float[Tensor, "n 3 h w"]:
+    """The same to rounding, in one pass where a GPU takes four for the other form."""
+    return torch.addcmul(-mean / std, x, 1 / (255 * std))
 
 
 def _sent(batch: Batch, device: torch.device) -> list[Tensor]:

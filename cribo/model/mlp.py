@@ -57,7 +57,10 @@ class TwoLayers(torch.autograd.Function):
         return by_x, (by_hidden.T @ rows).float(), by_b1, (above.T @ value).float(), above.float().sum(dim=0)
 
 
-@torch.library.custom_op("cribo::gelu_gradients", mutates_args=())
+SCHEMA = "(Tensor hidden, Tensor upstream) -> (Tensor, Tensor, Tensor)"
+
+
+@torch.library.custom_op("cribo::gelu_gradients", mutates_args=(), schema=SCHEMA)
 def gelu_gradients(hidden: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """upstream · gelu'(hidden), gelu(hidden), and the former's sum over rows, [F] in fp32; all else [M, F] in bf16."""
     gradient = upstream.float() * slope(hidden)

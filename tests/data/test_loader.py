@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cribo.data.loader import ViewPairs, batches_of, load_batches, to_device
+from cribo.data.loader import ViewPairs, batches_of, load_batches, normalised, normalised_at_once, to_device
 from cribo.data.readers import Record
 from tests.data.test_views import SETTINGS
 
@@ -81,6 +81,14 @@ def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
     expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
     torch.testing.assert_close(inputs.images[4 + 1], expected)
     assert inputs.boxes.shape == (4, 2, 5) and torch.equal(inputs.image_ids, batch.image_ids)
+
+
+def test_the_one_pass_of_a_gpu_normalises_every_value_as_the_plain_form():
+    every = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    ours, plain = normalised_at_once(every, mean, std), normalised(every, mean, std)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
 
 
 def test_masks_are_read_for_an_oracle_only_and_change_nothing_else(pairs, tmp_path):
