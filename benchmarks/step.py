@@ -46,6 +46,7 @@ from cribo.training.state import TrainingState, initial_state
 MAE = {"losses": ["pixels"], "mae": {"decoder": {"width": 512, "depth": 8, "heads": 16}}}
 LOCAL_CROPS, LOCAL_SHARE = 8, 96 / 224  # DINO's, and their side as a share of a view's
 PRINTED_K = (12, 32)
+SETTLE_SECONDS = 3.0  # so that all rows have the clocks of a GPU that is long at work
 
 
 def foreach_adamw(state: TrainingState) -> None:
@@ -228,7 +229,8 @@ def main() -> None:
         of = others.get(given.row, settings)
         how, more = rows.get(given.row, rows["baseline"])
         records = photos_of(given.photos, images) if given.photos else ()
-        measured = measure(of, how, device, images, given.steps, given.row == "phases", records=records, **more)
+        phases = given.row == "phases"
+        measured = measure(of, how, device, images, given.steps, phases, records=records, settle=SETTLE_SECONDS, **more)
         print(json.dumps(vars(measured)))
         return
 

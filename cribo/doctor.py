@@ -166,8 +166,8 @@ def _model(
     tried = min(at_once, images or (at_once if device.type == "cuda" else 8))
     half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
     each = full.seconds / tried
-    per_image = max(0, full.memory - half.memory) / max(1, full.images - half.images)
-    memory = full.memory + per_image * (at_once - tried)
+    per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
+    memory = full.held + per_image * (at_once - tried)
     rate = processes / each
     told = f"{share} images a process, {at_once} at once: {rate:.4g} img/s, {memory / GB:.1f} GB"
     if peak := peak_flops(device, compute.precision, compute.tf32):

@@ -34,7 +34,6 @@ from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_a
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
 
 KEPT_BATCHES = 24  # of photos, loaded before the first step and used in turn
-SETTLE_SECONDS = 3  # of steps on a GPU before those that count: its clocks shall be those of a long training
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Measured:
     images: int
     seconds: float
     memory: int  # most bytes in use: on the GPU, or without one by this process since it began
+    held: int  # most bytes that torch had of the GPU, in use or for later use; without one as `memory`
     phases: dict[str, float]  # seconds; empty unless asked for
     valid: float = 0.0  # objects that both views show, an image, in the last step; 0 without objects
 
@@ -93,12 +93,16 @@ def measure(
     phases: bool = False,
     alter: Callable[[TrainingState], None] = lambda state: None,
     records: Sequence[Record] = (),
+    settle: float = 0.0,
 ) -> Measured:
     """Do `steps` steps of `images` images after those that warm up; `alter` may change the state before the first.
 
     With `phases` the networks stay as they are written, even where `compute` asks to compile them. `records` are photos, at
-    least `images` of them: steps on them fill the memory bank before.
+    least `images` of them: steps on them fill the memory bank before. A GPU does steps for `settle` seconds more before
+    those that count, as its first ones may be faster than those of a long training.
     """
+    if compute.compile:
+        torch.compiler.reset()  # how often a function is compiled is limited, whichever models it is of
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")
     if state.bank is not None and not records:
@@ -114,12 +118,13 @@ def measure(
     batches = loaded(settings, records, images, compute.workers) if records else [noise(settings, images)]
     warm = 2 + (-(-state.bank.images // images) if records and state.bank is not None else 0)
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
     feed = cycle(batches)
     for _ in range(warm):
         advance(state, state.student, next(feed), course, world)
-    settled = time.perf_counter() + (SETTLE_SECONDS if device.type == "cuda" else 0)
+    settled = time.perf_counter() + (settle if device.type == "cuda" else 0)
     while time.perf_counter() < settled:
         advance(state, state.student, next(feed), course, world)
     if state.bank is not None and not records:
@@ -136,7 +141,9 @@ def measure(
     parts = spent[middle]
     if phases:
         parts["other"] = took[middle] - sum(parts.values())
-    return Measured(images, took[middle], peak_memory(device), parts, float(values.get("valid_objects", 0)))
+    memory = peak_memory(device)
+    held = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else memory
+    return Measured(images, took[middle], memory, held, parts, float(values.get("valid_objects", 0)))
 
 
 def _mark(device: torch.device) -> torch.cuda.Event | float:

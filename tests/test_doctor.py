@@ -43,7 +43,7 @@ def test_a_training_is_foretold_from_a_few_steps_of_it(small, photos, monkeypatc
 
 
 def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacles(small, photos, monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 10**15, {}))
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**15, {}))
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: type("Disk", (), {"free": 10**6}))
     needy = doctor.examine(small, images=1).obstacles
@@ -69,7 +69,7 @@ def test_disk_is_measured_where_the_states_go(monkeypatch, tmp_path):
 
 
 def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 1e-6, 10**8, {}))
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 1e-6, 0, 10**8, {}))
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
     monkeypatch.setattr(doctor, "_loading", lambda *_a: 10.0)
     monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
@@ -80,7 +80,7 @@ def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch,
 
 
 def test_data_that_is_not_prepared_is_said_and_time_is_left_out(small, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 10**8, {}))
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**8, {}))
     (tmp_path / "recipes").mkdir()
     monkeypatch.chdir(tmp_path)
     doctor.examine(small, images=1)

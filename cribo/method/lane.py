@@ -15,7 +15,8 @@ class Lane:
     """A stream beside the one that is current, or none: then all is done in the order in which it is written.
 
     Tensors made in the lane may be used outside of it after `wait`, and freed at any time after that, since the lane
-    reuses their memory only for work that comes after all that was queued outside before `queue`.
+    reuses their memory only for work that comes after all that was queued outside before `queue`. Tensors made outside and
+    used in the lane must be held until `wait`: before, their memory could be another tensor's while the lane still reads it.
     """
 
     stream: torch.cuda.Stream | None = None

@@ -41,7 +41,7 @@ class StepSettings:
     directions: Literal["mean", "sum"]
     mean_images: int
     local_crops: int = 0
-    fused: bool = False  # kernels for clustering, search and losses on a GPU (compute.compile)
+    fused: bool = False  # kernels for clustering, search, losses and clipping on a GPU (compute.compile)
 
     @property
     def K(self) -> int:

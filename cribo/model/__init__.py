@@ -2,7 +2,7 @@
 
 architectures.py  backbone.py            the ViTs that can be pretrained, by timm
 patch_projection.py  drop_path.py        two of their parts in ways of our own
-mlp.py            gelu.py  fused_gelu.py and a third, as a GPU likes it
+mlp.py            gelu.py  fused_gelu.py a block's MLP, its GELU, and a kernel for the gradient
 head.py           network.py             projection head; backbone and head: student or teacher
 masked_autoencoder.py                    MAE's network
 checkpoint_file.py                       what a training leaves behind

@@ -87,6 +87,8 @@ def replace_mlps(vit: nn.Module) -> None:
             continue
         if not isinstance(old.norm, nn.Identity) or old.drop1.p or old.drop2.p:
             continue
+        if not all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in (old.fc1, old.fc2)):
+            continue
         new = Mlp(1, device="meta")
         for name, layer in old.named_children():
             setattr(new, name, layer)

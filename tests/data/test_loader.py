@@ -7,9 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from cribo.data.loader import ViewPairs, batches_of, load_batches, normalised, normalised_at_once, to_device
+from cribo.data import loader
+from cribo.data.loader import Batch, ViewPairs, batches_of, load_batches, normalised, normalised_at_once, to_device
 from cribo.data.readers import Record
 from tests.data.test_views import SETTINGS
+from tests.method.test_lane import Stream, streams
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,23 @@ def test_views_reach_the_device_normalised_and_ordered_by_view(pairs):
     expected = (batch.views[1, 1].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
     torch.testing.assert_close(inputs.images[4 + 1], expected)
     assert inputs.boxes.shape == (4, 2, 5) and torch.equal(inputs.image_ids, batch.image_ids)
+
+
+def test_a_gpu_copies_beside_its_work_which_waits_for_the_copy_and_keeps_its_memory(monkeypatch):
+    notes = []
+    current = streams(monkeypatch, notes)
+    monkeypatch.setattr(loader, "_copies", lambda device: Stream("copies", notes))
+
+    class Noted:
+        def to(self, device, non_blocking):
+            notes.append(f"copied in {current[-1].name}, {non_blocking}")
+            return self
+
+        def record_stream(self, stream):
+            notes.append(f"used in {stream.name}")
+
+    loader._sent(Batch(*[Noted()] * 6), torch.device("cuda"))
+    assert notes == ["copied in copies, True"] * 6 + ["main waits for copies"] + ["used in main"] * 6
 
 
 def test_the_one_pass_of_a_gpu_normalises_every_value_as_the_plain_form():

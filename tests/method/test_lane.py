@@ -26,8 +26,8 @@ def test_on_a_cpu_all_is_done_in_the_order_in_which_it_is_written():
     assert x.sum() == 3
 
 
-def test_the_lane_waits_for_what_was_queued_before_and_what_comes_after_waits_for_the_lane(monkeypatch):
-    notes = []
+def streams(monkeypatch, notes):
+    """Stand-ins of torch's; returns those that are current, the innermost last."""
     current = [Stream("main", notes)]
 
     class Entered:
@@ -42,6 +42,12 @@ def test_the_lane_waits_for_what_was_queued_before_and_what_comes_after_waits_fo
 
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current[-1])
     monkeypatch.setattr(torch.cuda, "stream", Entered)
+    return current
+
+
+def test_the_lane_waits_for_what_was_queued_before_and_what_comes_after_waits_for_the_lane(monkeypatch):
+    notes = []
+    current = streams(monkeypatch, notes)
     lane = Lane(Stream("lane", notes))
     with lane.queue():
         notes.append(f"in {current[-1].name}")

@@ -95,8 +95,8 @@ def test_weights_keep_their_names_and_uncompiled_every_bit_of_the_output_stays()
     assert torch.equal(net.forward_features(images), before)
 
 
-@pytest.mark.parametrize("change", [{"drop": 0.1}, {"norm_layer": nn.LayerNorm}, {"act_layer": nn.SiLU}])
-def test_an_mlp_with_more_between_its_layers_stays_timms(change):
+@pytest.mark.parametrize("change", [{"drop": 0.1}, {"norm_layer": nn.LayerNorm}, {"act_layer": nn.SiLU}, {"bias": False}])
+def test_an_mlp_of_other_parts_stays_timms(change):
     net = vit()
     net.blocks[1].mlp = timm.layers.Mlp(net.num_features, **change)
     replace_mlps(net)
@@ -117,4 +117,5 @@ def test_on_a_gpu_compiled_layers_give_the_output_and_gradients_of_uncompiled_on
         ends.append([out, x.grad, *(p.grad for p in layer.parameters())])
     for plain, ours in zip(*ends, strict=True):
         assert ours.dtype == plain.dtype and off(ours, plain) < 1e-2
-        assert not torch.equal(ours, plain), "the compiled layers should have gone another way"
+    # The sums that are biases' gradients are not rounded to bf16 there; almost all else is equal.
+    assert not any(torch.equal(ends[0][of_bias], ends[1][of_bias]) for of_bias in (3, 5)), "went no way of their own"

@@ -1,10 +1,15 @@
 """Head and network against their definitions."""
 
+import pytest
+import timm.layers
 import torch
 from torch.nn import functional as F
 
 from cribo.model.head import Head, PrototypeLayer
-from cribo.model.network import Network
+from cribo.model.mlp import Mlp
+from cribo.model.network import Network, build_network
+from cribo.params import load
+from cribo.plan import pretrain_settings
 from tests.tiny import tiny_vit
 
 
@@ -71,3 +76,11 @@ def test_bf16_is_for_backbone_and_mlp_only_and_what_leaves_them_is_fp32():
     assert not torch.equal(a.objects, b.objects)
     assert torch.equal(a.object_prototypes.direction, b.object_prototypes.direction)
     torch.testing.assert_close(b.objects.norm(dim=-1), torch.ones(2, 2, 3))  # normalised in fp32: exact to rounding
+
+
+@pytest.mark.parametrize(("bf16", "kind"), [(True, Mlp), (False, timm.layers.Mlp)])
+def test_networks_in_bf16_have_mlps_with_passes_of_their_own(bf16, kind):
+    row = load("recipes/demo.yaml").model("cribo")
+    for mae in ({}, {"mae": {"decoder": {"width": 8, "depth": 1, "heads": 2}}}):
+        net = build_network(pretrain_settings(row) | mae, 0.0, bf16)
+        assert {type(block.mlp) for block in net.backbone.blocks} == {kind}

@@ -7,20 +7,22 @@ import pytest
 import torch
 
 from cribo.data.loader import Batch
+from cribo.method.lane import IN_ORDER, lane_of
 from cribo.training import acceleration, update
 from cribo.training.acceleration import accelerate, tensor_cores
 from cribo.training.distributed import World
 from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
 from cribo.training.update import Course, advance
+from tests.method.test_no_waiting import Noting
 from tests.training.runs import ALONE, same
 
 
-def prepared(settings, photos, compute, world=ALONE):
+def prepared(settings, photos, compute, world=ALONE, bf16=False):
     """State and course, and batches for many steps."""
     settings["optimisation"] |= {"epochs": 100}
     records = photos.splits["train"]
-    state, course = initial_state(settings, world.device), Course.of(settings, len(records), compute)
+    state, course = initial_state(settings, world.device, bf16), Course.of(settings, len(records), compute)
     return state, course, step_batches(settings, records, 0, 300, ALONE, 0)
 
 
@@ -30,8 +32,8 @@ def prepared(settings, photos, compute, world=ALONE):
 def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute, kernels):
     world = World(0, 1, torch.device("cuda"))
     compute = compute.model_copy(update={"compile": kernels})
-    state, course, batches = prepared(settings, photos, compute, world)
-    state.student.bf16 = state.teacher.bf16 = kernels
+    state, course, batches = prepared(settings, photos, compute, world, bf16=kernels)
+    accelerate(state.student, state.teacher, compute)
     for step, batch in enumerate(batches):
         batch = Batch(*(x.pin_memory() for x in batch))
         torch.cuda.set_sync_debug_mode("error" if step >= 4 else "default")
@@ -59,6 +61,40 @@ def test_generated_kernels_leave_a_training_on_a_gpu_alone(settings, photos, com
     assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-4)
     for a, b in zip(*(end[1].values() for end in ends), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_teachers_lane_changes_no_number(settings, photos, compute, monkeypatch):
+    ends, world = [], World(0, 1, torch.device("cuda"))
+    for lane in (IN_ORDER, lane_of(world.device)):
+        monkeypatch.setattr(update, "lane_of", lambda device, lane=lane: lane)
+        state, course, batches = prepared(settings, photos, compute, world)
+        for step, batch in enumerate(batches, 1):
+            values = advance(state, state.student, batch, course, world)
+            if step == 20:
+                break
+        ends.append((values["loss"].item(), state.to_dict()["teacher"]))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-4)
+    for a, b in zip(*(end[1].values() for end in ends), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_teacher_works_in_the_lane_and_the_student_waits_for_it_before_its_objects(
+    settings, photos, compute, monkeypatch
+):
+    order, teacher_step = [], update.teacher_step
+    state, course, batches = prepared(settings, photos, compute)
+    represent, tokens = state.student.represent, state.student.tokens
+    monkeypatch.setattr(update, "lane_of", lambda device: Noting(order))
+    monkeypatch.setattr(update, "teacher_step", lambda *args: order.append("teacher") or teacher_step(*args))
+    state.student.tokens = lambda *args: order.append("student's pass") or tokens(*args)
+    state.student.represent = lambda *args: order.append("student's objects") or represent(*args)
+    advance(state, state.student, next(iter(batches)), course, ALONE)
+    assert order == [
+        "into the lane", "teacher", "out of it", "into the lane", "out of it", "student's pass", "wait for it",
+        "student's objects",
+    ]  # fmt: skip
 
 
 def test_memory_does_not_grow_over_200_steps(settings, photos, compute):
