@@ -83,7 +83,7 @@ def replace_mlps(vit: nn.Module) -> None:
     """Put ours in place of timm's, with its very layers, where GELU alone stands between two of them."""
     for block in vit.blocks:
         old = block.mlp
-        if type(old) is not timm.layers.Mlp or old.act.__class__ is not nn.GELU or old.act.approximate != "none":
+        if type(old) is not timm.layers.Mlp or type(old.act) is not nn.GELU or old.act.approximate != "none":
             continue
         if not isinstance(old.norm, nn.Identity) or old.drop1.p or old.drop2.p:
             continue

@@ -45,39 +45,40 @@ def test_a_step_on_a_gpu_synchronises_with_nothing(settings, photos, compute, ke
             break
 
 
+def after(steps, settings, photos, compute, device="cuda"):
+    """Loss and teacher after some steps of a training."""
+    world = World(0, 1, torch.device(device))
+    state, course, batches = prepared(settings, photos, compute, world)
+    accelerate(state.student, state.teacher, compute)
+    for _, batch in zip(range(steps), batches, strict=False):
+        values = advance(state, state.student, batch, course, world)
+    return values["loss"].item(), state.to_dict()["teacher"]
+
+
+def same_but_for_rounding(one, other):
+    assert one[0] == pytest.approx(other[0], rel=1e-4)
+    for a, b in zip(one[1].values(), other[1].values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_generated_kernels_leave_a_training_on_a_gpu_alone(settings, photos, compute):
     ends = []
     for kernels in (False, True):
         how = compute.model_copy(update={"compile": kernels})
-        state, course, batches = prepared(settings, photos, how, World(0, 1, torch.device("cuda")))
-        accelerate(state.student, state.teacher, how)
-        for step, batch in enumerate(batches, 1):
-            values = advance(state, state.student, batch, course, World(0, 1, torch.device("cuda")))
-            if step == 4:
-                break
-        ends.append((values["loss"].item(), state.to_dict()["teacher"]))
-    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-4)
-    for a, b in zip(*(end[1].values() for end in ends), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+        ends.append(after(4, settings, photos, how))
+    same_but_for_rounding(*ends)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_teachers_lane_changes_no_number(settings, photos, compute, monkeypatch):
-    ends, world = [], World(0, 1, torch.device("cuda"))
-    for lane in (IN_ORDER, lane_of(world.device)):
+    ends = []
+    for lane in (IN_ORDER, lane_of(torch.device("cuda"))):
         monkeypatch.setattr(update, "lane_of", lambda device, lane=lane: lane)
-        state, course, batches = prepared(settings, photos, compute, world)
-        for step, batch in enumerate(batches, 1):
-            values = advance(state, state.student, batch, course, world)
-            if step == 20:
-                break
-        ends.append((values["loss"].item(), state.to_dict()["teacher"]))
-    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-4)
-    for a, b in zip(*(end[1].values() for end in ends), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+        ends.append(after(20, settings, photos, compute))
+    same_but_for_rounding(*ends)
 
 
 def test_the_teacher_works_in_the_lane_and_the_student_waits_for_it_before_its_objects(
