@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 
 from cribo.data.images import decode_image, read_image
 from cribo.data.views import draw_view, render_view
-from cribo.model.architectures import MEAN, STD
+from cribo.model.backbone import MEAN, STD
 
 VIEWS = {
     "crop_area": [0.25, 1.0],

@@ -252,7 +252,7 @@ def main() -> None:
     parts = [f"# One training step\n\n{about}: {pace}"]
     result = {
         "about": about,
-        "backbone": settings["backbone"],
+        "backbone": settings["backbone"]["name"],
         "size": settings["views"]["size"],
         "K": settings.get("clustering", {}).get("K"),
         "rows": {name: vars(row) for name, row in took.items()},

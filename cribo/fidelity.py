@@ -118,6 +118,7 @@ def in_force(settings: Mapping) -> list[Departure]:
 
     Parameters that the model does not read are not in its settings, and depart from nothing.
     """
+    settings = {**settings, "backbone": settings["backbone"]["name"]}  # as in params.yaml
     found = []
     for c in CHOICES:
         value = _at(settings, c.key)

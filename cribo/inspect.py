@@ -67,7 +67,7 @@ def about(path: Path, told: dict) -> list[str]:
     try:
         settings = told["settings"]
         lines = [
-            f"trained     {settings['backbone']} with losses {', '.join(settings['losses'])} on {told['dataset']}, "
+            f"trained     {settings['backbone']['name']} with losses {', '.join(settings['losses'])} on {told['dataset']}, "
             f"{told['steps']} steps of {settings['optimisation']['batch_size']} images",
             f"data        {told['dataset']}, digest {told['digest']}",
             f"settings    sha256 {settings_hash(settings)}",
@@ -194,10 +194,9 @@ def average(paths: list[Path], out: Path) -> None:
     (tensors, told), *others = (read_checkpoint(path) for path in paths)
     total = {key: _wide(value) for key, value in tensors.items()}
     for path, (more, more_told) in zip(paths[1:], others, strict=True):
-        if more_told["settings"]["backbone"] != told["settings"]["backbone"]:
-            raise ValueError(
-                f"{path} holds a {more_told['settings']['backbone']}, {paths[0]} a {told['settings']['backbone']}"
-            )
+        backbones = [about["settings"]["backbone"] for about in (more_told, told)]
+        if backbones[0] != backbones[1]:
+            raise ValueError(f"{path} holds a {backbones[0]['name']}, {paths[0]} a {backbones[1]['name']}")
         if odd := [key for key in total.keys() | more.keys() if key not in total or key not in more]:
             raise ValueError(f"{odd[0]} is not in both {paths[0]} and {path}")
         if odd := [key for key in total if total[key].shape != more[key].shape]:

@@ -8,11 +8,13 @@ left to the prepare stage (the manifest stands for the photos' content), and `co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from cribo.command import did_you_mean
+from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
 from cribo.params.evaluate import PROTOCOLS, Decoding
@@ -31,7 +33,8 @@ def plan(params: Params) -> dict[str, dict]:
     for name, model in params.trained.items():
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
-        files[f"import/{name}"] = spec.model_dump(mode="json", exclude={"row"})
+        settings, ours = spec.model_dump(mode="json", exclude={"row"}), BACKBONES.get(spec.backbone)
+        files[f"import/{name}"] = {**settings, "ours": asdict(ours) if ours else None}
     for protocol in PROTOCOLS:
         block = getattr(params.evaluate, protocol)
         for name in block.datasets:
@@ -48,6 +51,7 @@ def plan(params: Params) -> dict[str, dict]:
 def pretrain_settings(model: Trained) -> dict:
     """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
     settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
+    settings["backbone"] = asdict(BACKBONES[model.backbone])
     if not model.views.local.count:
         del settings["views"]["local"]
     if is_mae(model):

@@ -10,8 +10,8 @@ from cribo.model.export import teacher_backbone, write_encoder
 
 
 def main(name: str) -> None:
-    vit, backbone, size = teacher_backbone(plan.made("pretrain", name) / "checkpoint.safetensors")
-    write_encoder(vit, backbone, size, Path("results/encoders") / name)
+    vit, spec, size = teacher_backbone(plan.made("pretrain", name) / "checkpoint.safetensors")
+    write_encoder(vit, spec, size, Path("results/encoders") / name)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 from cribo import evaluate
 from cribo.data.prepare import prepare
 from cribo.evaluation.protocols import PROTOCOLS
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import EncoderError
 from cribo.model.export import write_encoder
@@ -22,6 +23,8 @@ from cribo.model.weights import encoder_of
 from tests.evaluation.detection.conftest import write_coco
 from tests.evaluation.test_knn import write_photos
 from tests.processes import python_m, run_m
+
+DEMO = BACKBONES["vit_demo_8"]
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
 SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
@@ -31,7 +34,7 @@ SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("work")
     prepare("scenes", SCENES, root / "data", workers=1)
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, root / "encoder")
+    write_encoder(seeded_backbone(DEMO, 32, 0).eval(), DEMO, 32, root / "encoder")
     return root
 
 

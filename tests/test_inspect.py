@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,15 +12,18 @@ from safetensors.torch import load_file, save_file
 
 from cribo import inspect
 from cribo.command import sentence
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone, tokens
 from cribo.model.checkpoint_file import settings_hash
 from cribo.model.encoder import EncoderError
 from cribo.model.export import teacher_backbone
 from tests.model.foreign.published import VIT, under
 
+DEMO = BACKBONES["vit_demo_8"]
+
 TOLD = {
     "settings": {
-        "backbone": "vit_demo_8",
+        "backbone": asdict(DEMO),
         "losses": ["global"],
         "views": {"size": 32},
         "optimisation": {"batch_size": 8},
@@ -31,7 +35,7 @@ TOLD = {
 
 
 def checkpoint(path, seed):
-    weights = under("teacher.backbone.", seeded_backbone("vit_demo_8", 32, seed).state_dict())
+    weights = under("teacher.backbone.", seeded_backbone(DEMO, 32, seed).state_dict())
     save_file(weights, path, metadata={"cribo": json.dumps(TOLD)})
     return path
 
@@ -41,7 +45,7 @@ def test_a_checkpoint_says_what_was_trained_and_what_it_holds(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "a checkpoint of cribo" in said and "vit_demo_8 with losses global on scenes, 920 steps of 8 images" in said
     assert f"digest {'d' * 64}" in said and f"sha256 {settings_hash(TOLD['settings'])}" in said
-    count = sum(p.numel() for p in seeded_backbone("vit_demo_8", 32, 1).parameters())
+    count = sum(p.numel() for p in seeded_backbone(DEMO, 32, 1).parameters())
     assert f"teacher.backbone: 42 tensors, {count:,} values, float32" in said
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cribo import params, plan
+from cribo.model.architectures import BACKBONES, BackboneSpec
 from tests.edits import DEMO, edited, judging
 
 
@@ -91,6 +92,17 @@ DINO = SHARED | {"drop_path", "head", "targets"}
 def test_a_model_reads_the_groups_that_its_losses_need_and_no_other(losses, groups):
     text = edited("models.trained.cribo", f"{{dataset: scenes, losses: {losses}}}")
     assert plan.plan(params.parse(text, Path("params.yaml")))["pretrain/cribo"].keys() == groups
+
+
+def test_a_backbone_is_part_of_what_its_models_read_and_of_nothing_else(monkeypatch):
+    before = plan.plan(params.parse(DEMO, Path("params.yaml")))
+    monkeypatch.setitem(BACKBONES, "vit_new_16", BackboneSpec("vit_new_16", "vit_tiny_patch16_224", 16))
+    assert plan.plan(params.parse(DEMO, Path("params.yaml"))) == before
+    deeper = BackboneSpec("vit_demo_8", "vit_tiny_patch16_224", 8, BACKBONES["vit_demo_8"].args | {"depth": 4})
+    monkeypatch.setitem(BACKBONES, "vit_demo_8", deeper)
+    after = plan.plan(params.parse(DEMO, Path("params.yaml")))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {name for name in before if name.startswith(("pretrain/", "import/"))} and len(changed) > 3
 
 
 def test_one_more_model_is_one_more_cell():

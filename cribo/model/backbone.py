@@ -7,22 +7,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cribo.model.architectures import BACKBONES
+from cribo.model.architectures import BackboneSpec
+
+# Statistics of ImageNet's RGB in [0, 1]: the input of every backbone, in training and in its export.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def model_args(name: str, image_size: int) -> dict:
+def model_args(spec: BackboneSpec, image_size: int) -> dict:
     """Arguments of `timm.create_model` for this backbone at this training size (pixels); they travel with an export."""
-    return {**BACKBONES[name].args, "img_size": image_size, "dynamic_img_size": True}
+    return {**spec.args, "img_size": image_size, "dynamic_img_size": True}
 
 
-def build_backbone(name: str, image_size: int, drop_path: float = 0.0) -> nn.Module:
+def build_backbone(spec: BackboneSpec, image_size: int, drop_path: float = 0.0) -> nn.Module:
     """A randomly initialised ViT without classifier: pre-norm, LayerNorm 1e-6, learned positions, CLS if timm gives it one.
 
     Initialisation is DINO's: truncated normal of std 0.02 for linear layers, positions and CLS token, zero biases.
     """
-    vit = timm.create_model(
-        BACKBONES[name].architecture, num_classes=0, drop_path_rate=drop_path, **model_args(name, image_size)
-    )
+    args = model_args(spec, image_size)
+    vit = timm.create_model(spec.architecture, num_classes=0, drop_path_rate=drop_path, **args)
     if has_cls(vit):
         nn.init.trunc_normal_(vit.cls_token, std=0.02)  # timm draws it with std 1e-6
     return vit
@@ -65,11 +67,11 @@ def patch_size(net: nn.Module) -> int:
     return embed.patch_size[0] if is_vit(net) and embed is not None else net.feature_info[-1]["reduction"]
 
 
-def seeded_backbone(name: str, image_size: int, seed: int, drop_path: float = 0.0) -> nn.Module:
+def seeded_backbone(spec: BackboneSpec, image_size: int, seed: int, drop_path: float = 0.0) -> nn.Module:
     """`build_backbone` from a seed, leaving the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_backbone(name, image_size, drop_path)
+        return build_backbone(spec, image_size, drop_path)
 
 
 def resampled(positions: Float[Tensor, "1 T d"], old: tuple[int, int], new: tuple[int, int]) -> Float[Tensor, "1 U d"]:

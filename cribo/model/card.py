@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cribo.data.readers import PreparedSet
-from cribo.model.architectures import BACKBONES, BackboneSpec
+from cribo.model.architectures import BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint, settings_hash
 from cribo.model.export import FILES, teacher_backbone, verify_or_remove
 
@@ -125,13 +125,13 @@ def card(
     name: str, told: dict, data: PreparedSet, scores: Sequence[tuple[str, str, float, str]], worst: float, at: str
 ) -> str:
     """The model card in Markdown, with the header that the hub reads."""
-    settings, spec = told["settings"], BACKBONES[told["settings"]["backbone"]]
+    settings, spec = told["settings"], BackboneSpec(**told["settings"]["backbone"])
     optimisation = settings["optimisation"]
     rows = [f"| {protocol} | {dataset} | {value:.2f} | {what} |" for protocol, dataset, value, what in scores]
     table = ["| protocol | data set | % | what |", "|:--|:--|--:|:--|", *rows] if rows else ["None has been measured yet."]
     return CARD.format(
         name=name,
-        backbone=settings["backbone"],
+        backbone=spec.name,
         built=built(spec),
         patch=spec.patch_size,
         losses=", ".join(settings["losses"]),

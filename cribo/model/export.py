@@ -11,37 +11,39 @@ import timm
 import torch
 from torch import nn
 
-from cribo.model.architectures import BACKBONES, MEAN, STD
-from cribo.model.backbone import has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
+from cribo.model.architectures import BackboneSpec
+from cribo.model.backbone import MEAN, STD, has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
 
 FILES = ("model.safetensors", "config.json")  # of a folder that timm loads
 
 
-def teacher_backbone(path: Path) -> tuple[nn.Module, str, int]:
-    """The trained backbone of a checkpoint, loaded strictly; its name in params.yaml and its training size in px.
+def teacher_backbone(path: Path) -> tuple[nn.Module, BackboneSpec, int]:
+    """The trained backbone of a checkpoint, loaded strictly; what timm builds it from, and its training size in px.
 
     Raises ValueError when the file is damaged, or its weights are not those of the backbone that it says it holds.
     """
     tensors, described = read_checkpoint(path)
     try:
-        name, size = described["settings"]["backbone"], described["settings"]["views"]["size"]
+        settings = described["settings"]
+        spec, size = BackboneSpec(**settings["backbone"]), settings["views"]["size"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} does not say what was trained ({error!r}): fetch or pretrain it again") from None
-    vit = seeded_backbone(name, size, seed=0)
+    vit = seeded_backbone(spec, size, seed=0)
     prefix = "teacher.backbone."
     weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     try:
         vit.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not hold the {name} that it says it holds: {' '.join(str(error).split())}") from error
-    return vit.eval(), name, size
+        said = " ".join(str(error).split())
+        raise ValueError(f"{path} does not hold the {spec.name} that it says it holds: {said}") from error
+    return vit.eval(), spec, size
 
 
-def write_encoder(vit: nn.Module, name: str, image_size: int, folder: Path) -> None:
+def write_encoder(vit: nn.Module, spec: BackboneSpec, image_size: int, folder: Path) -> None:
     """`write_network` for a backbone of ours."""
-    args = model_args(name, image_size)
-    write_network(vit, BACKBONES[name].architecture, args, MEAN, STD, image_size, folder)
+    args = model_args(spec, image_size)
+    write_network(vit, spec.architecture, args, MEAN, STD, image_size, folder)
 
 
 def write_network(

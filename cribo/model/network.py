@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cribo.method.lane import IN_ORDER, Lane
 from cribo.method.losses import Prototypes
 from cribo.method.objects import pool_objects
+from cribo.model.architectures import BackboneSpec
 from cribo.model.backbone import build_backbone, tokens
 from cribo.model.drop_path import replace_drop_paths
 from cribo.model.head import Head
@@ -96,7 +97,7 @@ def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Netwo
 
     Prototype layers that no loss reads are not built: they would be weights without a gradient.
     """
-    backbone = build_backbone(settings["backbone"], settings["views"]["size"], drop_path)
+    backbone = build_backbone(BackboneSpec(**settings["backbone"]), settings["views"]["size"], drop_path)
     replace_patch_projection(backbone)
     if bf16:
         replace_mlps(backbone)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from cribo.model.architectures import BACKBONES, MEAN, STD
-from cribo.model.backbone import seeded_backbone
+from cribo.model.architectures import BACKBONES
+from cribo.model.backbone import MEAN, STD, seeded_backbone
 from cribo.model.encoder import Encoder, EncoderError
 from cribo.model.foreign.load import load
 
 RANDOM = "random:"
 RANDOM_SIZE = 224  # px, of the position embedding of random weights
-UNSAID = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride", "mean", "std"))
+UNSAID = dict.fromkeys(("backbone", "ours", "image_size", "seed", "format", "stride", "mean", "std"))
 
 
 def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:
@@ -46,4 +46,4 @@ def _random(weights: str, precision: str) -> Encoder:
     name = weights.removeprefix(RANDOM)
     if name not in BACKBONES:
         raise EncoderError(f"{weights}: {name} is no backbone (there are {', '.join(BACKBONES)})")
-    return Encoder(seeded_backbone(name, RANDOM_SIZE, seed=0), MEAN, STD, f"random_{name}", precision)
+    return Encoder(seeded_backbone(BACKBONES[name], RANDOM_SIZE, seed=0), MEAN, STD, f"random_{name}", precision)

@@ -30,7 +30,7 @@ def flat(tree: dict, at: str = "") -> dict[str, object]:
 
 def paper_recipe(settings: dict) -> str:
     """The recipe of the paper's model that a model of ours is most like."""
-    return PAPER_RECIPES.get(settings["backbone"]) or DEFAULT_RECIPE.get(settings["dataset"], "paper-vits16-coco")
+    return PAPER_RECIPES.get(settings["backbone"]["name"]) or DEFAULT_RECIPE.get(settings["dataset"], "paper-vits16-coco")
 
 
 def paper_settings(name: str) -> dict:
@@ -41,8 +41,10 @@ def paper_settings(name: str) -> dict:
 
 def beside_the_paper(trained: dict[str, dict], reference: dict) -> list[tuple[str, str, str]]:
     """(key, ours, the paper's) of what differs; where our models differ among themselves, each value with its models."""
-    own = {name: flat(settings) for name, settings in trained.items()}
-    theirs = flat(reference)
+    theirs, *each = (
+        flat({**settings, "backbone": settings["backbone"]["name"]}) for settings in (reference, *trained.values())
+    )
+    own = dict(zip(trained, each, strict=True))
     rows = []
     for key in dict.fromkeys(key for tree in (theirs, *own.values()) for key in tree):
         if key in ("dataset", "seed"):

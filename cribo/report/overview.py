@@ -70,7 +70,7 @@ def _label(plan: dict, name: str) -> str:
 
 
 def _lead(plan: dict, trained: dict[str, dict]) -> str:
-    backbones = ", ".join(dict.fromkeys(settings["backbone"] for settings in trained.values()))
+    backbones = ", ".join(dict.fromkeys(settings["backbone"]["name"] for settings in trained.values()))
     photos = ", ".join(dict.fromkeys(settings["dataset"] for settings in trained.values()))
     epochs = ", ".join(dict.fromkeys(str(settings["optimisation"]["epochs"]) for settings in trained.values()))
     models = f"{len(trained)} model{'s' * (len(trained) != 1)} pretrained here" if trained else "No model pretrained here"

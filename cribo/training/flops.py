@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from cribo.method.mae import random_masking
+from cribo.model.architectures import BackboneSpec
 from cribo.model.backbone import build_backbone
 from cribo.model.network import build_network
 
@@ -33,7 +34,7 @@ def flops_per_image(settings: dict) -> float:
     head = settings["head"]
     local = settings["views"].get("local", {"count": 0, "size": side})
     with torch.device("meta"):
-        vit = build_backbone(settings["backbone"], side)
+        vit = build_backbone(BackboneSpec(**settings["backbone"]), side)
         view, crop = (_forward(vit, pixels) for pixels in (side, local["size"]))
     d, hidden, bottleneck = vit.num_features, head["hidden"], head["bottleneck"]
     mlp = 2 * (d * hidden + hidden * hidden + hidden * bottleneck)

@@ -13,8 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cribo.data.loader import Batch, to_device
 from cribo.data.streams import MASKING, seed_of
 from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
-from cribo.model.architectures import MEAN, STD
-from cribo.model.backbone import patch_size
+from cribo.model.backbone import MEAN, STD, patch_size
 from cribo.training.acceleration import tensor_cores
 from cribo.training.distributed import World
 from cribo.training.optimiser import clip_each, set_hyperparameters

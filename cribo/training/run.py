@@ -26,7 +26,6 @@ from cribo.training.update import needs_masks
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = (
     "method",
-    "model/architectures.py",
     "model/backbone.py",
     "model/checkpoint_file.py",
     "model/drop_path.py",

@@ -20,7 +20,7 @@ from cribo.method.lane import lane_of
 from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
-from cribo.model.architectures import BACKBONES, MEAN, STD
+from cribo.model.backbone import MEAN, STD
 from cribo.model.drop_path import DropPath, draw, drop_paths, hand_in
 from cribo.params import Compute
 from cribo.training.acceleration import tensor_cores
@@ -89,7 +89,7 @@ def views_an_image(settings: dict) -> int:
 
 def grid_of(settings: dict) -> int:
     """Patches along a side of a view."""
-    return settings["views"]["size"] // BACKBONES[settings["backbone"]].patch_size
+    return settings["views"]["size"] // settings["backbone"]["patch_size"]
 
 
 def view_pairs(settings: dict, records: Sequence[Record]) -> ViewPairs:

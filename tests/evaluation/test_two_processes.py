@@ -13,6 +13,7 @@ import torch
 
 from cribo.evaluation import features
 from cribo.evaluation.neighbours import exact_search
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
@@ -21,6 +22,8 @@ from tests.evaluation.detection.conftest import open_squares, write_coco
 from tests.evaluation.test_knn import open_photos, write_photos
 from tests.evaluation.two_processes import judge_all, neighbours, results
 from tests.processes import Forks
+
+DEMO = BACKBONES["vit_demo_8"]
 
 ALONE = World(0, 1, torch.device("cpu"))
 SIZES = {"train": [(32, 32), (40, 27), (35, 48), (32, 32), (29, 61), (32, 32)], "val": [(32, 40), (45, 33), (32, 40)]}
@@ -33,7 +36,7 @@ def folder(tmp_path_factory, write_set):
     (folder / "data.pickle").write_bytes(pickle.dumps(write_set(folder / "photos", SIZES)))
     open_photos(write_photos(folder / "folders"), folder / "data")
     open_squares(write_coco(folder / "coco"), folder / "data")
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, folder / "encoder")
+    write_encoder(seeded_backbone(DEMO, 32, 0).eval(), DEMO, 32, folder / "encoder")
     processes = Forks(partial(judge_all, folder), 2)
     _, err = processes.communicate()
     assert processes.returncode == 0, err

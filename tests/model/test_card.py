@@ -1,6 +1,7 @@
 """A release holds the very features of the encoder, loads by both hubs' ways, and its card says what is known."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import timm
@@ -15,9 +16,11 @@ from cribo.model.checkpoint_file import settings_hash
 from cribo.model.export import write_encoder
 from tests.model.foreign.published import under
 
+DEMO = BACKBONES["vit_demo_8"]
+
 TOLD = {
     "settings": {
-        "backbone": "vit_demo_8",
+        "backbone": asdict(DEMO),
         "losses": ["global", "cross_view"],
         "views": {"size": 32},
         "optimisation": {"batch_size": 8, "epochs": 3},
@@ -32,8 +35,8 @@ DATA = PreparedSet("scenes", ("a",), 255, "d" * 64, {"train": (None,) * 1500, "v
 @pytest.fixture
 def made(tmp_path):
     """(release folder, the trained network): a model with one result, beside another's."""
-    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
-    write_encoder(vit, "vit_demo_8", 32, tmp_path / "encoder")
+    vit = seeded_backbone(DEMO, 32, seed=3).eval()
+    write_encoder(vit, DEMO, 32, tmp_path / "encoder")
     save_file(under("teacher.backbone.", vit.state_dict()), tmp_path / "c", metadata={"cribo": json.dumps(TOLD)})
     (tmp_path / "scores.csv").write_text(
         "model,protocol,dataset,value,what\n"
@@ -90,7 +93,7 @@ def test_a_card_counts_the_views_that_the_training_saw_and_invents_no_change_of_
 
 
 def test_an_encoder_that_is_not_the_checkpoints_is_refused(made, tmp_path):
-    write_encoder(seeded_backbone("vit_demo_8", 32, seed=4).eval(), "vit_demo_8", 32, tmp_path / "foreign")
+    write_encoder(seeded_backbone(DEMO, 32, seed=4).eval(), DEMO, 32, tmp_path / "foreign")
     with pytest.raises(ValueError, match="differs from the trained one by"):
         write_release("mine", tmp_path / "foreign", tmp_path / "c", DATA, tmp_path / "scores.csv", tmp_path / "another")
     assert not (tmp_path / "another").exists()

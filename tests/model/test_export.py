@@ -1,6 +1,7 @@
 """Exports: the very features of the trained backbone, for timm, or a sentence."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from cribo.model.backbone import build_backbone, patch_size, seeded_backbone, to
 from cribo.model.checkpoint_file import read_checkpoint
 from cribo.model.export import teacher_backbone, verify, write_encoder
 
+DEMO = BACKBONES["vit_demo_8"]
+
 
 def test_timm_loads_an_export_and_gives_the_same_features(tmp_path):
     import timm
 
-    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
-    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    vit = seeded_backbone(DEMO, 32, seed=3).eval()
+    write_encoder(vit, DEMO, 32, tmp_path / "e")
     again = timm.create_model(f"local-dir:{tmp_path / 'e'}", pretrained=True).eval()
     images = torch.randn(2, 3, 40, 64)
     with torch.inference_mode():
@@ -25,8 +28,8 @@ def test_timm_loads_an_export_and_gives_the_same_features(tmp_path):
 
 
 def test_an_export_that_differs_is_refused(tmp_path):
-    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
-    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    vit = seeded_backbone(DEMO, 32, seed=3).eval()
+    write_encoder(vit, DEMO, 32, tmp_path / "e")
     weights = load_file(tmp_path / "e" / "model.safetensors")
     weights["norm.bias"] += 1e-3
     save_file(weights, tmp_path / "e" / "model.safetensors")
@@ -36,10 +39,10 @@ def test_an_export_that_differs_is_refused(tmp_path):
 
 @pytest.mark.parametrize("bad", ["export", "network", "both"])
 def test_features_that_are_not_a_number_are_refused(bad, tmp_path):
-    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
-    write_encoder(vit, "vit_demo_8", 32, tmp_path / "e")
+    vit = seeded_backbone(DEMO, 32, seed=3).eval()
+    write_encoder(vit, DEMO, 32, tmp_path / "e")
     with torch.no_grad():
-        for net in (vit, seeded_backbone("vit_demo_8", 32, seed=3)):
+        for net in (vit, seeded_backbone(DEMO, 32, seed=3)):
             if bad != ("export" if net is vit else "network"):
                 net.norm.bias[0] = float("nan")
             if net is not vit:
@@ -49,36 +52,34 @@ def test_features_that_are_not_a_number_are_refused(bad, tmp_path):
 
 
 def test_a_refused_export_is_not_left_behind_and_other_files_are(tmp_path):
-    vit = seeded_backbone("vit_demo_8", 32, seed=3).eval()
+    vit = seeded_backbone(DEMO, 32, seed=3).eval()
     with torch.no_grad():
         vit.norm.bias[0] = float("nan")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "notes").touch()
     for folder in (tmp_path / "old", tmp_path / "new"):
         with pytest.raises(ValueError, match="differs from the trained one by nan"):
-            write_encoder(vit, "vit_demo_8", 32, folder)
+            write_encoder(vit, DEMO, 32, folder)
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["old", "old/notes"]
 
 
 def test_the_teacher_and_not_the_student_is_exported(tmp_path):
-    teacher, student = seeded_backbone("vit_demo_8", 32, seed=1), seeded_backbone("vit_demo_8", 32, seed=2)
+    teacher, student = seeded_backbone(DEMO, 32, seed=1), seeded_backbone(DEMO, 32, seed=2)
     tensors = {
         f"{role}.backbone.{k}": v
         for role, net in (("teacher", teacher), ("student", student))
         for k, v in net.state_dict().items()
     }
-    described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
+    described = {"settings": {"backbone": asdict(DEMO), "views": {"size": 32}}}
     save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
-    vit, name, size = teacher_backbone(tmp_path / "c.safetensors")
-    assert (name, size) == ("vit_demo_8", 32)
+    vit, spec, size = teacher_backbone(tmp_path / "c.safetensors")
+    assert (spec, size) == (DEMO, 32)
     assert all(torch.equal(v, teacher.state_dict()[k]) for k, v in vit.state_dict().items())
 
 
 def test_a_missing_tensor_is_an_error_that_names_it(tmp_path):
-    tensors = {
-        f"teacher.backbone.{k}": v for k, v in seeded_backbone("vit_demo_8", 32, 1).state_dict().items() if k != "norm.bias"
-    }
-    described = {"settings": {"backbone": "vit_demo_8", "views": {"size": 32}}}
+    tensors = {f"teacher.backbone.{k}": v for k, v in seeded_backbone(DEMO, 32, 1).state_dict().items() if k != "norm.bias"}
+    described = {"settings": {"backbone": asdict(DEMO), "views": {"size": 32}}}
     save_file(tensors, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
     with pytest.raises(ValueError, match=r"c\.safetensors does not hold the vit_demo_8.*norm\.bias"):
         teacher_backbone(tmp_path / "c.safetensors")
@@ -102,7 +103,7 @@ def test_a_file_of_someone_else_is_no_checkpoint(tmp_path):
 def test_every_backbone_has_the_patch_that_its_name_says(name):
     patch = BACKBONES[name].patch_size
     with torch.device("meta"):
-        vit = build_backbone(name, 14 * patch)
+        vit = build_backbone(BACKBONES[name], 14 * patch)
     assert patch_size(vit) == patch == int(name.rsplit("_", 1)[1])
     assert vit.patch_embed.num_patches == 14**2 and vit.blocks[0].norm1.eps == 1e-6
 
@@ -110,13 +111,13 @@ def test_every_backbone_has_the_patch_that_its_name_says(name):
 @pytest.mark.parametrize(("name", "width", "millions"), [("vit_small_16", 384, 21.67), ("vit_base_16", 768, 85.80)])
 def test_backbones_have_the_papers_sizes(name, width, millions):
     with torch.device("meta"):
-        vit = build_backbone(name, 224)
+        vit = build_backbone(BACKBONES[name], 224)
     assert vit.num_features == width
     assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 def test_drop_path_grows_linearly_to_the_last_block():
-    vit = build_backbone("vit_demo_8", 32, drop_path=0.1)
+    vit = build_backbone(DEMO, 32, drop_path=0.1)
     rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in vit.blocks]
     assert rates == pytest.approx(torch.linspace(0, 0.1, len(vit.blocks)).tolist())
 
@@ -125,6 +126,6 @@ def test_a_seed_decides_the_weights_and_leaves_the_global_state_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    a, b = (seeded_backbone("vit_demo_8", 32, 7).state_dict() for _ in range(2))
+    a, b = (seeded_backbone(DEMO, 32, 7).state_dict() for _ in range(2))
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(a[k], b[k]) for k in a)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from cribo.model import mlp
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import build_backbone
 from cribo.model.mlp import Mlp, TwoLayers, gelu_gradients, replace_mlps
 
@@ -18,7 +19,7 @@ def own_passes(monkeypatch):
 
 def vit():
     torch.manual_seed(0)
-    return build_backbone("vit_demo_8", 48)
+    return build_backbone(BACKBONES["vit_demo_8"], 48)
 
 
 def output_and_gradients(net, forward, autocast=True):

@@ -6,16 +6,18 @@ import torch
 from timm.models import save_for_hf
 
 from cribo.model import onnx
-from cribo.model.architectures import MEAN, STD
-from cribo.model.backbone import seeded_backbone
+from cribo.model.architectures import BACKBONES
+from cribo.model.backbone import MEAN, STD, seeded_backbone
 from cribo.model.encoder import Encoder, load_encoder
 from cribo.model.export import write_encoder
+
+DEMO = BACKBONES["vit_demo_8"]
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0), "vit_demo_8", 32, folder)
+    write_encoder(seeded_backbone(DEMO, 32, 0), DEMO, 32, folder)
     return load_encoder(folder)
 
 

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import build_backbone
 from cribo.model.patch_projection import project_patches, replace_patch_projection
+
+DEMO = BACKBONES["vit_demo_8"]
 
 
 @pytest.mark.parametrize(("height", "width", "patch", "bias"), [(12, 8, 4, True), (6, 9, 3, False)])
@@ -24,7 +27,7 @@ def test_the_product_equals_the_convolution_with_its_gradients(height, width, pa
 
 def test_a_network_keeps_its_weights_their_names_and_on_a_cpu_every_bit_of_its_output():
     torch.manual_seed(0)
-    vit, images = build_backbone("vit_demo_8", 48).eval(), torch.randn(2, 3, 64, 48)
+    vit, images = build_backbone(DEMO, 48).eval(), torch.randn(2, 3, 64, 48)
     before, parameters = vit.forward_features(images), dict(vit.named_parameters())
     replace_patch_projection(vit)
     after = dict(vit.named_parameters())
@@ -36,7 +39,7 @@ def test_a_network_keeps_its_weights_their_names_and_on_a_cpu_every_bit_of_its_o
 def test_on_a_gpu_features_and_gradients_are_those_of_the_convolution():
     def features_and_gradient(product):
         torch.manual_seed(0)
-        vit, images = build_backbone("vit_demo_8", 48), torch.randn(2, 3, 48, 48)
+        vit, images = build_backbone(DEMO, 48), torch.randn(2, 3, 48, 48)
         if product:
             replace_patch_projection(vit)
         out = vit.cuda().forward_features(images.cuda())

@@ -14,10 +14,13 @@ import yaml
 
 from cribo.command import run
 from cribo.data.prepare import prepare
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from stages.dense_nn import main
 from tests.processes import run_m
+
+DEMO = BACKBONES["vit_demo_8"]
 
 REPOSITORY = Path(__file__).parents[2]
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 10, "val": 3, "objects": [2, 3]}
@@ -33,7 +36,7 @@ def root(tmp_path_factory):
     plan = root / "results/plan/dense_nn/scenes.yaml"
     plan.parent.mkdir(parents=True)
     plan.write_text(yaml.safe_dump(NN))
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, root / "results/encoders/random")
+    write_encoder(seeded_backbone(DEMO, 32, 0).eval(), DEMO, 32, root / "results/encoders/random")
     return root
 
 

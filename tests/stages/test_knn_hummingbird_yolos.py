@@ -13,10 +13,13 @@ import yaml
 from cribo import params, plan
 from cribo.command import run
 from cribo.data.prepare import prepare
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from stages import hummingbird, knn, yolos
 from tests.edits import edited, judging
+
+DEMO = BACKBONES["vit_demo_8"]
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
 STAGES = {"knn": knn, "hummingbird": hummingbird, "yolos": yolos}
@@ -32,7 +35,7 @@ SMALL = {
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("work")
     prepare("scenes", SCENES, root / "data", workers=1)
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, root / "results/encoders/random")
+    write_encoder(seeded_backbone(DEMO, 32, 0).eval(), DEMO, 32, root / "results/encoders/random")
     return root
 
 

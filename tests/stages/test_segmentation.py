@@ -16,11 +16,14 @@ from cribo import params
 from cribo.command import run
 from cribo.data.prepare import prepare
 from cribo.evaluation.segmentation import run as segmentation_run
+from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
 from cribo.training.log import Journal
 from stages import linear_segmentation, segmenter
 from tests.processes import Forks, python_m
+
+DEMO = BACKBONES["vit_demo_8"]
 
 ROOT = Path(__file__).parents[2]
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 8, "val": 3, "objects": [2, 3]}
@@ -38,7 +41,7 @@ def project(tmp_path_factory):
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params.merged(demo, small)))
     prepare("scenes", SCENES, folder / "data", workers=1)
-    write_encoder(seeded_backbone("vit_demo_8", 32, 0).eval(), "vit_demo_8", 32, folder / "results/encoders/random")
+    write_encoder(seeded_backbone(DEMO, 32, 0).eval(), DEMO, 32, folder / "results/encoders/random")
     assert command(folder, "stages.plan").wait() == 0
     return folder
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from cribo import params, plan
 from cribo.method.step import centres_step, student_step, teacher_step
+from cribo.model.architectures import BACKBONES
 from cribo.training.distributed import World
 from cribo.training.memory import memory_estimate
 from cribo.training.optimiser import follow, set_hyperparameters
@@ -15,7 +17,6 @@ from cribo.training.state import initial_state
 from cribo.training.update import step_settings
 
 CHANGES = {
-    "backbone": "vit_mini_16",
     "views": {"size": 128},
     "head": {"hidden": 512, "bottleneck": 128, "prototypes": 16384},
     "clustering": {"K": 16, "normalise_images": 8},
@@ -33,6 +34,7 @@ def resident(mark):
 def main():
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     settings = params.merged(plan.pretrain_settings(params.load("recipes/demo.yaml").model("cribo")), CHANGES)
+    settings["backbone"] = asdict(BACKBONES["vit_mini_16"])
     how, world, batch = step_settings(settings), World(0, 1, torch.device("cpu")), settings["optimisation"]["batch_size"]
     torch.randn(64, 64) @ torch.randn(64, 64)
     before = resident("VmRSS")

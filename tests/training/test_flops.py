@@ -1,16 +1,19 @@
 """FLOPs against the published figures of ViT, counted by hand for the head."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from cribo import params, plan
+from cribo.model.architectures import BACKBONES
 from cribo.params import merged
 from cribo.training.flops import flops_per_image, peak_flops
 
 
-def settings(losses, **changes):
+def settings(losses, backbone, **changes):
     model = plan.pretrain_settings(params.load("recipes/demo.yaml").model("cribo"))
-    return merged(model, {"losses": losses, "views": {"size": 224}, **changes})
+    return merged(model, {"losses": losses, "views": {"size": 224}, **changes}) | {"backbone": asdict(BACKBONES[backbone])}
 
 
 def test_a_vit_b_16_takes_four_times_its_forward_pass_for_each_view():

@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 from cribo import params, plan
 from cribo.data.loader import to_device
 from cribo.method.mae import patch_pixels, random_masking, reconstruction_loss
-from cribo.model.architectures import MEAN, STD
+from cribo.model.architectures import BACKBONES
+from cribo.model.backbone import MEAN, STD
 from cribo.model.export import teacher_backbone
 from cribo.training.flops import flops_per_image
 from cribo.training.loop import step_batches, train
@@ -85,8 +86,8 @@ def test_what_is_exported_is_the_trained_encoder(settings, photos, compute, tmp_
     pretrain("mae", settings, photos, tmp_path / "out", tmp_path / "runs", compute, ALONE)
     path = tmp_path / "out/checkpoint.safetensors"
     assert all(key.startswith("teacher.") for key in load_file(path))
-    vit, name, size = teacher_backbone(path)
-    assert (name, size) == ("vit_demo_8", 32)
+    vit, spec, size = teacher_backbone(path)
+    assert (spec, size) == (BACKBONES["vit_demo_8"], 32)
     drawn = initial_state(settings, ALONE.device).student.backbone
     assert torch.equal(vit.pos_embed, drawn.pos_embed) and not torch.equal(vit.norm.weight, drawn.norm.weight)
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cribo.command import did_you_mean
-from cribo.model.architectures import BACKBONES, MEAN, STD
-from cribo.model.backbone import model_args, patch_size, seeded_backbone, tokens
+from cribo.model.architectures import BackboneSpec
+from cribo.model.backbone import MEAN, STD, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
 from cribo.model.foreign.convert import weights_of
@@ -54,10 +54,10 @@ def load(settings: dict) -> Foreign:
     """
     weights = settings["weights"]
     if weights == "random":
-        name, side = settings["backbone"], settings["image_size"]
-        net = seeded_backbone(name, side, settings["seed"])
+        spec, side = BackboneSpec(**settings["ours"]), settings["image_size"]
+        net = seeded_backbone(spec, side, settings["seed"])
         source = f"not trained: drawn with seed {settings['seed']}"
-        return Foreign(net.eval(), BACKBONES[name].architecture, model_args(name, side), MEAN, STD, source)
+        return Foreign(net.eval(), spec.architecture, model_args(spec, side), MEAN, STD, source)
     if weights in CATALOGUE:
         return _published(weights, CATALOGUE[weights], settings)
     if Path(weights).is_dir():
@@ -88,8 +88,8 @@ def _published(name: str, about: Published, settings: dict) -> Foreign:
 
 def _own_file(path: Path, settings: dict) -> Foreign:
     name = settings["backbone"]
-    ours = BACKBONES.get(name)
-    architecture, more = (ours.architecture, ours.args) if ours else (name, {})
+    ours = settings["ours"]
+    architecture, more = (ours["architecture"], ours["args"]) if ours else (name, {})
     if settings["image_size"] is not None:
         more = {**more, "img_size": settings["image_size"]}
     net, args = _build(architecture, more, settings)

@@ -13,7 +13,7 @@ from cribo import params
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
 from cribo.evaluation.detection.boxes import boxes_of
-from cribo.model.architectures import MEAN, STD
+from cribo.model.backbone import MEAN, STD
 from cribo.model.encoder import Encoder
 from tests.tiny import tiny_vit
 

@@ -16,7 +16,7 @@ import timm
 import torch
 
 # What a line of models.imported leaves unsaid.
-NOTHING = dict.fromkeys(("backbone", "image_size", "seed", "format", "stride", "mean", "std"))
+NOTHING = dict.fromkeys(("backbone", "ours", "image_size", "seed", "format", "stride", "mean", "std"))
 VIT, RESNET = "vit_small_patch16_224", "resnet50"
 LOCA = {"class_token": False, "global_pool": "avg", "fc_norm": False, "act_layer": "gelu_tanh"}
 

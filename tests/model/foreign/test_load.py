@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
-from cribo.model.architectures import MEAN, STD
-from cribo.model.backbone import tokens
+from cribo.model.backbone import MEAN, STD, tokens
 from cribo.model.encoder import EncoderError, load_encoder
 from cribo.model.export import write_network
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
