@@ -17,10 +17,10 @@ from cribo.data.manifest import DataError
 
 @dataclass(frozen=True)
 class Mask:
-    """A file of labels, and the rule of cribo.data.labels that makes class ids of what it stores."""
+    """A file of labels, and the rule (cribo.data.labels) that makes class ids of what it stores."""
 
     path: Path
-    rule: str
+    rule: bytes
 
     def __str__(self) -> str:
         return str(self.path)
@@ -41,9 +41,9 @@ def read_mask(mask: str | Path | Mask) -> np.ndarray:
     Raises:
         DataError: the file is missing, truncated, no mask, or stores a value that its rule does not know.
     """
-    path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, "ids")
+    path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, labels.IDS)
     ids = labels.class_ids(decode_mask(_bytes(path), path), rule)
-    if rule != "ids" and (ids == labels.ILLEGAL).any():
+    if rule != labels.IDS and (ids == labels.ILLEGAL).any():
         raise DataError(f"{path} holds values that are no class: it changed since it was prepared, prepare it again")
     return ids
 

@@ -49,6 +49,7 @@ class Manifest:
     """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv.
 
     `annotations`: COCO's JSON file of a split, with bytes and sha256. `excluded`: what is wrong with each image left out.
+    `rules`: by the suffix of a mask, the class id of each value that it stores (`labels.py`); others store class ids.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Manifest:
     warnings: Sequence[str]
     annotations: dict[str, dict]
     excluded: dict[str, str]
+    rules: dict[str, bytes]
     version: str = ""
 
 
@@ -89,7 +91,8 @@ def index_bytes(rows: Iterable[Row]) -> bytes:
 def write(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> None:
     """Write index.csv, then MANIFEST.json, which makes the folder count as prepared; both reach the disk."""
     _write_through(folder / INDEX, index_bytes(rows))
-    tree = asdict(manifest) | {"version": tool_version()}
+    rules = {suffix: " ".join(map(str, rule)) for suffix, rule in manifest.rules.items()}  # a line each
+    tree = asdict(manifest) | {"rules": rules, "version": tool_version()}
     _write_through(folder / MANIFEST, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -107,10 +110,11 @@ def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
     try:
         tree = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         raw = (folder / INDEX).read_bytes()
+        tree["rules"] = {suffix: bytes(map(int, text.split())) for suffix, text in tree["rules"].items()}
         manifest = Manifest(**tree)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing: run `dvc repro prepare@{name}`") from None
-    except (TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")

@@ -219,7 +219,7 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
     rows: list[Row] = []
     faults: list[Fault] = []
     present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
-    work = partial(check, listing.root, settings["kind"], len(listing.classes))
+    work = partial(check, listing.root, listing.rules, len(listing.classes))
     for result in each(work, listing.entries, workers, name):
         if isinstance(result, Fault):
             faults.append(result)
@@ -285,4 +285,5 @@ def _manifest(
         warnings=list(warnings),
         annotations=annotations,
         excluded=dict(excluded),
+        rules=listing.rules,
     )

@@ -56,7 +56,7 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     manifest, rows = manifests.read(folder)
     root = folder if manifest.kind == "scenes" else locate(name, manifest.kind, path)
     classes = {label: number for number, label in enumerate(manifest.classes)}
-    records = {split: Records(root, manifest.kind, classes) for split in (*SPLITS, *CROPS.values())}
+    records = {split: Records(root, manifest.rules, classes) for split in (*SPLITS, *CROPS.values())}
     checks = os.environ.get("LOCAL_RANK", "0") == "0"
     files = [(about["file"], about["bytes"]) for about in manifest.annotations.values()]
     for row in rows:

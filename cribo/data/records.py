@@ -30,9 +30,9 @@ class Record:
 class Records(Sequence[Record]):
     """The images of a split; each record is made when it is asked for, out of one block of text and one of numbers."""
 
-    def __init__(self, root: Path, kind: str, classes: Mapping[str, int]):
-        """None yet; `kind` and `classes`, number by name, are those of the data set."""
-        self.root, self.kind, self.classes = root, kind, classes
+    def __init__(self, root: Path, rules: Mapping[str, bytes], classes: Mapping[str, int]):
+        """None yet; `rules` by suffix of a mask and `classes`, number by name, are those of the data set."""
+        self.root, self.rules, self.classes = root, rules, classes
         self._text, self._ends, self._numbers = bytearray(), array("q", [0]), array("i")
 
     def add(self, row: Row) -> None:
@@ -51,7 +51,7 @@ class Records(Sequence[Record]):
         index = range(len(self))[index]  # negative ones count from the end; one beyond it is an IndexError
         identity, image, mask = self._text[self._ends[index] : self._ends[index + 1]].decode().split("\0")
         width, height, label = self._numbers[3 * index : 3 * index + 3]
-        read_as = Mask(self.root / mask, rule_of(self.kind, mask)) if mask else None
+        read_as = Mask(self.root / mask, rule_of(self.rules, mask)) if mask else None
         return Record(identity, self.root / image, read_as, width, height, None if label < 0 else label)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Fault:
         return f"{self.what}: {self.file}"
 
 
-def check(root: Path, kind: str, classes: int, entry: Entry) -> tuple[Row, tuple[int, ...]] | Fault:
+def check(root: Path, rules: Mapping[str, bytes], classes: int, entry: Entry) -> tuple[Row, tuple[int, ...]] | Fault:
     """Decode one image and its mask: its row and the class ids in the mask."""
     raw = {}
     for file in filter(None, (entry.image, entry.mask)):
@@ -46,7 +47,7 @@ def check(root: Path, kind: str, classes: int, entry: Entry) -> tuple[Row, tuple
         if stored.shape != (height, width):
             sizes = f"{entry.mask} ({stored.shape[1]}x{stored.shape[0]}, image {width}x{height})"
             return Fault(entry, "differ in size from their images", sizes)
-        rule = labels.rule_of(kind, entry.mask)
+        rule = labels.rule_of(rules, entry.mask)
         if wrong := labels.illegal(stored, rule, classes):
             values = f"{entry.mask} (has {', '.join(map(str, wrong[:5]))})"
             return Fault(entry, f"hold values that are no class (legal: {labels.legal(rule, classes)})", values)

@@ -40,7 +40,6 @@ SOURCES = (
     "data/images.py",
     "data/labels.py",
     "data/loader.py",
-    "data/location.py",
     "data/manifest.py",
     "data/positions.py",
     "data/readers.py",

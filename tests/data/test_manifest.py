@@ -1,6 +1,7 @@
 """Index and manifest: what is written is read back, and a change in either is noticed."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -27,13 +28,17 @@ def _manifest(rows=ROWS) -> Manifest:
         [],
         {"train": {"file": "annotations/a.json", "bytes": 1, "sha256": "2" * 64}},
         {"JPEGImages/b.jpg": "cannot be used"},
+        {".mat": bytes([255, 0, 1])},
     )
+
+
+WRONG_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": "0 256"}})
 
 
 def test_round_trip(tmp_path):
     manifest.write(tmp_path, _manifest(), ROWS)
     read, rows = manifest.read(tmp_path)
-    assert list(rows) == ROWS and read.index == _manifest().index and read.version
+    assert list(rows) == ROWS and read.index == _manifest().index and read.version and read.rules == _manifest().rules
 
 
 def test_index_of_other_content_is_refused(tmp_path):
@@ -53,7 +58,7 @@ def test_missing_file_says_what_to_run(tmp_path, file):
         manifest.read(folder)
 
 
-@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]"])
+@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]", WRONG_RULE])
 def test_damaged_manifest_is_a_sentence(tmp_path, damage):
     manifest.write(tmp_path, _manifest(), ROWS)
     (tmp_path / "MANIFEST.json").write_text(damage)

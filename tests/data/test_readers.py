@@ -17,6 +17,7 @@ from cribo.data.manifest import DataError, Row
 from cribo.data.prepare import prepare
 from cribo.data.readers import open_set
 from cribo.data.records import Record, Records
+from cribo.data.sets import ade20k, pascal_context
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
@@ -183,7 +184,7 @@ def test_a_million_records_take_little_memory():
     row = Row(
         "train", "n01440764/n01440764_10026", "train/n01440764/n01440764_10026.JPEG", "", 500, 375, 1, 0, "", "", "cat"
     )
-    records = Records(Path("/data"), "imagenet", {"cat": 7})
+    records = Records(Path("/data"), {}, {"cat": 7})
     for _ in range(20_000):
         records.add(row)
     assert len(pickle.dumps(records)) / len(records) < 100  # bytes an image
@@ -202,7 +203,7 @@ def test_scenes_give_crops_with_a_class_and_coco_annotations(prepared):
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.float64])
 def test_labels_in_a_mat_file_may_have_any_numeric_type(tmp_path, kind):
     savemat(tmp_path / "a.mat", {"LabelMap": np.array([[0, 2, 200]]).astype(kind)})
-    assert read_mask(Mask(tmp_path / "a.mat", "pascal_context_459")).tolist() == [[0, 1, 0]]
+    assert read_mask(Mask(tmp_path / "a.mat", pascal_context.RULES[".mat"])).tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -240,4 +241,4 @@ def test_truncated_mat_file_is_refused_by_name(tmp_path):
 def test_value_that_a_rule_does_not_know_is_noticed_when_read(tmp_path):
     Image.fromarray(np.array([[151]], np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask.png holds values that are no class"):
-        read_mask(Mask(tmp_path / "mask.png", "ade20k"))
+        read_mask(Mask(tmp_path / "mask.png", ade20k.RULES[".png"]))

@@ -27,7 +27,8 @@ class Entry:
 class Listing:
     """`classes` are those of masks, or of whole images; `annotations`: COCO's JSON by split, relative to the root.
 
-    `published`: images a split in the set as the paper uses it; `notes`: what a person should know.
+    `published`: images a split in the set as the paper uses it; `notes`: what a person should know. `rules`: by the suffix
+    of a mask's name, what `cribo.data.labels.rule` makes where masks do not store class ids.
     """
 
     root: Path
@@ -38,6 +39,12 @@ class Listing:
     published: dict[str, int] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    rules: dict[str, bytes] = field(default_factory=dict)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Names of classes, one comma between two, on any number of lines."""
+    return tuple(name.strip() for name in text.replace("\n", " ").split(","))
 
 
 def names_in(folder: Path, suffixes: frozenset[str]) -> list[str]:

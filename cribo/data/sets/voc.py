@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cribo.data.labels import VOC
 from cribo.data.manifest import DataError
-from cribo.data.sets.listing import Entry, Listing, lines_in
+from cribo.data.sets.listing import Entry, Listing, lines_in, words
 
 LICENCE = (
     "Photos from Flickr under Flickr's terms of use; annotations free for research. Cite Everingham et al. 2010 and 2015."
@@ -20,6 +19,10 @@ SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
 PUBLISHED = {"train": 10582, "val": 1449}  # images that the paper uses: it trains on train_aug
 LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's; another is somebody's own
 OWN = "SegmentationClass"
+CLASSES = words("""
+background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike,
+person, pottedplant, sheep, sofa, train, tvmonitor
+""")
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:
@@ -33,7 +36,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
         for identity in _ids(root, settings[split], masks if sbd else None)
     ]
     published = {split: images for split, images in PUBLISHED.items() if settings[split] in LISTS}
-    return Listing(root, entries, VOC, LICENCE, SOURCE if masks == OWN else SOURCE_AUG, published)
+    return Listing(root, entries, CLASSES, LICENCE, SOURCE if masks == OWN else SOURCE_AUG, published)
 
 
 def _mask(root: Path, masks: str, identity: str, sbd: bool) -> str:
