@@ -14,9 +14,11 @@ import argparse
 import json
 import os
 import re
+import socket
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,9 @@ from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
+from cribo.params.checks import twice_in
 from cribo.params.errors import ParamsError, Problem, problems_of
+from cribo.training.distributed import World
 from cribo.training.interruption import finish, ignore_sigterm, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
@@ -49,10 +53,13 @@ def main(arguments: list[str]) -> None:
     compute = computing(given)
     if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
         check_out(given.out, "--out")
-    with join(compute.device, compute.threads) as world, tempfile.TemporaryDirectory() as scratch:
-        meter = Meter(world.device)
+    with join(compute.device, compute.threads) as world, scratch_of_host(world) as scratch:
+        meter = Meter(world.device, compute.precision)
         encoder = encoder_of(given.weights, world.device, compute.precision)
-        data = protocol.open(name, Path(path), about_data, Path(scratch))
+        for turn in (True, False):  # the first process of a machine verifies the photos for all
+            if turn == first_of_host():
+                data = protocol.open(name, Path(path), about_data, scratch)
+            world.barrier()
         tree = protocol.judge(encoder, data, spec, compute, world, meter)
         folder = None
         if world.main:
@@ -62,6 +69,20 @@ def main(arguments: list[str]) -> None:
         ignore_sigterm()
         world.barrier()
     finish(folder)
+
+
+def first_of_host() -> bool:
+    """Whether this is the first of torchrun's processes on its machine, or the only one."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+@contextmanager
+def scratch_of_host(world: World) -> Iterator[Path]:
+    """A temporary folder that the processes of a machine share; it goes with the first of them."""
+    with tempfile.TemporaryDirectory() if first_of_host() else nullcontext() as made:
+        here = socket.gethostname()
+        folders = {host: folder for host, folder in world.gather_objects((here, made)) if folder}
+        yield Path(folders[here])
 
 
 def computing(given: argparse.Namespace) -> Compute:
@@ -114,6 +135,8 @@ def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
         checked = protocol.schema.model_validate(given, strict=True)
     except ValidationError as error:
         raise ParamsError(problems_of(error, protocol.schema, ()), Path("--set"), {}) from None
+    if twice := list(twice_in(checked)):
+        raise ParamsError(twice, Path("--set"), {})
     return checked.model_dump(mode="json", exclude=cells)
 
 

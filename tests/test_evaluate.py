@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 
 import pytest
 import timm
@@ -14,6 +15,7 @@ import torch
 
 from cribo import evaluate
 from cribo.data.prepare import prepare
+from cribo.evaluation import protocols
 from cribo.evaluation.protocols import PROTOCOLS
 from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import seeded_backbone
@@ -22,7 +24,7 @@ from cribo.model.export import write_encoder
 from cribo.model.weights import encoder_of
 from tests.evaluation.detection.conftest import write_coco
 from tests.evaluation.test_knn import write_photos
-from tests.processes import python_m, run_m
+from tests.processes import Forks, python_m, run_m
 
 DEMO = BACKBONES["vit_demo_8"]
 
@@ -55,6 +57,22 @@ def test_a_folder_in_voc_layout_gives_the_result_of_the_prepared_one(root, capsy
     assert voc["patch"] == prepared["patch"] and voc["n"]["keys"] == prepared["n"]["keys"]
 
 
+def test_of_two_processes_one_verifies_the_photos_and_both_judge(root, tmp_path):
+    folders, out = write_photos(tmp_path / "folders"), tmp_path / "out.json"
+    given = ["--weights", str(root / "encoder"), "--protocol", "knn", "--dataset", f"tints={folders}", "--out", str(out)]
+    processes = Forks(partial(logging_prepare, [*given, *SMALL, "--set", "short_side=40", "crop=32", "k=[1, 5]"]), 2)
+    said = "\n".join(processes.communicate())
+    assert processes.returncode == 0 and said.count("verifies tints") == 1, said
+    alone = run(root, "knn", f"tints={folders}", "--set", "short_side=40", "crop=32", "k=[1, 5]")
+    assert json.loads(out.read_text()) | {"cost": 0} == alone | {"cost": 0}
+
+
+def logging_prepare(given):
+    """`cribo.evaluate`, saying when photos are verified."""
+    protocols.prepare = lambda name, *more: (print("verifies", name), prepare(name, *more))
+    evaluate.main(given)
+
+
 def test_class_folders_and_hummingbird(root):
     folders = write_photos(root / "folders")
     knn = run(root, "knn", f"tints={folders}", "--set", "short_side=40", "crop=32", "k=[1, 5]")
@@ -79,6 +97,7 @@ def test_the_defaults_are_the_papers():
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k"], "write KEY=VALUE"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "kk=3"], "--set: kk: is no parameter .*did you mean k"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k=0"], "--set: k: .*greater than or equal to 1"),
+        (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "subsample=[1, 1]"], "--set: subsample: names 1 twice"),
         (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "--dataset a=nowhere: nowhere is no folder: correct"),
         (["--protocol", "dense_nn", "--dataset", "a=."], "holds no JPEGImages folder.*correct the path of --dataset"),
         (["--protocol", "dense_nn", "--dataset", "voc/2012=b"], "'voc/2012' is no name: letters"),

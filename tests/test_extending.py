@@ -86,5 +86,5 @@ def test_the_protocol_judges_an_encoder(tmp_path, monkeypatch):
     encoder = Encoder(tiny_vit(), MEAN, STD, "tiny")
     compute, data = params.load("recipes/demo.yaml").compute, mine(tmp_path, monkeypatch)
     spec = {"iterations": 3, "seed": 0}
-    tree = function("judge")(encoder, data, spec, compute, ALONE, Meter(ALONE.device))
+    tree = function("judge")(encoder, data, spec, compute, ALONE, Meter(ALONE.device, "fp32"))
     assert 0 < tree["value"] <= 100 and tree["protocol"].items() >= spec.items() and tree["dataset"] == "mine"

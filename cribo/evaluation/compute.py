@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 
 from cribo.training.distributed import World, join_world
+
+# Of a collective: each process reads its share of a split before they meet, and one may be slower by hours. A process that
+# dies does not keep the others waiting: torchrun ends them.
+PATIENCE = timedelta(days=1)
 
 
 @contextmanager
@@ -19,7 +24,7 @@ def join(device: str, threads: int) -> Iterator[World]:
     """
     if threads:
         torch.set_num_threads(threads)
-    with _full_fp32(), join_world(device) as world:
+    with _full_fp32(), join_world(device, PATIENCE) as world:
         yield world
 
 

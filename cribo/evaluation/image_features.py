@@ -1,4 +1,4 @@
-"""One feature an image: the CLS token of the last block after the final norm, L2-normalised."""
+"""One feature an image, L2-normalised: the CLS token of the last block after the final norm, of an encoder that has one."""
 
 from __future__ import annotations
 

@@ -107,11 +107,18 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     """The JSON tree of `encoder` on `data`, with settings as in params.yaml."""
     settings = Settings(tuple(spec["k"]), spec["temperature"], spec["short_side"], spec["crop"])
     found = evaluate(encoder, data, settings, compute.workers, world)
-    return knn_result(encoder.name, data, settings, found, meter.read())
+    return knn_result(encoder.name, data, settings, found, encoder.whole, meter.read())
 
 
-def knn_result(model: str, data: PreparedSet, settings: Settings, found: KNN, cost: dict) -> dict:
-    """The JSON tree of one model on one data set; docs/protocols.md explains every field."""
+def knn_result(
+    model: str,
+    data: PreparedSet,
+    settings: Settings,
+    found: KNN,
+    features: str,
+    cost: dict,
+) -> dict:
+    """The JSON tree of one model on one data set; docs/protocols.md explains every field. `features`: in words."""
     best = max(settings.k, key=lambda k: (found.top1[k], -k))
     scores = {
         "data_warnings": list(data.warnings),
@@ -123,7 +130,7 @@ def knn_result(model: str, data: PreparedSet, settings: Settings, found: KNN, co
     fewer = [str(k) for k in settings.k if found.neighbours[k] < k]
     card = {
         "card": "docs/protocols.md, image-level k-NN",
-        "features": "CLS token of the last block after the final norm, L2-normalised",
+        "features": f"{features}, L2-normalised",
         "input": f"shorter side {settings.short_side} px (bicubic, antialiased), centre {settings.crop} px",
         "similarity": "cosine, exact search, lowest index among equals",
         "k": list(settings.k),

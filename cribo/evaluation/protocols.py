@@ -40,7 +40,8 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
     """A function that opens a folder of one of these kinds of data (docs/data.md)."""
 
     def opened(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
-        """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`.
+        """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`
+        unless it is there already.
 
         `settings` are those of `data` in params.yaml, none for a prepared folder; `kind` is found out where it is not given.
         The set is called `name`, whatever the prepared folder is called.
@@ -53,7 +54,8 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
         root = _root(name, kind, path)
         complete = _complete({"kind": kind, "path": str(path), **_lists(kind, root), **settings})
         try:
-            prepare(name, complete, scratch)
+            if not (scratch / name / MANIFEST).exists():
+                prepare(name, complete, scratch)
         except DataError as error:  # its advice is for params.yaml, which nobody has here
             said = str(error).replace(f"data.{name}.exclude_broken: true", "--set data.exclude_broken=true")
             raise DataError(said) from None

@@ -51,10 +51,10 @@ def known_percent(share: float) -> float | None:
 
 
 class Meter:
-    """Seconds and peak memory of this process since the meter was made."""
+    """Seconds and peak memory of this process since the meter was made; where and how precisely it computed."""
 
-    def __init__(self, device: torch.device):
-        self.device, self.start = device, time.perf_counter()
+    def __init__(self, device: torch.device, precision: str):
+        self.device, self.precision, self.start = device, precision, time.perf_counter()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -65,6 +65,7 @@ class Meter:
             "seconds": round(time.perf_counter() - self.start, 2),
             "peak_memory_mib": round(peak),
             "device": self.device.type,
+            "precision": self.precision,
             "threads": torch.get_num_threads(),
         }
         if self.device.type == "cuda":

@@ -33,7 +33,7 @@ def run_stage(protocol: str, model: str, dataset: str, judge: Judge, kept: Kept 
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
     weights = plan.made("encoders", model)
     with join(compute.device, compute.threads) as world:
-        meter = Meter(world.device)
+        meter = Meter(world.device, compute.precision)
         encoder = load_encoder(weights, world.device, compute.precision)
         data = open_set(spec["dataset"])
         tree = judge(encoder, data, spec, compute, world, meter)

@@ -17,7 +17,7 @@ SIDE = 96
 
 
 def retrieval(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict | None:
-    """Pictures of val photos and of each one's nearest among `settings["bank"]` training photos, by the CLS token's cosine.
+    """Pictures of val photos and of each one's nearest among `settings["bank"]` training photos, by cosine.
 
     Photos that have a class as a whole, where the set has them; then it is said whether a neighbour's is the query's.
     """
@@ -44,4 +44,4 @@ def retrieval(encoder: Encoder, data: PreparedSet, settings: dict, world: World,
             for n, j in enumerate(found[i].tolist())
         ]
         rows.append({"query": picture(record, f"retrieval-{i}-query"), "neighbours": neighbours})
-    return {"memory": len(memory), "photos": rows}
+    return {"memory": len(memory), "feature": encoder.whole, "photos": rows}

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cribo.model.backbone import is_vit, norm_comes_late, patch_size, tokens
+from cribo.model.backbone import has_cls, is_vit, norm_comes_late, patch_size, tokens
 
 
 class EncoderError(ValueError):
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         net: the network of timm, a ViT or a convolutional one.
         name: the folder's name.
         patch_size: side of a patch, px; the stride of a convolutional network.
-        features: what a patch's feature is, in words, for the card of a result.
+        features, whole: what a patch's feature and an image's are, in words, for the card of a result.
         width: d, the size of a feature.
         mean, std: of the three RGB channels in [0, 1], applied inside.
     """
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         self.name = name
         self.patch_size = patch_size(net)
         self.width = net.num_features
-        self.features = _described(net)
+        self.features, self.whole = _described(net), _described_whole(net)
         self.mean, self.std = tuple(mean), tuple(std)
         self.autocast = precision == "bf16"
         self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -76,8 +76,18 @@ class Encoder(nn.Module):
 def _described(net: nn.Module) -> str:
     if not is_vit(net):
         return f"map of the last convolutional stage, one vector every {patch_size(net)} px"
-    normed = norm_comes_late(net) or not isinstance(getattr(net, "norm", None), nn.Identity | None)
-    return f"patch tokens of the last block {'after' if normed else 'before'} the final norm"
+    return f"patch tokens of {_last(net)}"
+
+
+def _described_whole(net: nn.Module) -> str:
+    if not is_vit(net):
+        return "mean of the last convolutional stage's map"
+    return f"{'CLS token' if has_cls(net) else 'mean of the patch tokens'} of {_last(net)}"
+
+
+def _last(vit: nn.Module) -> str:
+    normed = norm_comes_late(vit) or not isinstance(getattr(vit, "norm", None), nn.Identity | None)
+    return f"the last block {'after' if normed else 'before'} the final norm"
 
 
 def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:

@@ -12,6 +12,7 @@ from cribo.params.errors import Key, Problem
 from cribo.params.evaluate import PROTOCOLS
 from cribo.params.pretrain import is_mae, needs_bank, needs_masks, needs_objects
 from cribo.params.schema import Imported, Params, Trained
+from cribo.params.types import Group
 
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data that these protocols can judge on
 METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
@@ -96,10 +97,15 @@ def _twice(params: Params) -> Iterator[Problem]:
     groups += [(("evaluate",), params.evaluate), (("report",), params.report)]
     groups += [(("report", "examples"), params.report.examples)]
     for at, group in groups:
-        for key in LISTS:
-            listed = getattr(group, key, ())
-            if isinstance(listed, tuple | dict) and (again := _repeated(listed)) is not None:
-                yield Problem((*at, key), f"names {again} twice: keep one")
+        yield from twice_in(group, at)
+
+
+def twice_in(group: Group, at: Key = ()) -> Iterator[Problem]:
+    """Those of one group, which stands at a key."""
+    for key in LISTS:
+        listed = getattr(group, key, ())
+        if isinstance(listed, tuple | dict) and (again := _repeated(listed)) is not None:
+            yield Problem((*at, key), f"names {again} twice: keep one")
 
 
 def _repeated(listed: Iterable[object]) -> object:

@@ -114,7 +114,7 @@ def _retrieval(tree: dict, folder: Path) -> str:
             cells.append(_thumb(folder, one, f"{'✓ ' if same else ''}cos {one['cosine']:.2f}", one["class"], same))
         blocks.append(f'<div class="thumbs">{"".join(cells)}</div>')
     text = (
-        f"A val photo, then its nearest among {found['memory']} training photos by the cosine of the CLS token, best first"
+        f"A val photo, then its nearest among {found['memory']} training photos by cosine ({found['feature']}), best first"
         f"{'; ✓: of the same class' if found['photos'][0]['query']['class'] else ''}."
     )
     return "\n".join([f"<h3>Retrieval of whole images: {escape(_about(tree))}</h3>", paragraph(text, "note"), *blocks])

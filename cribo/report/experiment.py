@@ -74,7 +74,10 @@ def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
 
 
 def costs(results: Results, trained: dict[str, dict], pretrained: Path) -> list[tuple]:
-    """(stage, seconds, peak MiB of memory, of a GPU, device) of what has said it; `pretrained` is results/pretrain."""
+    """(stage, seconds, peak MiB of memory, of a GPU, device and precision) of what has said it.
+
+    `pretrained` is results/pretrain.
+    """
     rows: list[tuple] = []
     for name in trained:
         path = pretrained / name / "cost.json"
@@ -84,8 +87,8 @@ def costs(results: Results, trained: dict[str, dict], pretrained: Path) -> list[
 
 
 def _cost(stage: str, cost: dict) -> tuple:
-    device = cost.get("device", "")
-    return stage, float(cost["seconds"]), cost["peak_memory_mib"], cost.get("peak_gpu_memory_mib", ""), device
+    where = ", ".join(cost[key] for key in ("device", "precision") if key in cost)
+    return stage, float(cost["seconds"]), cost["peak_memory_mib"], cost.get("peak_gpu_memory_mib", ""), where
 
 
 def per_class(results: Results) -> list[tuple[str, float]]:

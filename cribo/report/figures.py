@@ -56,17 +56,22 @@ def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
     return figures
 
 
-def sweep_figures(trained: dict[str, dict], values: dict[tuple[str, str], float], with_paper: bool) -> list[Figure]:
+def sweep_figures(
+    trained: dict[str, dict], values: dict[tuple[str, str], float], share: int, with_paper: bool
+) -> list[Figure]:
     """mIoU against λ_pos, S and K, one at a time (Table 4), wherever models differ in nothing else but their seed.
 
-    `values`: dense retrieval at the finest share by (model, data set). With the paper's curves where `with_paper`.
+    `values`: dense retrieval by (model, data set), one of `share` training photos in memory. With the paper's curves, which
+    are of all photos, where `with_paper`.
     """
+    with_paper = with_paper and share == 1
+    what = "Dense retrieval" if share == 1 else f"Dense retrieval with 1/{share} of the training photos"
     figures = []
     for key, (symbol, field) in SWEPT.items():
         drawn: dict[str, Line] = {}
         for dataset in dict.fromkeys(dataset for _, dataset in values):
-            for found in _sweeps(trained, values, key, dataset):
-                label = dataset if not any(name.startswith(dataset) for name in drawn) else f"{dataset} ({len(drawn) + 1})"
+            for n, found in enumerate(_sweeps(trained, values, key, dataset), 1):
+                label = dataset if n == 1 else f"{dataset} ({n})"
                 xs = sorted(found)
                 spread = [statistics.stdev(found[x]) if len(found[x]) > 1 else 0.0 for x in xs]
                 drawn[label] = Line(xs, [statistics.fmean(found[x]) for x in xs], spread=spread if any(spread) else None)
@@ -74,7 +79,7 @@ def sweep_figures(trained: dict[str, dict], values: dict[tuple[str, str], float]
             drawn |= _printed_sweep(field)
         if drawn:
             title = f"mIoU against {symbol} (Table 4)"
-            caption = "Dense retrieval, all else equal" + ("; dashed: the paper's." if with_paper else ".")
+            caption = f"{what}, all else equal" + ("; dashed: the paper's." if with_paper else ".")
             svg = lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)
             figures.append(Figure(f"sweep_{field}", title, caption, svg))
     return figures

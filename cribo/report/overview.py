@@ -59,7 +59,7 @@ def all_figures(
     labels = {name: _label(plan, name) for name in plan["models"]}
     figures = training_figures(read_curves(list(trained), pretrained), labels)
     values = {(cell.model, cell.dataset): tree["value"] for cell, tree in of_protocol(results, "dense_nn").items()}
-    figures += sweep_figures(trained, values, 4 in plan["tables"])
+    figures += sweep_figures(trained, values, min(plan["dense_nn"]["subsample"], default=1), 4 in plan["tables"])
     return [*figures, *([step_figure(step.about, step.profile)] if step and step.profile else [])]
 
 
@@ -161,7 +161,7 @@ def _costs(results: Results, trained: dict[str, dict], pretrained: Path) -> str:
         return ""
     minutes = sum(row[1] for row in rows) / 60
     text = f"{len(rows)} stages, {minutes:.1f} minutes if one ran after the other, as each of them last ran."
-    return paragraph(text) + grid(["stage", "seconds", "peak memory, MiB", "of the GPU, MiB", "device"], rows)
+    return paragraph(text) + grid(["stage", "seconds", "peak memory, MiB", "of the GPU, MiB", "device, precision"], rows)
 
 
 def _versions(results: Results, trained: dict[str, dict]) -> str:

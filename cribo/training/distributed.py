@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|connection was likely closed|remote process exited", re.I)
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its name from torch 2.13 on
 _PARALLEL: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # modules that DDP has wrapped
-TIMEOUT = timedelta(minutes=10)  # of a collective; a save of the state by one process takes less
+TIMEOUT = timedelta(minutes=10)  # of a training's collective; a save of the state by one process takes less
 
 
 class PeerLost(ConnectionError):
@@ -127,8 +127,9 @@ def data_parallel(module: nn.Module, world: World) -> nn.Module:
 
 
 @contextmanager
-def join_world(wish: str) -> Iterator[World]:
-    """Take part in the run that torchrun describes in the environment; leave it in the end.
+def join_world(wish: str, timeout: timedelta = TIMEOUT) -> Iterator[World]:
+    """Take part in the run that torchrun describes in the environment; leave it in the end. A collective that takes longer
+    than `timeout` fails.
 
     A process that fails says so with its rank and host before it ends; torchrun then ends the others, which may be waiting
     for it in a collective. Raises PeerLost in a process that notices by itself that another is gone. Where all stop together
@@ -142,7 +143,7 @@ def join_world(wish: str) -> Iterator[World]:
         yield World(0, 1, device)
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=TIMEOUT, device_id=device if device.type == "cuda" else None)
+    dist.init_process_group(backend, timeout=timeout, device_id=device if device.type == "cuda" else None)
     world = World(dist.get_rank(), size, device)
     me = f"process {world.rank} of {size} on {socket.gethostname()}"
     try:

@@ -62,7 +62,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
         world.barrier()
         state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
-            write_results(state, settings, data, folder, out)
+            write_results(state, settings, data, folder, out, compute.precision)
     ignore_sigterm()
     world.barrier()
     return folder
@@ -92,8 +92,8 @@ def fingerprint(settings: dict, digest: str) -> str:
     return sha.hexdigest()[:16]
 
 
-def write_results(state: TrainingState, settings: dict, data: PreparedSet, folder: Path, out: Path) -> None:
-    """The outputs of the stage."""
+def write_results(state: TrainingState, settings: dict, data: PreparedSet, folder: Path, out: Path, precision: str) -> None:
+    """The outputs of the stage; `precision` is that of its last turn."""
     out.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{key}": value
@@ -105,7 +105,7 @@ def write_results(state: TrainingState, settings: dict, data: PreparedSet, folde
 
     journal = folder / "metrics.jsonl"
     records, device = read_records(journal), next(state.teacher.parameters()).device.type
-    cost = {**read_cost(journal, settings["optimisation"]["batch_size"]), "device": device}
+    cost = {**read_cost(journal, settings["optimisation"]["batch_size"]), "device": device, "precision": precision}
     (out / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")
     pd.DataFrame(records).to_csv(out / "curves.csv", index=False)
     final = {key: value for key, value in records[-1].items() if key != "lr"}

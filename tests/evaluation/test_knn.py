@@ -104,7 +104,8 @@ def test_rank_counts_larger_shares_and_lower_ids_among_equals():
 
 def test_the_result_names_the_best_k_and_its_card(encoder, data):
     found = evaluate(encoder, data, SETTINGS, 0, ALONE)
-    tree = knn_result("small", data, SETTINGS, found, {"seconds": 1})
+    tree = knn_result("small", data, SETTINGS, found, encoder.whole, {"seconds": 1})
+    assert tree["protocol"]["features"] == "CLS token of the last block after the final norm, L2-normalised"
     assert tree["value"] == max(tree["top1"].values()) == tree["top1"][str(tree["k"])]
     assert tree["protocol"]["fewer_than_k_keys"] == "all keys vote at 500"
     assert tree["protocol_id"] == "knn" and tree["dataset_digest"] == data.digest

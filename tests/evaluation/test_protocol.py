@@ -152,8 +152,9 @@ def test_result_is_json_and_the_same_twice(encoder, data, tmp_path):
 
 
 def test_meter():
-    cost = Meter(torch.device("cpu")).read()
+    cost = Meter(torch.device("cpu"), "bf16").read()
     assert cost["seconds"] >= 0 and 10 < cost["peak_memory_mib"] < 10**6
+    assert (cost["device"], cost["precision"]) == ("cpu", "bf16")
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

@@ -44,7 +44,8 @@ def results(folder: Path, world: World, memory_gb: float = 8.0) -> dict:
         "hummingbird": (hummingbird.judge, data, HUMMINGBIRD),
         "knn": (knn.judge, open_set("tints", folder / "data", folder / "folders"), KNN),
     }
-    found = {name: judge(encoder, d, spec, compute, world, Meter(world.device)) for name, (judge, d, spec) in cases.items()}
+    meter = Meter(world.device, "fp32")
+    found = {name: judge(encoder, d, spec, compute, world, meter) for name, (judge, d, spec) in cases.items()}
     for tree in found.values():
         del tree["cost"]
     squares, state = boxes_of(open_set("squares", folder / "data", folder / "coco")), folder / f"state{world.size}"

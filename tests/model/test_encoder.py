@@ -89,16 +89,24 @@ def test_of_a_network_without_final_norm_no_norm_is_claimed():
 
 
 @pytest.mark.parametrize(
-    ("architecture", "features"),
+    ("architecture", "features", "whole"),
     [
-        ("naflexvit_base_patch16_gap", "patch tokens of the last block after the final norm"),  # without patch_embed
-        ("pvt_v2_b0", "map of the last convolutional stage, one vector every 32 px"),  # with one
+        (  # without patch_embed
+            "naflexvit_base_patch16_gap",
+            "patch tokens of the last block after the final norm",
+            "mean of the patch tokens of the last block after the final norm",
+        ),
+        (  # with one
+            "pvt_v2_b0",
+            "map of the last convolutional stage, one vector every 32 px",
+            "mean of the last convolutional stage's map",
+        ),
     ],
 )
-def test_tokens_and_not_the_name_of_a_layer_make_a_vit(architecture, features):
+def test_tokens_and_not_the_name_of_a_layer_make_a_vit(architecture, features, whole):
     small = {"depth": 1, "embed_dim": 48, "num_heads": 3} if "vit" in architecture else {}
     encoder = Encoder(timm.create_model(architecture, num_classes=0, **small), MEAN, STD, "x")
-    assert encoder.features == features
+    assert (encoder.features, encoder.whole) == (features, whole)
     p = encoder.patch_size
     assert encoder(torch.rand(1, 3, 4 * p, 6 * p))[1].shape == (1, 4, 6, encoder.width)
 

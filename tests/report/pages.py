@@ -73,7 +73,11 @@ def experiment(results: Path, text: str = DEMO) -> dict:
                 "legend": [{"name": "blob", "colour": "#00aa00"}],
                 "photos": [{"id": "s", "photo": "a.png", "truth": "b.png", "prediction": "b.png"}],
             },
-            "retrieval": {"memory": 9, "photos": [{"query": shown, "neighbours": [shown | {"cosine": 0.9}]}]},
+            "retrieval": {
+                "memory": 9,
+                "feature": "CLS token",
+                "photos": [{"query": shown, "neighbours": [shown | {"cosine": 0.9}]}],
+            },
         },
     )  # fmt: skip
     return yaml.safe_load((results / "plan/report.yaml").read_text())

@@ -105,6 +105,19 @@ def test_runs_count_only_where_training_images_are_drawn():
     assert settings_notes({DENSE: {"protocol": COARSE | {"k": 50}}}) == ()
 
 
+@pytest.mark.parametrize("protocol", ["linear_segmentation", "segmenter"])
+def test_of_a_decoder_every_setting_that_changes_the_result_is_stated_or_left_open_by_paper_and_code(protocol):
+    group = params.load("recipes/demo.yaml").evaluate.model_dump()[protocol]
+    others = {"models", "datasets", "layers", "seed"}  # what is judged, and chance
+    left_open = (
+        {"weight_decay", "end_lr"} if protocol == "linear_segmentation" else {"weight_decay"}
+    )  # they contradict each other
+    known = set.intersection(
+        *(set(stated(protocol, name)) for name in ("voc2012", "ade20k", "coco_stuff", "pascal_context"))
+    )
+    assert group.keys() - others - known == left_open | ({"layer_norm"} if "layer_norm" in group else set())
+
+
 def test_the_recipe_of_all_tables_judges_as_is_said_of_the_paper():
     planned = plan.plan(params.parse(recipe.text_of("paper"), Path("paper")))
     for protocol in ("dense_nn", "linear_segmentation", "segmenter", "knn", "yolos"):

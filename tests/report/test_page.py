@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from cribo.report.experiment import per_class
+from cribo.report.figures import sweep_figures
 from cribo.report.overview import report
 from cribo.report.results import ReportError, read_results
 from tests.edits import edited
@@ -66,6 +67,18 @@ def test_the_papers_tables_are_shown_when_they_are_asked_for(results, tmp_path):
     html, figures = report(experiment(tmp_path / "other", edited("report.tables", "[4, 5]")), tmp_path / "other")
     assert all((f"<h3>Table {number}." in html) == (number in (4, 5)) for number in range(1, 13))
     assert {"sweep_lambda_pos", "sweep_S", "sweep_K"} <= {figure.name for figure in figures}
+
+
+def test_a_sweep_is_compared_with_the_paper_where_all_photos_are_in_memory_and_says_so_where_not():
+    models = {f"m{K}": {"seed": 0, "clustering": {"K": K}} for K in (4, 8, 16)}
+    values = {(model, dataset): 50.0 for dataset in ("voc2012", "voc") for model in models}
+    ((whole,), (part,)) = (
+        [figure for figure in sweep_figures(models, values, share, with_paper=True) if figure.name == "sweep_K"]
+        for share in (1, 8)
+    )
+    assert "paper" in whole.svg and "the paper's" in whole.caption
+    assert "paper" not in part.svg and part.caption.startswith("Dense retrieval with 1/8 of the training photos")
+    assert all(f">{dataset}<" in whole.svg for dataset in ("voc2012", "voc"))  # each with its own name
 
 
 def test_tolerance_decides_which_differences_are_coloured_as_agreement(results, tmp_path):

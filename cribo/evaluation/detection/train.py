@@ -27,6 +27,8 @@ from cribo.training.interruption import Interrupted, sigterm_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.resume import resume
 
+ORDER, PHOTO = range(2)  # streams of random numbers that must not meet
+
 
 def finetune(
     encoder: Encoder, data: DetectionSet, settings: dict, folder: Path, compute: Compute, world: World
@@ -65,7 +67,7 @@ def finetune(
 
     def read(item: tuple[int, int]) -> Sample:
         epoch, index = item
-        return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], epoch, index]))
+        return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], PHOTO, epoch, index]))
 
     batches = timed(read_ahead(order.remaining(), read, compute.workers), journal)
     with sigterm_flag() as stop:
@@ -76,27 +78,24 @@ def finetune(
             terms, norm = advance(model, optimiser, encoder, samples, settings, compute.precision == "bf16", world)
 
             done = step + 1
+            values = dict(zip(("class", "l1", "giou"), world.sum(terms).tolist(), strict=True))
+            values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
+            if not all(map(math.isfinite, values.values())):  # the same on all processes
+                raise FloatingPointError(
+                    f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; the last good state "
+                    f"is in {folder}"
+                )
             last = done == steps
             log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0
             stopping = world.any(bool(stop)) and not last  # the same on all processes
-            if log or keep or stopping:
-                values = dict(zip(("class", "l1", "giou"), world.sum(terms).tolist(), strict=True))
-                values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
-                if not all(map(math.isfinite, values.values())):
-                    raise FloatingPointError(
-                        f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; the last good state "
-                        f"is in {folder}"
-                    )
-                if log:
-                    journal.record(done, epoch, {**values, "lr": optimiser.param_groups[0]["lr"]})
-                if (stopping or keep) and world.main:
-                    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
-                    checkpoint.save(folder, done, state)
-                if stopping:
-                    world.barrier()
-                    raise Interrupted(
-                        f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there"
-                    )
+            if log:
+                journal.record(done, epoch, {**values, "lr": optimiser.param_groups[0]["lr"]})
+            if (stopping or keep) and world.main:
+                state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
+                checkpoint.save(folder, done, state)
+            if stopping:
+                world.barrier()
+                raise Interrupted(f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there")
         if world.any(bool(stop)):  # in the last step; to detect takes its time
             raise Interrupted(f"stopped by SIGTERM after all {steps} steps; the same command judges the detector")
     return model
@@ -117,6 +116,9 @@ def advance(
     totals = torch.zeros(3, device=world.device)
     for alike in by_size(samples):
         logits, boxes = predict(model, network_input(encoder, alike), bf16)
+        if not bool(logits.isfinite().all() & boxes.isfinite().all()):
+            totals += math.nan  # these match no object; what is learnt from the others is lost with the step
+            continue
         targets = [target(sample, world.device) for sample in alike]
         terms = set_loss(logits, boxes, targets, settings["batch_size"], objects)
         sum(terms.values()).backward()
@@ -154,7 +156,7 @@ class Order:
     def at(self, step: int) -> list[tuple[int, int]]:
         """(epoch, photo) of this process in a step: every `world.size`-th of the batch."""
         epoch, place = divmod(step, self.per_epoch)
-        permutation = np.random.default_rng([self.seed, epoch]).permutation(self.photos)
+        permutation = np.random.default_rng([self.seed, ORDER, epoch]).permutation(self.photos)
         batch = permutation[place * self.batch_size : (place + 1) * self.batch_size]
         return [(epoch, int(i)) for i in batch[self.world.rank :: self.world.size]]
 

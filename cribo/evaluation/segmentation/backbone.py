@@ -44,6 +44,8 @@ class Backbone(nn.Module):
             raise EvaluationError(f"{encoder.name} has {depth} blocks, and the last {layers} are asked for: lower `layers`")
         if side % encoder.patch_size:
             raise EvaluationError(f"a crop of {side} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
+        if not (hasattr(vit, "pos_embed") and hasattr(vit, "set_input_size")):
+            raise EvaluationError(f"{encoder.name} has no grid of positions that can be made another: decoders need one")
         if norm_comes_late(vit):
             vit.norm, vit.fc_norm = vit.fc_norm, nn.Identity()
         resample_plainly(vit, side)

@@ -71,7 +71,7 @@ def evaluate(
         EncoderError, DataError: a file is missing or unfit.
         Interrupted, FloatingPointError: see `train`.
     """
-    meter = Meter(world.device)
+    meter = Meter(world.device, compute.precision)
     train_split, val = train_and_val(data)
     encoder = load_encoder(weights, world.device, compute.precision)
     classes, ignore = len(data.classes), data.ignore

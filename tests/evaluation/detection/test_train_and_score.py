@@ -197,12 +197,13 @@ def folders(tmp_path):
 def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings, compute, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run.checkpoint, "RUNS", tmp_path / "runs")
     spec = {"dataset": "squares", **settings}
-    tree = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))
+    meter = Meter(torch.device("cpu"), "fp32")
+    tree = judge(encoder, prepared, spec, compute, ALONE, meter)
     assert tree["protocol_id"] == "yolos" and tree["value"] == tree["AP"] and 0 <= tree["AP"] <= tree["AP50"] <= 100
     assert tree["n"]["detections"] <= 5 * 6 and set(tree["per_class"]) == {"red", "green"}
     assert tree["protocol"]["batch_size"] == 4 and {"transformers", "faster-coco-eval"} <= tree["versions"].keys()
     assert [path.name[:18] for path in (tmp_path / "runs").iterdir()] == ["yolos-tiny-squares"]
-    again = judge(encoder, prepared, spec, compute, ALONE, Meter(torch.device("cpu")))  # say, its file could not be written
+    again = judge(encoder, prepared, spec, compute, ALONE, meter)  # say, its file could not be written
     assert again | {"cost": 0} == tree | {"cost": 0} and "step 6 of 6" in capsys.readouterr().err
     monkeypatch.setattr(run, "SOURCES", ())  # as if somebody had edited them meanwhile
     assert run.run_directory(encoder, prepared, spec) == next((tmp_path / "runs").iterdir())
@@ -242,3 +243,24 @@ def test_a_loss_that_is_not_finite_stops_the_run(encoder, data, settings, comput
     with pytest.raises(FloatingPointError, match=r"not finite at step 1 .*lower evaluate\.yolos\.lr"):
         finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
     shutil.rmtree(tmp_path / "run")
+
+
+def test_predictions_that_are_no_numbers_stop_the_run_at_that_step_with_the_same_sentence(
+    encoder, data, settings, compute, tmp_path
+):
+    rarely = compute.model_copy(update={"log_steps": 100, "checkpoint_steps": 100})
+    wild = {**settings, "lr": 1e25, "min_lr": 1e25, "clip_norm": 0.0, "epochs": 20}
+    with pytest.raises(FloatingPointError, match=r"not finite at step [2-9] .*lower evaluate\.yolos\.lr"):
+        finetune(encoder, data, wild, tmp_path / "run", rarely, ALONE)
+
+
+def test_no_photo_shares_its_random_numbers_with_the_order_of_an_epoch(
+    encoder, data, settings, compute, tmp_path, monkeypatch
+):
+    streams = []
+    monkeypatch.setattr(
+        train.np.random, "default_rng", lambda key, make=np.random.default_rng: (streams.append(tuple(key)), make(key))[1]
+    )
+    finetune(encoder, data, {**settings, "epochs": 1}, tmp_path / "run", compute, ALONE)
+    states = {key: tuple(np.random.SeedSequence(key).generate_state(4)) for key in streams}
+    assert len(states) == 1 + 8 and len(set(states.values())) == len(states)

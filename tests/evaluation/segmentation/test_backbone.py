@@ -93,6 +93,11 @@ def test_what_does_not_fit_the_encoder_is_refused(own_encoder):
         Backbone(own_encoder, 32, layers=4)
     with pytest.raises(EvaluationError, match="a crop of 30 px is no multiple of small's 8 px patch"):
         Backbone(own_encoder, 30)
+    own_encoder.net.pos_embed, kept = None, own_encoder.net.pos_embed
+    del own_encoder.net.pos_embed  # as timm's NaFlexVit, whose positions lie elsewhere
+    with pytest.raises(EvaluationError, match="small has no grid of positions"):
+        Backbone(own_encoder, 32)
+    own_encoder.net.pos_embed = kept
     own_encoder.net = nn.Conv2d(3, 4, 8)
     with pytest.raises(EvaluationError, match="small is no ViT"):
         Backbone(own_encoder, 32)
