@@ -8,6 +8,7 @@ the dearest case; with photos it holds what both views show.
 from __future__ import annotations
 
 import copy
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -117,6 +118,7 @@ def measure(
     course = Course.of(settings, 1000 * images, compute)
     batches = loaded(settings, records, images, compute.workers) if records else [noise(settings, images)]
     warm = 2 + (-(-state.bank.images // images) if records and state.bank is not None else 0)
+    gc.collect()  # a compiled network refers to itself: one that was measured before would count still
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

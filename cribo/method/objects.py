@@ -34,10 +34,10 @@ def exact(x: Tensor) -> Tensor:
 
 
 def products(a: Float[Tensor, "n m"], b: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
-    """a @ b summed in fp32, of factors in half precision too, whose own sums would make ties of all that is close."""
-    if a.dtype != torch.half:
+    """a @ b summed and returned in fp32, of factors in half precision or bf16 too, whose own sums are rounded."""
+    if a.dtype not in (torch.half, torch.bfloat16):
         return a @ b
-    # CPUs gain nothing from half precision: there it only stands for what a GPU does.
+    # CPUs gain nothing from fewer bits: there they only stand for what a GPU does.
     return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else a.float() @ b.float()
 
 

@@ -1,7 +1,7 @@
-"""What the gradient of an MLP reads and writes of its hidden layer, in one pass of a GPU's kernel.
+"""The gradient of GELU and its sum over rows, which a bias needs, in one pass of a GPU's kernel.
 
-Generated code makes three of it, and the sum over rows that a bias needs does all of GELU again. Imported on a GPU alone,
-and by the test, which runs it through Triton's interpreter.
+Generated code makes two of it, and the sum does all of GELU again. Imported on a GPU alone, and by the test, which runs it
+through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ C0, C1, C2, C3, C4, C5, C6, C7 = (tl.constexpr(c) for c in gelu.LOG_TAIL)
 LOG_DENSITY, DENSITY = tl.constexpr(gelu.LOG_DENSITY), tl.constexpr(gelu.DENSITY)
 
 
-def fused_gelu_gradients(
+def fused_gelu_gradient(
     hidden: BFloat16[Tensor, "M F"], upstream: BFloat16[Tensor, "M F"]
-) -> tuple[BFloat16[Tensor, "M F"], BFloat16[Tensor, "M F"], Float[Tensor, " F"]]:
-    """What `mlp.gelu_gradients` computes; sums over rows are taken before the rounding to bf16."""
+) -> tuple[BFloat16[Tensor, "M F"], Float[Tensor, " F"]]:
+    """What `mlp.gelu_gradient` computes; sums over rows are taken before the rounding to bf16."""
     hidden, upstream = hidden.contiguous(), upstream.contiguous()
     M, F = hidden.shape
-    gradient, value = torch.empty_like(hidden), torch.empty_like(hidden)
+    gradient = torch.empty_like(hidden)
     sums = torch.empty(PARTS, F, device=hidden.device)
     grid = triton.cdiv(F, COLUMNS), PARTS
-    _gradients[grid](hidden, upstream, gradient, value, sums, M, F, ROWS, COLUMNS, num_warps=8)
-    return gradient, value, sums.sum(dim=0)
+    _gradient[grid](hidden, upstream, gradient, sums, M, F, ROWS, COLUMNS, num_warps=8)
+    return gradient, sums.sum(dim=0)
 
 
-@triton.jit
-def _gradients(hidden, upstream, gradient, value, sums, M, F, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+@triton.jit(do_not_specialize=["M"])  # a last, smaller part of a batch needs no kernel of its own
+def _gradient(hidden, upstream, gradient, sums, M, F, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     part = tl.program_id(1)
     length = tl.cdiv(tl.cdiv(M, tl.num_programs(1)), ROWS) * ROWS
@@ -52,5 +52,4 @@ def _gradients(hidden, upstream, gradient, value, sums, M, F, ROWS: tl.constexpr
         found = above * (tl.where(x > 0, 1 - tail, tail) + x * density)
         total += found
         tl.store(gradient + place, found.to(gradient.dtype.element_ty), mask=there)
-        tl.store(value + place, (tl.maximum(x, 0.0) - a * tail).to(value.dtype.element_ty), mask=there)
     tl.store(sums + part * F + column, tl.sum(total, axis=0, keep_dims=True), mask=column < F)

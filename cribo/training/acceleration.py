@@ -10,6 +10,7 @@ from shutil import which
 
 import torch
 
+from cribo.model.mlp import Mlp
 from cribo.model.network import Network
 from cribo.params import Compute
 
@@ -21,6 +22,8 @@ def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
         ValueError: a GPU's kernels are to be generated, and Triton or a C compiler is missing.
     """
     student.backbone.set_grad_checkpointing(compute.recompute)
+    for mlp in (module for module in student.backbone.modules() if isinstance(module, Mlp)):
+        mlp.recomputed = compute.recompute
     if compute.compile:
         if next(student.parameters()).is_cuda:
             _check_generators()

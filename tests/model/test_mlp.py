@@ -8,7 +8,7 @@ from torch import nn
 from cribo.model import mlp
 from cribo.model.architectures import BACKBONES
 from cribo.model.backbone import build_backbone
-from cribo.model.mlp import Mlp, TwoLayers, gelu_gradients, replace_mlps
+from cribo.model.mlp import Mlp, TwoLayers, gelu_gradient, replace_mlps
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_gradients_of_the_two_layers_are_those_of_autograd():
 
 def test_the_operator_keeps_torchs_rules():
     arguments = torch.randn(7, 16).bfloat16(), torch.randn(7, 16).bfloat16()
-    torch.library.opcheck(gelu_gradients, arguments)
+    torch.library.opcheck(gelu_gradient, arguments)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -80,7 +80,7 @@ def counting(calls):
     from torch._dynamo.backends.common import aot_autograd
 
     def count(graph, _inputs):
-        calls.append(sum("gelu_gradients" in str(node.target) for node in graph.graph.nodes))
+        calls.append(sum("gelu_gradient" in str(node.target) for node in graph.graph.nodes))
         return make_boxed_func(graph.forward)
 
     return aot_autograd(fw_compiler=count, bw_compiler=count)

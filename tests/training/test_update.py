@@ -57,7 +57,9 @@ def after(steps, settings, photos, compute, device="cuda"):
 
 def same_but_for_rounding(one, other):
     assert one[0] == pytest.approx(other[0], rel=1e-4)
-    for a, b in zip(one[1].values(), other[1].values(), strict=True):
+    for (name, a), b in zip(one[1].items(), other[1].values(), strict=True):
+        if name.endswith("qkv.bias"):  # that of the keys has no gradient but rounding, of which Adam makes whole steps
+            a, b = ((q, v) for q, _, v in (x.chunk(3) for x in (a, b)))
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
