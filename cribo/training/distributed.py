@@ -117,7 +117,7 @@ def data_parallel(module: nn.Module, world: World) -> nn.Module:
     """
     if world.size == 1:
         return module
-    parallel = DistributedDataParallel(module)
+    parallel = DistributedDataParallel(module, gradient_as_bucket_view=True)  # gradients are not copied to be sent
     module.forward = lambda: sum(p.sum() for p in module.parameters() if p.requires_grad)
     parallel().backward()
     del module.forward
