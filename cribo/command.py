@@ -39,6 +39,8 @@ def explained() -> Iterator[None]:
         yield
     except EXPLAINED as error:
         sys.exit(sentence(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped by Ctrl-C")
     except RuntimeError as error:
         if not str(error).startswith(KILLED):
             raise

@@ -12,11 +12,12 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def sigterm() -> Iterator[None]:
-    """A training that was asked to stop leaves its process deaf to SIGTERM: not this one, which goes on to other tests."""
-    before = signal.getsignal(signal.SIGTERM)
+def hearing() -> Iterator[None]:
+    """A training that was asked to stop leaves its process deaf: not this one, which goes on to other tests."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -46,6 +47,7 @@ def _quiet_worker() -> None:
 
 def _start_worker() -> None:
     _quiet_worker()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's to answer
 
     def follow() -> None:  # a killed parent must not leave workers behind that write on
         multiprocessing.parent_process().join()

@@ -11,8 +11,9 @@ import torch
 
 
 def start_worker(_worker: int) -> None:
-    """SIGTERM reaches every process of a job: the training loop answers it, and needs its workers until then."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """SIGTERM and Ctrl-C reach every process of a job: the training loop answers, and needs its workers until then."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 

@@ -1,10 +1,12 @@
-"""How a long run is stopped and goes on: SIGTERM asks, it saves its state, the scheduler puts it back into the queue."""
+"""How a long run is stopped and goes on: SIGTERM or Ctrl-C asks, and it saves its state; after SIGTERM the scheduler puts it
+back into the queue."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from cribo.training.log import say
 
 
 class Interrupted(AllStop):
-    """SIGTERM came; the state is saved and the same command goes on from it."""
+    """Somebody asked; the state is saved and the same command goes on from it."""
 
 
 class Terminated(BaseException):
@@ -25,35 +27,52 @@ class Terminated(BaseException):
     """
 
 
-_HEARD: list[int] = []  # every SIGTERM since the command began
+GOES_ON = "the same command goes on from the last saved state, if there is one"
+ASKS = (signal.SIGTERM, signal.SIGINT)
+IMPATIENCE = 1.0  # seconds from one Ctrl-C to another that is meant; torchrun hands the same one on once more
+_HEARD: list[int] = []  # every such signal since the command began
 
 
 @contextmanager
-def sigterm_flag() -> Iterator[list[int]]:
-    """A list that is no longer empty after SIGTERM: the signal itself does nothing, the loop acts at a step's end.
+def stop_flag() -> Iterator[list[int]]:
+    """A list that is no longer empty after SIGTERM or Ctrl-C: the signal itself does nothing, the loop acts at a step's end.
 
     A process that was asked to stop stays deaf to further signals of the kind, and ends well: torchrun and Slurm send
-    several, and one that came after the state was saved would end it before it can ask for another turn.
+    several, and one that came after the state was saved would end it before it can ask for another turn. A person who types
+    Ctrl-C once more will not wait.
     """
     flag: list[int] = []
+    first = time.monotonic()
 
     def note(number: int, _frame: object) -> None:
+        nonlocal first
+        if number == signal.SIGINT and flag and time.monotonic() - first > IMPATIENCE:
+            raise KeyboardInterrupt
+        first = first if flag else time.monotonic()
         flag.append(number)
         _HEARD.append(number)
 
-    before = signal.signal(signal.SIGTERM, note)
+    heeded = [number for number in ASKS if signal.getsignal(number) != signal.SIG_IGN]  # as in the background of a shell
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield flag
     finally:
         if not flag:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def asked_by(flag: list[int]) -> str:
+    """What asked, in words; where another process was asked, SIGTERM: Ctrl-C reaches them all."""
+    return "Ctrl-C" if signal.SIGINT in flag else "SIGTERM"
 
 
 @contextmanager
 def resumable_command() -> Iterator[None]:
     """For a stage's command: a stopped run, or one that another process has, ends it with a sentence.
 
-    Where no loop acts on SIGTERM, before the first step or while a trained model is judged, it ends the command at once.
+    Where no loop acts on SIGTERM or Ctrl-C, before the first step or while a trained model is judged, they end the command
+    at once.
     """
     _HEARD.clear()
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -62,8 +81,11 @@ def resumable_command() -> Iterator[None]:
     except RunInUse as error:
         raise SystemExit(str(error)) from None
     except (Interrupted, Terminated) as stop:
-        _ask_for_a_turn()
+        if signal.SIGINT not in _HEARD:
+            _ask_for_a_turn()
         raise SystemExit(str(stop)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(f"stopped by Ctrl-C; {GOES_ON}") from None
     finally:
         if signal.getsignal(signal.SIGTERM) is _terminate:
             signal.signal(signal.SIGTERM, before)
@@ -101,7 +123,7 @@ def _ask_for_a_turn() -> None:
 
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, _ignore)
-    raise Terminated("stopped by SIGTERM; the same command goes on from the last saved state, if there is one")
+    raise Terminated(f"stopped by SIGTERM; {GOES_ON}")
 
 
 def _ignore(number: int, _frame: object) -> None:

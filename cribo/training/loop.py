@@ -14,7 +14,7 @@ from cribo.training.acceleration import accelerate
 from cribo.training.distributed import World, data_parallel
 from cribo.training.finite import NonFinite, Watch, finite_weights
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.interruption import Interrupted, asked_by, stop_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.resume import resume
 from cribo.training.startup import opening
@@ -26,7 +26,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:
-        Interrupted: stopped by SIGTERM at a step boundary, state saved.
+        Interrupted: stopped by SIGTERM or Ctrl-C at a step boundary, state saved.
         FloatingPointError: a loss is not finite; what is needed to do it again is in `folder`.
         CannotResume: there are states, and no whole one that all processes read.
         ValueError: batch, groups, images and processes do not fit together.
@@ -43,7 +43,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     flops, peak = flops_per_image(settings), world.size * peak_flops(world.device, compute.precision, compute.tf32)
     journal = Journal(folder / "metrics.jsonl", state.step, steps, schedule.batch_size, world, flops, peak)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
-    with sigterm_flag() as stop, journal, closing(saver), bundle.kept(folder, settings, compute, world, saver):
+    with stop_flag() as stop, journal, closing(saver), bundle.kept(folder, settings, compute, world, saver):
         for batch in timed(batches, journal):
             now = schedule.at(state.step)
             values = advance(state, student, batch, course, world)
@@ -68,7 +68,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
                 world.barrier()
             if stopping:
                 raise Interrupted(
-                    f"stopped by SIGTERM after step {state.step} of {steps}; the same command goes on from there"
+                    f"stopped by {asked_by(stop)} after step {state.step} of {steps}; the same command goes on from there"
                 )
     return state
 

@@ -1,4 +1,4 @@
-"""SIGTERM outside the loop, and the end of a command whose result is written."""
+"""SIGTERM and Ctrl-C outside the loop, and the end of a command whose result is written."""
 
 import os
 import signal
@@ -6,15 +6,8 @@ import zipfile
 
 import pytest
 
-from cribo.training import checkpoint
-from cribo.training.interruption import finish, resumable_command, sigterm_flag
-
-
-@pytest.fixture(autouse=True)
-def as_it_was():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+from cribo.training import checkpoint, interruption
+from cribo.training.interruption import asked_by, finish, resumable_command, stop_flag
 
 
 def terminated():
@@ -38,6 +31,33 @@ def test_sigterm_while_a_state_is_read_leaves_it_whole(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="stopped by SIGTERM"), resumable_command():
         checkpoint.load_newest(tmp_path, pytest.fail)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "state-00000001.pt"]
+
+
+def test_ctrl_c_where_no_loop_runs_is_one_sentence_and_asks_for_no_turn(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    with pytest.raises(SystemExit, match=r"^stopped by Ctrl-C; the same command goes on"), resumable_command():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not (tmp_path / "again").exists()
+
+
+def test_ctrl_c_in_a_loop_is_noted_once_asks_for_no_turn_and_a_later_one_ends_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    clock = iter([0.0, 10.0, 10.5, 12.0])
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: next(clock))
+    with pytest.raises(SystemExit, match="stopped by Ctrl-C"), resumable_command(), stop_flag() as flag:
+        for _ in range(2):  # torchrun hands on what its processes have had from the terminal
+            os.kill(os.getpid(), signal.SIGINT)
+        assert len(flag) == 2 and asked_by(flag) == "Ctrl-C"
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("goes on")
+    assert not (tmp_path / "again").exists()
+
+
+def test_in_a_shells_background_ctrl_c_stays_unheard():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_flag() as flag:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not flag
 
 
 def test_a_command_that_ends_by_itself_leaves_the_process_as_it_was_and_asks_for_nothing(tmp_path, monkeypatch):
@@ -65,7 +85,7 @@ def test_the_run_directory_stays_for_another_turn_where_torchrun_was_asked_to_st
     monkeypatch.setenv("WORLD_SIZE", "2")
     (tmp_path / "run").mkdir()
     with resumable_command():
-        with sigterm_flag():  # in the last step, say
+        with stop_flag():  # in the last step, say
             terminated()
         finish(tmp_path / "run")
     assert (tmp_path / "run").exists() and (tmp_path / "again").exists()

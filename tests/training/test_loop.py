@@ -14,7 +14,7 @@ from cribo.model.architectures import BackboneSpec
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
 from cribo.params import merged
-from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.interruption import Interrupted, stop_flag
 from cribo.training.loop import check_shapes, train
 from tests.training.conftest import SMALL
 from tests.training.runs import ALONE, flat, made, same
@@ -174,22 +174,23 @@ def test_no_compute_parameter_changes_the_weights(change, tmp_path, settings, ph
     same(state.to_dict(), reference)
 
 
-def test_sigterm_saves_at_a_step_boundary_and_says_where(tmp_path, settings, photos, compute):
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_signal_saves_at_a_step_boundary_and_it_is_said_where(tmp_path, settings, photos, compute, number, name):
     quiet = compute.model_copy(update={"checkpoint_steps": 1000})
 
     class Pesky(list):
         def __getitem__(self, index):
-            os.kill(os.getpid(), signal.SIGTERM)  # in the middle of loading a batch
+            os.kill(os.getpid(), number)  # in the middle of loading a batch
             return super().__getitem__(index)
 
-    with pytest.raises(Interrupted, match="after step 1 of 9"):
+    with pytest.raises(Interrupted, match=f"stopped by {name} after step 1 of 9"):
         train(settings, Pesky(photos.splits["train"]), made(tmp_path / "run"), quiet, ALONE)
     assert [p.name for p in (tmp_path / "run").glob("*.pt")] == ["state-00000001.pt"]
-    os.kill(os.getpid(), signal.SIGTERM)  # one more, while the process ends, does nothing
+    os.kill(os.getpid(), number)  # one more, while the process ends, does nothing
 
 
-def test_without_sigterm_a_training_leaves_the_process_as_it_was():
+def test_without_a_signal_a_training_leaves_the_process_as_it_was():
     before = signal.getsignal(signal.SIGTERM)
-    with sigterm_flag() as flag:
+    with stop_flag() as flag:
         assert not flag and signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before

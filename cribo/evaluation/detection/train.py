@@ -23,7 +23,7 @@ from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
-from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.interruption import Interrupted, asked_by, stop_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.resume import resume
 
@@ -38,7 +38,7 @@ def finetune(
     The result depends neither on the number of processes nor on the batch's split, beyond rounding.
 
     Raises:
-        Interrupted: stopped by SIGTERM at a step boundary, state saved.
+        Interrupted: stopped by SIGTERM or Ctrl-C at a step boundary, state saved.
         FloatingPointError: a loss is not finite.
         CannotResume: there are states, and no whole one that all processes read.
         EvaluationError: the photos do not fill a batch, or the encoder does not fit.
@@ -70,7 +70,7 @@ def finetune(
         return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], PHOTO, epoch, index]))
 
     batches = timed(read_ahead(order.remaining(), read, compute.workers), journal)
-    with sigterm_flag() as stop:
+    with stop_flag() as stop:
         for step, (_, samples) in enumerate(batches, order.first):
             epoch = step // order.per_epoch
             for group in optimiser.param_groups:
@@ -95,9 +95,11 @@ def finetune(
                 checkpoint.save(folder, done, state)
             if stopping:
                 world.barrier()
-                raise Interrupted(f"stopped by SIGTERM after step {done} of {steps}; the same command goes on from there")
+                raise Interrupted(
+                    f"stopped by {asked_by(stop)} after step {done} of {steps}; the same command goes on from there"
+                )
         if world.any(bool(stop)):  # in the last step; to detect takes its time
-            raise Interrupted(f"stopped by SIGTERM after all {steps} steps; the same command judges the detector")
+            raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} steps; the same command judges the detector")
     return model
 
 

@@ -20,7 +20,7 @@ from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World, data_parallel
 from cribo.training.finite import NonFinite, Watch
-from cribo.training.interruption import Interrupted, sigterm_flag
+from cribo.training.interruption import Interrupted, asked_by, stop_flag
 from cribo.training.log import Journal, say, timed
 from cribo.training.resume import resume
 
@@ -70,7 +70,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
     So the mean over processes is the loss of the whole batch.
 
     Raises:
-        Interrupted: stopped by SIGTERM at an iteration's end, state saved.
+        Interrupted: stopped by SIGTERM or Ctrl-C at an iteration's end, state saved.
         FloatingPointError: the loss is not finite.
         CannotResume: there are states, and no whole one that all processes read.
         EvaluationError: batch and processes do not fit together.
@@ -89,7 +89,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
     journal = Journal(folder / "metrics.jsonl", state.step, steps, batch_size, world)
     model.train()
 
-    with sigterm_flag() as stop, journal:
+    with stop_flag() as stop, journal:
         try:
             for batch in timed(loader, journal):
                 torch.manual_seed(seed_of(settings["seed"], DROP_PATH, state.step, world.rank))
@@ -121,15 +121,14 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
                     saver.wait()
                     world.barrier()
                 if stopping:
-                    raise Interrupted(
-                        f"stopped by SIGTERM after iteration {state.step} of {steps}; the same command goes on from there"
-                    )
+                    where = f"iteration {state.step} of {steps}"
+                    raise Interrupted(f"stopped by {asked_by(stop)} after {where}; the same command goes on from there")
         except NonFinite as fault:
             raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
         finally:
             saver.close()
         if world.any(bool(stop)):  # in the last iterations; to judge the val split takes its time
-            raise Interrupted(f"stopped by SIGTERM after all {steps} iterations; the same command judges the model")
+            raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} iterations; the same command judges the model")
     return state
 
 
