@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cribo import plan
 from cribo.command import run
 from cribo.fidelity import overridden
 from cribo.params import load
 
+FOLDERS = ("benchmarks", "examples", "pretrain", "scores")  # read whole by later stages, even where nothing lies in them
+
 
 def main() -> None:
     params = load("params.yaml")
     plan.write(params, "results/plan")
+    for folder in FOLDERS:
+        keep = Path("results") / folder / ".gitkeep"
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        keep.touch()
     for name in params.models.trained:
         read = plan.pretrain_settings(params.model(name))
         for sentence in overridden(params.unresolved(name).model_dump(mode="json"), read):

@@ -32,7 +32,7 @@ def _by_class(root: Path, split: str) -> list[Entry]:
     folder = root / first_folder(root, split)
     classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
-        raise DataError(f"{folder} has no folders of classes")
+        raise DataError(f"{folder} has no folders of classes: put the photos of each class into {split}/CLASS/")
     return [
         Entry(split, f"{label}/{Path(file).stem}", f"{split}/{label}/{file}", label=label)
         for label in classes
