@@ -8,6 +8,7 @@ real images. `--images N` bounds the images of those steps; the default is a pro
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ from cribo.data.manifest import MANIFEST, DataError
 from cribo.data.parallel import cores
 from cribo.data.readers import PreparedSet, open_set
 from cribo.launch import count
-from cribo.measure import measure
+from cribo.measure import Measured, measure
 from cribo.model.network import build_network
 from cribo.params import Params, load
 from cribo.params.data import Data
@@ -64,8 +65,9 @@ def examine(params: Params, images: int | None) -> Findings:
         torch.set_num_threads(compute.threads)
     room = _machine(found, device)
     data = {name: _data(found, name, about) for name, about in params.data.items()}
+    tried: dict[str, tuple[Measured, Measured]] = {}
     for name, model in params.trained.items():
-        _model(found, name, plan.pretrain_settings(model), data[model.dataset], params, device, images, room)
+        _model(found, name, plan.pretrain_settings(model), data[model.dataset], params, device, images, room, tried)
     return found
 
 
@@ -152,8 +154,9 @@ def _model(
     device: torch.device,
     images: int | None,
     room: int,
+    done: dict[str, tuple[Measured, Measured]],
 ) -> None:
-    """Time and memory of one training, from a few steps of it."""
+    """Time and memory of one training, from a few steps of it, or of one in `done` whose steps cost the same."""
     compute, batch = params.compute, settings["optimisation"]["batch_size"]
     processes = count(os.environ, "CRIBO_GPUS", 0) or 1
     try:
@@ -164,7 +167,9 @@ def _model(
     share = batch // processes
     at_once = min(share, compute.micro_batch or share)
     tried = min(at_once, images or (at_once if device.type == "cuda" else 8))
-    half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
+    if (key := _cost_key(settings)) not in done:
+        done[key] = tuple(measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
+    half, full = done[key]
     each = full.seconds / tried
     per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
     memory = full.held + per_image * (at_once - tried)
@@ -190,6 +195,17 @@ def _model(
     needed = (compute.keep_states + 1) * _state_bytes(settings)
     if (free := _free_for_states()) < needed:
         found.add_obstacle(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
+
+
+def _cost_key(settings: dict) -> str:
+    """The same for models whose steps cost the same: sizes and losses decide, not seed, photos, epochs or any rate."""
+
+    def sizes(tree: object) -> object:
+        if isinstance(tree, dict):
+            return {key: sizes(value) for key, value in tree.items() if not key.endswith(("seed", "dataset", "epochs"))}
+        return None if isinstance(tree, float) else [sizes(x) for x in tree] if isinstance(tree, list) else tree
+
+    return json.dumps(sizes(settings))
 
 
 def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:

@@ -114,6 +114,21 @@ def test_prepared_data_that_cannot_be_opened_is_an_obstacle(small, monkeypatch, 
     assert found.obstacles and "MANIFEST.json is damaged" in found.obstacles[0]
 
 
+def test_models_whose_steps_cost_the_same_are_measured_once(small, monkeypatch):
+    key = doctor._cost_key
+    settings = plan.pretrain_settings(small.model("cribo"))
+    same = [{"seed": 9}, {"clustering": {"lambda_pos": 9.0}}, {"optimisation": {"epochs": 9, "base_lr": 1.0}}]
+    assert {key(params.merged(settings, change)) for change in same} == {key(settings)}
+    others = [{"clustering": {"K": 9}}, {"memory_bank": {"images": 9}}, {"optimisation": {"batch_size": 9}}, {"losses": []}]
+    assert len({key(params.merged(settings, change)) for change in others} | {key(settings)}) == len(others) + 1
+    tried, real = [], doctor.measure
+    monkeypatch.setattr(doctor, "measure", lambda *args, **more: tried.append(args) or real(*args, **more))
+    twins = small.model_copy(deep=True)
+    twins.models.trained["twin"] = params.merged(twins.models.trained["cribo"], {"seed": 9})
+    doctor.examine(twins, 2)
+    assert len(tried) == 2 * (len(twins.models.trained) - 1)
+
+
 def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
     settings = plan.pretrain_settings(small.model("cribo"))
     real = step.joint_space_clustering

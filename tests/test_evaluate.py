@@ -29,6 +29,7 @@ from tests.processes import Forks, python_m, run_m
 DEMO = BACKBONES["vit_demo_8"]
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 32, "train": 8, "val": 3, "objects": [2, 3]}
+MASKS = ["--protocol", "dense_nn", "--dataset", "a=.", "--set", "data.kind=folder", "data.train=."]
 SMALL = ["--device", "cpu", "--workers", "1", "--threads", "1"]
 
 
@@ -127,6 +128,8 @@ def test_the_defaults_are_the_papers():
             "data.strict is no setting of folder",
         ),
         (["--protocol", "yolos", "--dataset", "a=nowhere"], "nowhere is no folder"),
+        ([*MASKS, "data.masks=nowhere", "data.classes=[x, y]"], "nowhere is missing: --set data.masks must name"),
+        ([*MASKS, "data.classes=[x, x]"], "--set data.classes names x twice"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "k=5", "k=6"], "^--set k is given twice: keep one$"),
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "datasets=[a]"], "datasets: is no parameter .allowed: k, "),
         (["--protocol", "knn", "--dataset", "a=b", "--set", "models=[a]"], "models: is no parameter .allowed: crop, k, "),

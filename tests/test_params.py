@@ -121,6 +121,11 @@ def test_an_impossible_value_is_one_sentence_with_its_key_and_line(key, value, s
     assert found[0].startswith(f"params.yaml:{line_of(key)}: {key}")
 
 
+def test_two_classes_of_one_name_are_refused_as_one_would_lose_its_score():
+    mine = "  mine: {kind: folder, path: /photos, train: a, masks: m, classes: [x, y, x]}\n  scenes:"
+    assert ".mine.classes: names x twice: keep one" in sentences(DEMO.replace("  scenes:", mine, 1))[0]
+
+
 @pytest.mark.parametrize("group", ["data.scenes", "pretrain", *(f"evaluate.{name}" for name in SEEDED)])
 def test_a_seed_that_torch_does_not_take_is_refused(group):
     assert f"{group}.seed: should be less than {2**63}, not {2**63}" in sentences(edited(f"{group}.seed", str(2**63)))[0]

@@ -94,9 +94,9 @@ def evaluate(
         runs[factor] = []
         for n, (images, kept) in enumerate(plan):
             if not kept.any():
+                remedy = "lower the factor" if factor > 1 else "its masks are void wherever patches are, look at them"
                 raise EvaluationError(
-                    f"run {n} at 1/{factor} of {data.name} draws {len(images)} images without a "
-                    "labelled patch: lower the factor"
+                    f"run {n} at 1/{factor} of {data.name} draws {len(images)} images without a labelled patch: {remedy}"
                 )
             k, note = min(settings.k, int(kept.sum())), f"1/{factor} run {n + 1} of {len(plan)}"
             found = shared_search(queries, memory, kept, k, world, progress, note)

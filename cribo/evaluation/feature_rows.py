@@ -31,7 +31,7 @@ def feature_rows(rows: int, width: int, memory_gb: float) -> Float[Tensor, "rows
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise EvaluationError(
-                f"{size / 1e9:.1f} GB of features do not fit into {folder} ({error.strerror}): set TMPDIR to a larger disk, "
-                "or raise compute.feature_memory_gb"
+                f"{size / 2**20:,.0f} MiB of features do not fit into {folder} ({error.strerror}): set TMPDIR to a larger "
+                "disk, or raise compute.feature_memory_gb"
             ) from None
         return torch.from_numpy(np.memmap(file, np.float32, "r+", shape=(rows, width)))

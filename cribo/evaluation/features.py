@@ -71,7 +71,9 @@ def extract(
     grids = tuple((record.height // p, record.width // p) for record in records)
     for record, (h, w) in zip(records, grids, strict=True):
         if not h * w:
-            raise EvaluationError(f"{record.image} has {record.width} × {record.height} px: less than one patch of {p} px")
+            raise EvaluationError(
+                f"{record.image} has {record.width} × {record.height} px, less than one patch of {p} px: leave it out"
+            )
         if record.mask is None:
             raise EvaluationError(f"{record.image} has no mask: dense evaluation needs one for every image")
     starts = np.concatenate([[0], np.cumsum([h * w for h, w in grids], dtype=np.int64)])

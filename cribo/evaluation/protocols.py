@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
                 prepare(name, complete, scratch)
         except DataError as error:  # its advice is for params.yaml, which nobody has here
             said = str(error).replace(f"data.{name}.exclude_broken: true", "--set data.exclude_broken=true")
-            raise DataError(said) from None
+            raise DataError(said.replace(f"data.{name}.", "--set data.")) from None
         return open_set(name, scratch, path)
 
     return opened
@@ -92,6 +93,9 @@ def _complete(settings: dict) -> dict:
     if unknown := sorted(settings.keys() - {*own, "path"}):
         there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
         raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
+    classes = settings.get("classes") or ()
+    if again := [label for label, times in Counter(classes).items() if times > 1]:
+        raise DataError(f"--set data.classes names {again[0]} twice: give each class a name of its own")
     try:
         return params.complete_data(settings)
     except ValidationError as error:

@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
                 raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
             return {key: file.get_tensor(key) for key in file.keys()}, _told(path, described)  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing: pretrain that model first") from None
+        raise ValueError(f"{path} is missing: pretrain that model, or correct the path") from None
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and pretrain again") from error
 

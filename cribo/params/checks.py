@@ -20,8 +20,8 @@ METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 # Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper.py).
 PAPERS = {"voc2012": "voc"} | {name: name for name in ("ade20k", "pascal_context", "coco_stuff", "coco", "imagenet")}
-# Lists of names and of values, each of which is a cell, a column or a vote; hummingbird's k is one number.
-LISTS = ("models", "datasets", "subsample", "k", "layers", "learning_rates", "tables")
+# Lists of names and of values, each of which is a class, a cell, a column or a vote; hummingbird's k is one number.
+LISTS = ("classes", "models", "datasets", "subsample", "k", "layers", "learning_rates", "tables")
 MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # the others need a mask for each image
 
 
@@ -95,7 +95,10 @@ def _twice(params: Params) -> Iterator[Problem]:
     """Lists that name a model, a data set or a value more than once."""
     groups = [(("evaluate", protocol), getattr(params.evaluate, protocol)) for protocol in PROTOCOLS]
     groups += [(("evaluate",), params.evaluate), (("report",), params.report)]
-    groups += [(("report", "examples"), params.report.examples)]
+    groups += [
+        (("report", "examples"), params.report.examples),
+        *((("data", name), data) for name, data in params.data.items()),
+    ]
     for at, group in groups:
         yield from twice_in(group, at)
 

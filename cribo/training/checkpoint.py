@@ -32,12 +32,17 @@ class RunInUse(RuntimeError):
 
 @contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold the run directory. Raises RunInUse at once if another process does.
+    """Hold the run directory. Raises RunInUse at once if another process does, ValueError where no folder can be.
 
     The lock ends with its process: the loading processes forked from it, which may live for some seconds more, let go of
     it as they start.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        there = folder.parent
+        what = f"a link to {there.readlink()}, where no folder is" if there.is_symlink() else "no folder"
+        raise ValueError(f"{there} is {what}, and states of unfinished runs go there: make one, or remove it") from None
     with open(folder / "lock", "a+") as lock:
         os.register_at_fork(after_in_child=lock.close)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from cribo.data import sets
@@ -304,6 +305,15 @@ def test_folder_whose_parts_are_not_there_names_their_key(root, key):
     trees.folder(root, masks=True)
     with pytest.raises(DataError, match=rf"nowhere is missing: data\.\w+\.{key} must name"):
         opened(root, "folder", **{"masks": "labels", "classes": ["ground", "thing"], key: "nowhere"})
+
+
+def test_images_of_a_folder_that_are_of_no_known_kind_are_named_and_left_out(root):
+    trees.photo(root / "a.jpg", 0)
+    Image.new("RGB", (30, 20)).save(root / "b.gif")
+    trees.text(root / "notes.txt", ["no image"])
+    assert len(opened(root, "folder", val=None).splits["train"]) == 1
+    (note,) = (said for said in manifest_of(root, "folder")["warnings"] if "left out" in said)
+    assert note == "1 images of train of other kinds (.gif) are left out: b.gif"
 
 
 def test_folder_without_images_says_what_counts_as_one(root):

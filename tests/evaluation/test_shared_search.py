@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(EvaluationError, match=r"4.0 GB of features do not fit into .*No space left.*set TMPDIR"):
+    with pytest.raises(EvaluationError, match=r"[34],[0-9]+ MiB of features do not fit into .*No space left.*set TMPDIR"):
         feature_rows(10**6, 1000, memory_gb=3.9)
 
 

@@ -218,3 +218,11 @@ def test_a_disk_without_locks_is_said_and_a_training_runs_there(tmp_path, monkey
     monkeypatch.setattr(checkpoint.fcntl, "flock", refused)
     with checkpoint.sole_owner(tmp_path):
         assert "on a disk without file locks: see to it that no other process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("made", "says"), [("link", "a link to .*scratch, where no folder is"), ("file", "no folder")])
+def test_a_place_for_states_that_is_no_folder_is_one_sentence(tmp_path, made, says):
+    place = tmp_path / ".resume"
+    place.symlink_to(tmp_path / "scratch") if made == "link" else place.touch()
+    with pytest.raises(ValueError, match=rf"\.resume is {says}, and states"), checkpoint.sole_owner(place / "run"):
+        pass

@@ -9,10 +9,12 @@ import time
 
 import psutil
 import pytest
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from workflow.bridge import record, session
 from workflow.bridge.errors import BridgeError
+from workflow.bridge.stages import one_sentence
 from workflow.bridge.stamps import write
 from workflow.bridge.sync import sync
 
@@ -262,3 +264,13 @@ def command_of(tree, stage):
         if {"code/work.py", output} <= set(line) and process.cwd() == str(tree.root):
             return process
     raise AssertionError(f"no process of {stage}")
+
+
+def test_a_lock_with_the_marks_of_a_merge_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
+    with pytest.raises(BridgeError, match=r"dvc\.lock holds the marks of a merge: `git checkout --ours"), one_sentence():
+        raise DvcException("unable to read: 'dvc.lock'")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+    with pytest.raises(BridgeError, match=r"^unable to read"), one_sentence():
+        raise DvcException("unable to read: 'dvc.lock'")

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import networkx as nx
 from dvc.dependency import ParamsDependency
-from dvc.dvcfile import PROJECT_FILE, load_file
+from dvc.dvcfile import LOCK_FILE, PROJECT_FILE, load_file
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
@@ -129,8 +130,19 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except DvcException as err:
+        if _conflict():
+            raise BridgeError(
+                "dvc.lock holds the marks of a merge: `git checkout --ours dvc.lock results` and `git add` both; "
+                "what that side lacks is computed anew (docs/usage.md, Merge branches)"
+            ) from err
         said = [str(err).strip()] + ([str(err.__cause__).strip()] if err.__cause__ else [])
         raise BridgeError(": ".join(said)) from err
+
+
+def _conflict() -> bool:
+    """Whether git has left both sides of dvc.lock in it."""
+    lock = Path(LOCK_FILE)
+    return lock.exists() and any(line.startswith("<<<<<<< ") for line in lock.read_text().splitlines())
 
 
 def save_graph(graph: dict[str, tuple[str, ...]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cribo.data.labels import VOID, rule
-from cribo.data.manifest import DataError
+from cribo.data.manifest import DataError, listed
 from cribo.data.sets.instances import read_instances
 from cribo.data.sets.listing import IMAGES, Entry, Listing, first_folder, names_in, words
 
@@ -60,7 +60,11 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
         named = {image["file_name"] for image in tree["images"]}
         notes += _unused(set(names_in(root / photos, IMAGES)) - named, photos, annotations[split])
     if categories["train"] != categories["val"]:
-        raise DataError(f"{annotations['train']} and {annotations['val']} in {root} have different categories")
+        odd = sorted({f"{number} {name}" for number, name in set(categories["train"]) ^ set(categories["val"])}) or [
+            "their order"
+        ]
+        both = f"{annotations['train']} and {annotations['val']}"
+        raise DataError(f"{both} in {root} have different categories, give both the same: {listed(odd)}")
     classes = [category for _, category in categories["train"]]
     return Listing(root, entries, classes, LICENCE, SOURCE, PUBLISHED, annotations, notes)
 

@@ -57,7 +57,7 @@ def names_in(folder: Path, suffixes: frozenset[str]) -> list[str]:
         raise DataError(f"{folder} is missing")
     found = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     if not found:
-        raise DataError(f"{folder} holds no {' or '.join(sorted(suffixes))} file")
+        raise DataError(f"{folder} holds no {' or '.join(sorted(suffixes))} file: put some into it, or remove it")
     return found
 
 

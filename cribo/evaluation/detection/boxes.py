@@ -46,7 +46,8 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
     """The boxes of a prepared set that has COCO's annotations.
 
     Raises:
-        EvaluationError: it has none, or no category, or they name a photo that it lacks, or two photos of one name.
+        EvaluationError: it has none, or none to be found, or no category, or they name a photo that it lacks, or two photos
+            of one name.
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
@@ -62,6 +63,11 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
                 f"{path} names photos of the same name in several folders, and YOLOS tells them by their names: rename them"
             )
         splits[split] = tuple(_photos(tree, files, path))
+    if not any(len(photo.boxes) for photo in splits["val"]):
+        raise EvaluationError(
+            f"{data.annotations['val']} has no box, those of crowds apart, and YOLOS is judged by what it finds there: give "
+            "a val split with boxes"
+        )
     return DetectionSet(data.name, digest_of(data), categories, splits, dict(data.annotations), data.warnings)
 
 

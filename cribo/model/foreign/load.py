@@ -138,9 +138,8 @@ def _hub(name: str, settings: dict) -> Foreign:
                 f"the hub's weights of {name} do not fit timm {timm.__version__}'s network: {said}"
             ) from error
         raise EncoderError(
-            f"timm cannot get {name} ({first_line(error)}): without a network, fetch model.safetensors from "
-            f"https://huggingface.co/timm/{name} elsewhere and give its path, with `format: timm` and "
-            f"`backbone: {name}`"
+            f"timm cannot get {name} ({first_line(error)}): without a network, fetch config.json and model.safetensors from "
+            f"https://huggingface.co/timm/{name} elsewhere into a folder, and give the folder in place of the name"
         ) from error
     statistics = full.pretrained_cfg
     fill(net, _without_classifier(full), Path(name), architecture)

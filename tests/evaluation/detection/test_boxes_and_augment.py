@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_sides_are_multiples_of_the_patch_and_boxes_still_shares_of_the_whole_ph
 def test_a_set_without_boxes_is_one_sentence(prepared):
     with pytest.raises(EvaluationError, match="squares has no boxes in both splits"):
         boxes_of(replace(prepared, annotations={}))
+
+
+@pytest.mark.parametrize("crowds", [False, True])
+def test_a_val_split_without_a_box_to_be_found_is_one_sentence_before_any_training(prepared, tmp_path, crowds):
+    tree = json.loads(prepared.annotations["val"].read_text())
+    tree["annotations"] = [entry | {"iscrowd": 1} for entry in tree["annotations"]] if crowds else []
+    (tmp_path / "empty.json").write_text(json.dumps(tree))
+    with pytest.raises(EvaluationError, match=r"empty\.json has no box, those of crowds apart"):
+        boxes_of(replace(prepared, annotations=prepared.annotations | {"val": tmp_path / "empty.json"}))
 
 
 def test_a_photo_that_the_set_lacks_is_one_sentence(prepared):
