@@ -245,8 +245,8 @@ def main() -> None:
         print(f"{name}: {took[name].seconds:.4f} s", file=sys.stderr, flush=True)
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    about = f"{settings['backbone']} at {settings['views']['size']} px, {images} images, {compute.precision}, {name}, "
-    about += f"torch {torch.__version__}, {platform.machine()}, {'photos' if given.photos else 'noise'}"
+    about = f"{settings['backbone']['name']} at {settings['views']['size']} px, {images} images, {compute.precision}, "
+    about += f"{name}, torch {torch.__version__}, {platform.machine()}, {'photos' if given.photos else 'noise'}"
     base = took["baseline"]
     pace = f"{1e3 * base.seconds:.1f} ms, {base.images / base.seconds:.1f} img/s, {base.memory / 1e9:.2f} GB"
     parts = [f"# One training step\n\n{about}: {pace}"]

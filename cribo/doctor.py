@@ -198,14 +198,14 @@ def _model(
 
 
 def _cost_key(settings: dict) -> str:
-    """The same for models whose steps cost the same: sizes and losses decide, not seed, photos, epochs or any rate."""
-
-    def sizes(tree: object) -> object:
-        if isinstance(tree, dict):
-            return {key: sizes(value) for key, value in tree.items() if not key.endswith(("seed", "dataset", "epochs"))}
-        return None if isinstance(tree, float) else [sizes(x) for x in tree] if isinstance(tree, list) else tree
-
-    return json.dumps(sizes(settings))
+    """The same for models whose steps cost the same, whatever their seed, photos, epochs and rates."""
+    free = {"clustering": ("lambda_pos", "sharpness"), "matching": ("first_epoch",)}
+    read = {key: value for key, value in settings.items() if key not in ("seed", "dataset", "targets", "optimisation")}
+    for group, keys in free.items():
+        if group in read:
+            read[group] = {key: value for key, value in read[group].items() if key not in keys}
+    how = settings["optimisation"]
+    return json.dumps([read, how["batch_size"], how["clip_norm"] > 0])
 
 
 def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:

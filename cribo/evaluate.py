@@ -34,7 +34,7 @@ from cribo.params import Compute, as_tuples
 from cribo.params.checks import twice_in
 from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.training.distributed import World
-from cribo.training.interruption import finish, ignore_sigterm, resumable_command
+from cribo.training.interruption import finish, ignore_signals, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 
@@ -53,11 +53,11 @@ def main(arguments: list[str]) -> None:
     compute = computing(given)
     if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
         check_out(given.out, "--out")
-    with join(compute.device, compute.threads) as world, scratch_of_host(world) as scratch:
+    with join(compute.device, compute.threads) as world, scratch_of_host(world) as (scratch, first):
         meter = Meter(world.device, compute.precision)
         encoder = encoder_of(given.weights, world.device, compute.precision)
         for turn in (True, False):  # the first process of a machine verifies the photos for all
-            if turn == first_of_host():
+            if turn == first:
                 data = protocol.open(name, Path(path), about_data, scratch)
             world.barrier()
         tree = protocol.judge(encoder, data, spec, compute, world, meter)
@@ -66,23 +66,18 @@ def main(arguments: list[str]) -> None:
             deliver(tree, given.out)
             print(f"{encoder.name} on {name}: {tree['value']:.2f} %, {tree['protocol']['value']}", file=sys.stderr)
             folder = protocol.kept(encoder, data, spec)
-        ignore_sigterm()
+        ignore_signals()
         world.barrier()
     finish(folder)
 
 
-def first_of_host() -> bool:
-    """Whether this is the first of torchrun's processes on its machine, or the only one."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
-
-
 @contextmanager
-def scratch_of_host(world: World) -> Iterator[Path]:
-    """A temporary folder that the processes of a machine share; it goes with the first of them."""
-    with tempfile.TemporaryDirectory() if first_of_host() else nullcontext() as made:
-        here = socket.gethostname()
-        folders = {host: folder for host, folder in world.gather_objects((here, made)) if folder}
-        yield Path(folders[here])
+def scratch_of_host(world: World) -> Iterator[tuple[Path, bool]]:
+    """A temporary folder that the processes of a machine share, and whether this is the first of them, whose it is."""
+    here = socket.gethostname()
+    leader = world.gather_objects(here).index(here)
+    with tempfile.TemporaryDirectory() if leader == world.rank else nullcontext() as made:
+        yield Path(world.gather_objects(made)[leader]), leader == world.rank
 
 
 def computing(given: argparse.Namespace) -> Compute:

@@ -67,7 +67,7 @@ def one_gpu(settings: Mapping) -> int:
 
 
 def one_gpu_or_32(settings: Mapping) -> int:
-    """As `one_gpu`, and never fewer than 32 images of a smaller batch: a handful is too few to share anything."""
+    """As `one_gpu`, but 32 images where those are fewer and the batch has them: a handful is too few to share anything."""
     return _divisor(whole_batch(settings), max(one_gpu(settings), 32))
 
 

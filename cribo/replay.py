@@ -53,6 +53,8 @@ def read_about(bundle: Path) -> dict:
         settings, numbers = about["settings"], (about["step"], about["processes"])
         if lacking := [group for group in READ if group not in settings]:
             raise ValueError(f"settings lack {lacking[0]}")
+        if not isinstance(settings["backbone"], dict):
+            raise ValueError("settings.backbone is a name only")
         if not all(isinstance(number, int) and number > 0 for number in numbers):
             raise ValueError("step and processes should be 1 or more")
         return {**about, "compute": Compute.model_validate(about["compute"], strict=False)}

@@ -11,12 +11,12 @@ from pathlib import Path
 from cribo.command import run
 from cribo.evaluation.detection.run import judge, run_directory
 from cribo.evaluation.stage import run_stage
-from cribo.training.interruption import finish, ignore_sigterm, resumable_command
+from cribo.training.interruption import finish, ignore_signals, resumable_command
 
 
 def kept(*judged) -> Path:
     """The run directory; the result is written by now."""
-    ignore_sigterm()
+    ignore_signals()
     return run_directory(*judged)
 
 

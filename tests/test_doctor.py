@@ -120,6 +120,7 @@ def test_models_whose_steps_cost_the_same_are_measured_once(small, monkeypatch):
     same = [{"seed": 9}, {"clustering": {"lambda_pos": 9.0}}, {"optimisation": {"epochs": 9, "base_lr": 1.0}}]
     assert {key(params.merged(settings, change)) for change in same} == {key(settings)}
     others = [{"clustering": {"K": 9}}, {"memory_bank": {"images": 9}}, {"optimisation": {"batch_size": 9}}, {"losses": []}]
+    others += [{"mae": {"mask": 0.5}}, {"drop_path": 0.3}, {"optimisation": {"clip_norm": 1.0}}]
     assert len({key(params.merged(settings, change)) for change in others} | {key(settings)}) == len(others) + 1
     tried, real = [], doctor.measure
     monkeypatch.setattr(doctor, "measure", lambda *args, **more: tried.append(args) or real(*args, **more))

@@ -55,6 +55,7 @@ def test_a_damaged_bundle_is_one_sentence(tmp_path, content, says):
     [
         ({"compute": {}}, r"\(compute\.device is missing\)"),
         ({"processes": 0}, r"\(step and processes should be 1 or more\)"),
+        ({"settings": dict.fromkeys(replay.READ, "vit_small_16")}, r"another version \(settings.backbone is a name only\)"),
         ({"step": "3"}, r"\(step and processes should be 1 or more\)"),
     ],
 )

@@ -1,7 +1,8 @@
 """What a prepared data set is: MANIFEST.json for a person, index.csv with one line a file, and how both are read back.
 
-Neither holds an absolute path or a date, so the same photos in another folder give the same bytes, and the sha256 of
-the index is the identity of the content: whatever depends on a data set depends on these two small files.
+Neither holds an absolute path or a date, so the same photos in another folder give the same bytes. The
+sha256 of the index, and of the rules that make class ids of masks, is the identity of the content: whatever depends on a
+data set depends on these two small files.
 """
 
 from __future__ import annotations
@@ -67,6 +68,13 @@ class Manifest:
     rules: dict[str, bytes]
     version: str = ""
 
+    @property
+    def digest(self) -> str:
+        """sha256 that stands for the content: of the index, and of the rules where there are any."""
+        if not self.rules:
+            return self.index
+        return sha256(json.dumps([self.index, {suffix: list(rule) for suffix, rule in sorted(self.rules.items())}]).encode())
+
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
@@ -104,18 +112,23 @@ def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
     """Read both files back; the index, which may have a million lines, as it is asked for.
 
     Raises:
-        DataError: the folder was not prepared, or the index is not the one that the manifest names.
+        DataError: the folder was not prepared, or by an earlier version, or the index is not the manifest's.
     """
     name = folder.name
     try:
         tree = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         raw = (folder / INDEX).read_bytes()
-        tree["rules"] = {suffix: bytes(map(int, text.split())) for suffix, text in tree["rules"].items()}
-        manifest = Manifest(**tree)
+        rules = tree.get("rules")
+        read_back = {suffix: bytes(map(int, text.split())) for suffix, text in (rules or {}).items()}
+        manifest = Manifest(**tree | {"rules": read_back})
+        if not all(manifest.rules.values()):
+            raise ValueError("a rule for no value at all")
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing: run `dvc repro prepare@{name}`") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
+    if rules is None:
+        raise DataError(f"{folder / MANIFEST} is of an earlier version: run `dvc repro prepare@{name}`")
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
     return manifest, _rows(raw)

@@ -21,7 +21,7 @@ CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared data set: `splits` has "train" and "val"; `digest`, sha256 of the index, identifies the content.
+    """A prepared data set: `splits` has "train" and "val"; `digest` identifies photos, masks, and what masks store.
 
     `labelled`: images that have a class as a whole, by split: the photos of an image-folder set, the crops of scenes.
     `annotations`: COCO's JSON of boxes and masks by split; `int(record.id)` is its image's id, or its file name says it.
@@ -73,7 +73,7 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
         name,
         tuple(manifest.classes),
         manifest.ignore,
-        manifest.index,
+        manifest.digest,
         {split: records[split] for split in SPLITS},
         manifest.licence,
         manifest.source,

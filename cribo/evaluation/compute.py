@@ -10,9 +10,9 @@ import torch
 
 from cribo.training.distributed import World, join_world
 
-# Of a collective: each process reads its share of a split before they meet, and one may be slower by hours. A process that
-# dies does not keep the others waiting: torchrun ends them.
-PATIENCE = timedelta(days=1)
+# Of a collective: each process reads its share of a split before they meet, and one may be slower by hours. For one that
+# dies those on its machine do not wait, for torchrun ends them, nor those of its Slurm job, which srun ends.
+PATIENCE = timedelta(hours=6)
 
 
 @contextmanager

@@ -93,16 +93,16 @@ def _complete(settings: dict) -> dict:
     if unknown := sorted(settings.keys() - {*own, "path"}):
         there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
         raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
-    classes = settings.get("classes") or ()
-    if again := [label for label, times in Counter(classes).items() if times > 1]:
-        raise DataError(f"--set data.classes names {again[0]} twice: give each class a name of its own")
     try:
-        return params.complete_data(settings)
+        complete = params.complete_data(settings)
     except ValidationError as error:
         first = problems_of(error, schema, ())[0]
         key = ".".join(str(part) for part in first.key if part != kind)
         advice = f": add --set data.{key}=…" if first.wrong == "is missing" else ""
         raise DataError(f"--set data.{key} {first.wrong}, of the kind {kind}{advice}") from None
+    if again := [label for label, times in Counter(complete.get("classes") or ()).items() if times > 1]:
+        raise DataError(f"--set data.classes names {again[0]} twice: give each class a name of its own")
+    return complete
 
 
 def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:

@@ -70,6 +70,8 @@ def _told(path: Path, described: str) -> dict:
         raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON: {error}): fetch or pretrain it again") from None
     if not isinstance(told, dict):
         raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON object): fetch or pretrain it again")
+    if isinstance(told.get("settings"), dict) and isinstance(told["settings"].get("backbone"), str):
+        raise ValueError(f"{path} is of an earlier version, which named its backbone only: pretrain it again")
     return told
 
 

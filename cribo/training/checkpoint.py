@@ -40,7 +40,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        there = folder.parent
+        there = folder if folder.exists() else folder.parent
         what = f"a link to {there.readlink()}, where no folder is" if there.is_symlink() else "no folder"
         raise ValueError(f"{there} is {what}, and states of unfinished runs go there: make one, or remove it") from None
     with open(folder / "lock", "a+") as lock:

@@ -133,7 +133,7 @@ def join_world(wish: str, timeout: timedelta = TIMEOUT) -> Iterator[World]:
 
     A process that fails says so with its rank and host before it ends; torchrun then ends the others, which may be waiting
     for it in a collective. Raises PeerLost in a process that notices by itself that another is gone. Where all stop together
-    (SIGTERM, a loss that is no number) only the main process speaks.
+    (SIGTERM, Ctrl-C, a loss that is no number) only the main process speaks.
     """
     device = pick_device(wish)
     size = int(os.environ.get("WORLD_SIZE", 1))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ class Terminated(BaseException):
 
 GOES_ON = "the same command goes on from the last saved state, if there is one"
 ASKS = (signal.SIGTERM, signal.SIGINT)
-IMPATIENCE = 1.0  # seconds from one Ctrl-C to another that is meant; torchrun hands the same one on once more
+PATIENCE = 2  # times that somebody may type Ctrl-C before it ends a loop in the middle of a step
 _HEARD: list[int] = []  # every such signal since the command began
 
 
@@ -39,18 +38,15 @@ def stop_flag() -> Iterator[list[int]]:
 
     A process that was asked to stop stays deaf to further signals of the kind, and ends well: torchrun and Slurm send
     several, and one that came after the state was saved would end it before it can ask for another turn. A person who types
-    Ctrl-C once more will not wait.
+    Ctrl-C a third time will not wait.
     """
     flag: list[int] = []
-    first = time.monotonic()
 
     def note(number: int, _frame: object) -> None:
-        nonlocal first
-        if number == signal.SIGINT and flag and time.monotonic() - first > IMPATIENCE:
-            raise KeyboardInterrupt
-        first = first if flag else time.monotonic()
         flag.append(number)
         _HEARD.append(number)
+        if flag.count(signal.SIGINT) > PATIENCE:
+            raise KeyboardInterrupt
 
     heeded = [number for number in ASKS if signal.getsignal(number) != signal.SIG_IGN]  # as in the background of a shell
     before = {number: signal.signal(number, note) for number in heeded}
@@ -81,8 +77,7 @@ def resumable_command() -> Iterator[None]:
     except RunInUse as error:
         raise SystemExit(str(error)) from None
     except (Interrupted, Terminated) as stop:
-        if signal.SIGINT not in _HEARD:
-            _ask_for_a_turn()
+        _ask_for_a_turn()
         raise SystemExit(str(stop)) from None
     except KeyboardInterrupt:
         raise SystemExit(f"stopped by Ctrl-C; {GOES_ON}") from None
@@ -91,10 +86,14 @@ def resumable_command() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def ignore_sigterm() -> None:
-    """The result is written, and what is left takes a moment. Each process calls it before all of them wait for each other
-    for the last time: one that was ended earlier is then missed there, and the run directory stays."""
-    signal.signal(signal.SIGTERM, _ignore)
+def ignore_signals() -> None:
+    """SIGTERM and Ctrl-C do nothing from here on: the result is written, and what is left takes a moment.
+
+    Each process calls it before all of them wait for each other for the last time: one that was ended earlier is then missed
+    there, and the run directory stays.
+    """
+    for number in ASKS:
+        signal.signal(number, _ignore)
 
 
 def finish(folder: Path | None) -> None:
@@ -104,7 +103,7 @@ def finish(folder: Path | None) -> None:
     It stays where torchrun was asked to stop, which then ends in failure though its processes end well: another turn writes
     the result once more and trains nothing.
     """
-    ignore_sigterm()
+    ignore_signals()
     if folder and _HEARD and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         _ask_for_a_turn()
         return
@@ -116,8 +115,8 @@ def finish(folder: Path | None) -> None:
 
 
 def _ask_for_a_turn() -> None:
-    """Have the scheduler's wrapper put the job back into the queue, should the command fail."""
-    if marker := os.environ.get("CRIBO_REQUEUE"):
+    """Have the scheduler's wrapper put the job back into the queue, should the command fail; after Ctrl-C it ends."""
+    if (marker := os.environ.get("CRIBO_REQUEUE")) and signal.SIGINT not in _HEARD:
         Path(marker).touch()
 
 

@@ -16,7 +16,7 @@ from cribo.model.checkpoint_file import write_checkpoint
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
-from cribo.training.interruption import ignore_sigterm
+from cribo.training.interruption import ignore_signals
 from cribo.training.log import read_cost, read_records, say
 from cribo.training.loop import train
 from cribo.training.sources import digest_of_sources
@@ -63,7 +63,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
         state = train(settings, data.splits["train"], folder, compute, world)
         if world.main:
             write_results(state, settings, data, folder, out, compute.precision)
-    ignore_sigterm()
+    ignore_signals()
     world.barrier()
     return folder
 

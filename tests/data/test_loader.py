@@ -1,6 +1,9 @@
 """Batches: nothing depends on workers, restarts or the number of processes."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -26,6 +29,15 @@ def pairs(tmp_path_factory):
 
 def content(loader):
     return [torch.cat([x.flatten().double() for x in batch]) for batch in loader]
+
+
+def test_workers_do_not_hear_the_signals_that_the_training_answers(pairs):
+    batches = iter(load_batches(pairs, 4, 0, 5, 0, 1, 2))
+    first = next(batches)
+    for worker in multiprocessing.active_children():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+    assert len([first, *batches]) == 5
 
 
 def test_bytes_are_the_same_for_any_number_of_workers(pairs):

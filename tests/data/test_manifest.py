@@ -1,7 +1,7 @@
 """Index and manifest: what is written is read back, and a change in either is noticed."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -32,6 +32,7 @@ def _manifest(rows=ROWS) -> Manifest:
     )
 
 
+NO_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": ""}})
 WRONG_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": "0 256"}})
 
 
@@ -39,6 +40,21 @@ def test_round_trip(tmp_path):
     manifest.write(tmp_path, _manifest(), ROWS)
     read, rows = manifest.read(tmp_path)
     assert list(rows) == ROWS and read.index == _manifest().index and read.version and read.rules == _manifest().rules
+
+
+def test_another_rule_is_another_content_and_without_rules_the_index_says_it_all():
+    own, other = (replace(_manifest(), rules={".mat": bytes(ids)}) for ids in ([255, 0, 1], [255, 1, 0]))
+    assert len({own.digest, other.digest, _manifest().index}) == 3
+    assert replace(own, rules={}).digest == _manifest().index
+
+
+def test_a_manifest_without_rules_is_said_to_be_of_an_earlier_version(tmp_path):
+    manifest.write(tmp_path, _manifest(), ROWS)
+    tree = json.loads((tmp_path / "MANIFEST.json").read_text())
+    del tree["rules"]
+    (tmp_path / "MANIFEST.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"MANIFEST\.json is of an earlier version: run `dvc repro"):
+        manifest.read(tmp_path)
 
 
 def test_index_of_other_content_is_refused(tmp_path):
@@ -58,7 +74,7 @@ def test_missing_file_says_what_to_run(tmp_path, file):
         manifest.read(folder)
 
 
-@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]", WRONG_RULE])
+@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]", WRONG_RULE, NO_RULE])
 def test_damaged_manifest_is_a_sentence(tmp_path, damage):
     manifest.write(tmp_path, _manifest(), ROWS)
     (tmp_path / "MANIFEST.json").write_text(damage)

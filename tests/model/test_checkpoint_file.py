@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from cribo.model.checkpoint_file import read_checkpoint, write_checkpoint
+from cribo.model.checkpoint_file import header, read_checkpoint, write_checkpoint
 
 TENSORS = {"teacher.w": torch.arange(6.0).reshape(2, 3).T, "teacher.n": torch.tensor(3)}
 
@@ -38,3 +38,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 def test_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         write_checkpoint(tmp_path / "missing" / "c", TENSORS, {})
+
+
+def test_a_checkpoint_that_names_its_backbone_only_is_of_an_earlier_version(tmp_path):
+    write_checkpoint(tmp_path / "old.safetensors", TENSORS, {"settings": {"backbone": "vit_small_16"}})
+    for read in (read_checkpoint, header):
+        with pytest.raises(ValueError, match=r"old\.safetensors is of an earlier version"):
+            read(tmp_path / "old.safetensors")

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from cribo.training import checkpoint, interruption
+from cribo.training import checkpoint
 from cribo.training.interruption import asked_by, finish, resumable_command, stop_flag
 
 
@@ -40,12 +40,10 @@ def test_ctrl_c_where_no_loop_runs_is_one_sentence_and_asks_for_no_turn(tmp_path
     assert not (tmp_path / "again").exists()
 
 
-def test_ctrl_c_in_a_loop_is_noted_once_asks_for_no_turn_and_a_later_one_ends_the_command(tmp_path, monkeypatch):
+def test_ctrl_c_in_a_loop_is_noted_asks_for_no_turn_and_a_third_one_ends_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
-    clock = iter([0.0, 10.0, 10.5, 12.0])
-    monkeypatch.setattr(interruption.time, "monotonic", lambda: next(clock))
     with pytest.raises(SystemExit, match="stopped by Ctrl-C"), resumable_command(), stop_flag() as flag:
-        for _ in range(2):  # torchrun hands on what its processes have had from the terminal
+        for _ in range(2):  # a key that is held, say
             os.kill(os.getpid(), signal.SIGINT)
         assert len(flag) == 2 and asked_by(flag) == "Ctrl-C"
         os.kill(os.getpid(), signal.SIGINT)
@@ -76,8 +74,21 @@ def test_a_finished_command_has_no_run_directory_and_is_deaf(tmp_path, mine):
     with resumable_command():
         finish(folder if mine else None)
         terminated()
+        os.kill(os.getpid(), signal.SIGINT)
     terminated()
+    os.kill(os.getpid(), signal.SIGINT)
     assert folder.exists() != mine
+
+
+def test_after_ctrl_c_no_turn_is_asked_for_to_write_the_results_of_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "run").mkdir()
+    with resumable_command():
+        with stop_flag():
+            os.kill(os.getpid(), signal.SIGINT)
+        finish(tmp_path / "run")
+    assert (tmp_path / "run").exists() and not (tmp_path / "again").exists()
 
 
 def test_the_run_directory_stays_for_another_turn_where_torchrun_was_asked_to_stop(tmp_path, monkeypatch):

@@ -269,7 +269,10 @@ def command_of(tree, stage):
 def test_a_lock_with_the_marks_of_a_merge_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
-    with pytest.raises(BridgeError, match=r"dvc\.lock holds the marks of a merge: `git checkout --ours"), one_sentence():
+    with (
+        pytest.raises(BridgeError, match=r"dvc\.lock holds the marks of a merge: `git checkout HEAD"),
+        one_sentence(),
+    ):
         raise DvcException("unable to read: 'dvc.lock'")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     with pytest.raises(BridgeError, match=r"^unable to read"), one_sentence():

@@ -132,7 +132,7 @@ def one_sentence() -> Iterator[None]:
     except DvcException as err:
         if _conflict():
             raise BridgeError(
-                "dvc.lock holds the marks of a merge: `git checkout --ours dvc.lock results` and `git add` both; "
+                "dvc.lock holds the marks of a merge: `git checkout HEAD -- dvc.lock results` and `git add` both; "
                 "what that side lacks is computed anew (docs/usage.md, Merge branches)"
             ) from err
         said = [str(err).strip()] + ([str(err.__cause__).strip()] if err.__cause__ else [])

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from cribo.data.manifest import DataError, listed
 from cribo.data.sets.listing import IMAGES, Entry, Listing
 
+OTHERS = frozenset({".avif", ".gif", ".heic", ".heif", ".jp2", ".ppm", ".tga"})  # images that are not read
 LICENCE = "The owner of the images knows; nothing is known here."
 
 
@@ -48,7 +47,7 @@ def _images(start: Path, root: Path, without: list[str]) -> tuple[list[Path], li
 
     Hidden ones and those below `without` do not count.
     """
-    apart, known = [Path(part) for part in without], Image.registered_extensions()
+    apart, known = [Path(part) for part in without], IMAGES | OTHERS
     seen = [
         path
         for path in sorted(p.relative_to(root) for p in _files(start) if p.suffix.lower() in known)

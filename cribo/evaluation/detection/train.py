@@ -82,8 +82,8 @@ def finetune(
             values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
             if not all(map(math.isfinite, values.values())):  # the same on all processes
                 raise FloatingPointError(
-                    f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; the last good state "
-                    f"is in {folder}"
+                    f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; good states, if "
+                    f"there are any yet, are in {folder}"
                 )
             last = done == steps
             log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0

@@ -20,7 +20,7 @@ from cribo.model.encoder import load_encoder
 from cribo.params import Compute
 from cribo.training import checkpoint
 from cribo.training.distributed import World
-from cribo.training.interruption import ignore_sigterm
+from cribo.training.interruption import ignore_signals
 from cribo.training.log import say
 from cribo.training.sources import digest_of_sources
 
@@ -93,7 +93,7 @@ def evaluate(
             tree = cell(protocol, encoder, data, settings, lr, layers, matrix, meter.read())
             write_json(out, tree)
             say(f"{out}: mIoU {tree['value']:.2f} %")
-    ignore_sigterm()
+    ignore_signals()
     world.barrier()
     return folder
 
