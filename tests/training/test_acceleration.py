@@ -24,36 +24,36 @@ def network():
     return Network(vit, Head(192, 32, 16, 40, True, images=True, objects=True), bf16=True)
 
 
-def gradients(compiled, recompute):
+def gradients(world, compiled, recompute):
     """Of two passes together, averaged over the processes."""
-    with join_world("cpu") as world:
-        student = network()
-        parallel = data_parallel(student, world)
-        parallel.bucket_bytes_cap = 2**20  # so that compiled graphs are cut where gradients are exchanged
-        compute = load("recipes/demo.yaml").compute.model_copy(update={"compile": compiled, "recompute": recompute})
-        accelerate(student, network(), compute)
-        torch.manual_seed(world.rank)
-        for _ in range(2):
-            labels = torch.randint(0, K, (4, 18))
-            out = parallel(torch.randn(8, 3, 24, 24), labels, K)
-            parts = *out[:2], *out.image_prototypes, *out.object_prototypes
-            sum((x * torch.randn_like(x)).sum() for x in parts).backward()
-        return [p.grad.clone() for p in student.parameters() if p.requires_grad]
+    student = network()
+    parallel = data_parallel(student, world)
+    parallel.bucket_bytes_cap = 2**20  # so that compiled graphs are cut where gradients are exchanged
+    compute = load("recipes/demo.yaml").compute.model_copy(update={"compile": compiled, "recompute": recompute})
+    accelerate(student, network(), compute)
+    torch.manual_seed(world.rank)
+    for _ in range(2):
+        labels = torch.randint(0, K, (4, 18))
+        out = parallel(torch.randn(8, 3, 24, 24), labels, K)
+        parts = *out[:2], *out.image_prototypes, *out.object_prototypes
+        sum((x * torch.randn_like(x)).sum() for x in parts).backward()
+    return [p.grad.clone() for p in student.parameters() if p.requires_grad]
 
 
 def compare():
     """A GPU's passes, taken on the CPU; the compiler that generates code is left out, it takes a minute."""
     whenever_compiled = mock.patch.object(mlp, "takes_own_passes", lambda x: torch.compiler.is_compiling())
     graphs = mock.patch.object(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain = gradients(False, False)
-    for recompute in (False, True):
-        torch._dynamo.reset()
-        with whenever_compiled, graphs:
-            ours = gradients(True, recompute)
-        for a, b in zip(ours, plain, strict=True):
-            assert ((a - b).norm() / b.norm()).item() < 0.02
-        own_passes = not all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
-        assert own_passes is not recompute  # which an older torch would not free
+    with join_world("cpu") as world:
+        plain = gradients(world, False, False)
+        for recompute in (False, True):
+            torch._dynamo.reset()
+            with whenever_compiled, graphs:
+                ours = gradients(world, True, recompute)
+            for a, b in zip(ours, plain, strict=True):
+                assert ((a - b).norm() / b.norm()).item() < 0.02
+            own_passes = not all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
+            assert own_passes is not recompute  # which an older torch would not free
 
 
 def test_compiled_networks_of_two_processes_have_the_gradients_of_uncompiled_ones_to_rounding():
