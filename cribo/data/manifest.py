@@ -125,7 +125,7 @@ def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
             raise ValueError("a rule for no value at all")
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing: run `dvc repro prepare@{name}`") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
     if rules is None:
         raise DataError(f"{folder / MANIFEST} is of an earlier version: run `dvc repro prepare@{name}`")

@@ -110,14 +110,7 @@ def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, wor
     return knn_result(encoder.name, data, settings, found, encoder.whole, meter.read())
 
 
-def knn_result(
-    model: str,
-    data: PreparedSet,
-    settings: Settings,
-    found: KNN,
-    features: str,
-    cost: dict,
-) -> dict:
+def knn_result(model: str, data: PreparedSet, settings: Settings, found: KNN, features: str, cost: dict) -> dict:
     """The JSON tree of one model on one data set; docs/protocols.md explains every field. `features`: in words."""
     best = max(settings.k, key=lambda k: (found.top1[k], -k))
     scores = {

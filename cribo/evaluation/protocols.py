@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from cribo.data.readers import PreparedSet, open_set
 from cribo.evaluation import dense_nn_result, hummingbird, knn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.stage import Judge, Kept, nothing_kept
+from cribo.params.checks import repeated
 from cribo.params.data import DATA_KINDS
 from cribo.params.errors import problems_of
 from cribo.params.types import Group
@@ -100,8 +100,8 @@ def _complete(settings: dict) -> dict:
         key = ".".join(str(part) for part in first.key if part != kind)
         advice = f": add --set data.{key}=…" if first.wrong == "is missing" else ""
         raise DataError(f"--set data.{key} {first.wrong}, of the kind {kind}{advice}") from None
-    if again := [label for label, times in Counter(complete.get("classes") or ()).items() if times > 1]:
-        raise DataError(f"--set data.classes names {again[0]} twice: give each class a name of its own")
+    if (again := repeated(complete.get("classes") or ())) is not None:
+        raise DataError(f"--set data.classes names {again} twice: give each class a name of its own")
     return complete
 
 

@@ -107,11 +107,11 @@ def twice_in(group: Group, at: Key = ()) -> Iterator[Problem]:
     """Those of one group, which stands at a key."""
     for key in LISTS:
         listed = getattr(group, key, ())
-        if isinstance(listed, tuple | dict) and (again := _repeated(listed)) is not None:
+        if isinstance(listed, tuple | dict) and (again := repeated(listed)) is not None:
             yield Problem((*at, key), f"names {again} twice: keep one")
 
 
-def _repeated(listed: Iterable[object]) -> object:
+def repeated(listed: Iterable[object]) -> object:
     """The first member that stands in a list more than once."""
     return next((member for member, times in Counter(list(listed)).items() if times > 1), None)
 
@@ -247,7 +247,7 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     """Sizes of one model that do not fit together: key below `pretrain`, and what is wrong."""
     patch, side, o = BACKBONES[p.backbone].patch_size, p.views.size, p.optimisation
     tokens = 2 * (side // patch) ** 2
-    if again := _repeated(p.losses):
+    if again := repeated(p.losses):
         yield ("losses",), f"names {again} twice: keep one"
     if p.losses != METHODS.get(p.method, p.losses):
         yield ("method",), f"{p.method} is losses: [{METHODS[p.method][0]}] alone: leave method out, or change losses"

@@ -60,11 +60,9 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
         named = {image["file_name"] for image in tree["images"]}
         notes += _unused(set(names_in(root / photos, IMAGES)) - named, photos, annotations[split])
     if categories["train"] != categories["val"]:
-        odd = sorted({f"{number} {name}" for number, name in set(categories["train"]) ^ set(categories["val"])}) or [
-            "their order"
-        ]
-        both = f"{annotations['train']} and {annotations['val']}"
-        raise DataError(f"{both} in {root} have different categories, give both the same: {listed(odd)}")
+        odd = listed(f"{number} {name}" for number, name in sorted(set(categories["train"]) ^ set(categories["val"])))
+        both = f"{annotations['train']} and {annotations['val']} in {root}"
+        raise DataError(f"{both} have different categories, give both the same: {odd or 'their order differs'}")
     classes = [category for _, category in categories["train"]]
     return Listing(root, entries, classes, LICENCE, SOURCE, PUBLISHED, annotations, notes)
 

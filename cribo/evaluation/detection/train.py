@@ -78,8 +78,12 @@ def finetune(
             terms, norm = advance(model, optimiser, encoder, samples, settings, compute.precision == "bf16", world)
 
             done = step + 1
-            values = dict(zip(("class", "l1", "giou"), world.sum(terms).tolist(), strict=True))
-            values = {"loss": sum(values.values()), **values, "gradient": float(norm)}
+            *losses, asked = world.sum(torch.cat([terms, terms.new_tensor([bool(stop)])])).tolist()
+            values = {
+                "loss": sum(losses),
+                **dict(zip(("class", "l1", "giou"), losses, strict=True)),
+                "gradient": float(norm),
+            }
             if not all(map(math.isfinite, values.values())):  # the same on all processes
                 raise FloatingPointError(
                     f"the loss is not finite at step {done} ({values}): lower evaluate.yolos.lr; good states, if "
@@ -87,7 +91,7 @@ def finetune(
                 )
             last = done == steps
             log, keep = last or done % compute.log_steps == 0, last or done % compute.checkpoint_steps == 0
-            stopping = world.any(bool(stop)) and not last  # the same on all processes
+            stopping = asked > 0 and not last  # the same on all processes
             if log:
                 journal.record(done, epoch, {**values, "lr": optimiser.param_groups[0]["lr"]})
             if (stopping or keep) and world.main:
