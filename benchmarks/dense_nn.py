@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cribo.evaluation.feature_rows import feature_rows
-from cribo.evaluation.features import Patches
-from cribo.evaluation.neighbours import faiss, faiss_search, nearest, tiled_search
-from cribo.evaluation.progress import Progress
-from cribo.evaluation.shared_search import shared_search
-from cribo.training.distributed import World
+from cribo.evaluation.features.feature_rows import feature_rows
+from cribo.evaluation.features.patch_features import Patches
+from cribo.evaluation.harness.progress import Progress
+from cribo.evaluation.neighbours.search import faiss, faiss_search, nearest, tiled_search
+from cribo.evaluation.neighbours.shared_search import shared_search
+from cribo.training.engine.distributed import World
 
 Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 

@@ -21,9 +21,9 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms import v2
 
-from cribo.data.images import decode_image, read_image
-from cribo.data.views import draw_view, render_view
-from cribo.model.backbone import MEAN, STD
+from cribo.data.batches.views import draw_view, render_view
+from cribo.data.prepared.images import decode_image, read_image
+from cribo.model.networks.backbone import MEAN, STD
 
 VIEWS = {
     "crop_area": [0.25, 1.0],
@@ -93,7 +93,7 @@ def ours(size: int, floats: bool) -> Way:
         rng, image = np.random.default_rng([0, next(numbers)]), read_image(path)
         draws = [draw_view(rng, image.shape[1], image.shape[0], view, VIEWS) for view in range(2)]
         views = torch.from_numpy(np.stack([render_view(image, draw, size) for draw in draws]))
-        return (views.float() / 255 - mean) / std if floats else views  # as cribo.data.loader.to_device
+        return (views.float() / 255 - mean) / std if floats else views  # as cribo.data.batches.loader.to_device
 
     return load
 

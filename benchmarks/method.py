@@ -34,7 +34,7 @@ from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.losses import Softmax, soft_cross_entropy
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.method.rows import Rows
-from cribo.model.head import Head
+from cribo.model.networks.head import Head
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count()
 FORK = multiprocessing.get_context("fork")  # libraries are loaded once; every measurement is a process all the same

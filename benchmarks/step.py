@@ -30,16 +30,16 @@ import yaml
 from PIL import Image
 
 from cribo import params, plan, recipe
-from cribo.data.readers import Record
+from cribo.data.prepared.readers import Record
 from cribo.measure import PHASES, Measured, measure
 from cribo.model.architectures import BACKBONES
 from cribo.params import Compute, Params
-from cribo.report.paper import cells
-from cribo.report.runtime_table import IMAGENET
-from cribo.training import checkpoint
-from cribo.training.distributed import pick_device
+from cribo.report.paper.values import cells
+from cribo.report.tables.runtime import IMAGENET
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import pick_device
+from cribo.training.engine.log import clock
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.log import clock
 from cribo.training.state import TrainingState, initial_state
 
 # Models that Table 10 has beside CrIBo: the decoder of MAE's authors; eight local crops are ours, the paper does not say.

@@ -23,18 +23,18 @@ import torch
 from cribo import plan
 from cribo.command import explained
 from cribo.data.location import starts
-from cribo.data.manifest import MANIFEST, DataError
-from cribo.data.parallel import cores
-from cribo.data.readers import PreparedSet, open_set
+from cribo.data.preparation.parallel import cores
+from cribo.data.prepared.manifest import MANIFEST, DataError
+from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.launch import count
 from cribo.measure import Measured, measure
-from cribo.model.network import build_network
+from cribo.model.networks.network import build_network
 from cribo.params import Params, load
 from cribo.params.data import Data
-from cribo.training.checkpoint import RUNS
-from cribo.training.distributed import pick_device
+from cribo.training.engine.checkpoint import RUNS
+from cribo.training.engine.distributed import pick_device
+from cribo.training.engine.log import clock
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.log import clock
 from cribo.training.loop import check_shapes
 from cribo.training.schedules import Schedule
 from cribo.training.update import view_pairs

@@ -26,15 +26,15 @@ import yaml
 from pydantic import ValidationError
 
 from cribo.command import check_out, explained
-from cribo.evaluation.compute import join
+from cribo.evaluation.harness.compute import join
+from cribo.evaluation.harness.result import Meter, write_json
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
-from cribo.evaluation.result import Meter, write_json
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
 from cribo.params.checks import twice_in
 from cribo.params.errors import ParamsError, Problem, problems_of
-from cribo.training.distributed import World
-from cribo.training.interruption import finish, ignore_signals, resumable_command
+from cribo.training.engine.distributed import World
+from cribo.training.engine.interruption import finish, ignore_signals, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     if program[0] == "srun":
         os.environ[STEP] = "1"
     elif (processes := count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
-        from cribo.data.parallel import cores  # a tenth of a second, which one process need not wait for
+        from cribo.data.preparation.parallel import cores  # a tenth of a second, which one process need not wait for
 
         threads = count(os.environ, "OMP_NUM_THREADS", 0) or cores()
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))

@@ -18,16 +18,16 @@ from unittest import mock
 
 import torch
 
-from cribo.data.loader import Batch, load_batches
-from cribo.data.readers import Record
+from cribo.data.batches.loader import Batch, load_batches
+from cribo.data.prepared.readers import Record
 from cribo.method import local_crops
 from cribo.method import step as method_step
-from cribo.model.network import Network
+from cribo.model.networks.network import Network
 from cribo.params import Compute
 from cribo.training import update
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import World
-from cribo.training.log import peak_memory
+from cribo.training.engine.distributed import World
+from cribo.training.engine.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_an_image, view_pairs, views_an_image
 

@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from cribo.command import run
-from cribo.data.loader import Batch
-from cribo.data.readers import Record, open_set
+from cribo.data.batches.loader import Batch
+from cribo.data.prepared.readers import Record, open_set
 from cribo.model.foreign.read import read
 from cribo.params import Compute
 from cribo.params.errors import problems_of
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.log import say
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.log import say
 from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
 from cribo.training.update import Course, advance

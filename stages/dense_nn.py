@@ -7,8 +7,8 @@ torchrun's, which then share keys and queries.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.evaluation.dense_nn_result import judge
-from cribo.evaluation.stage import run_stage
+from cribo.evaluation.dense_nn.result import judge
+from cribo.evaluation.harness.stage import run_stage
 
 
 def main(model: str, dataset: str) -> None:

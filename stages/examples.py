@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cribo import plan
 from cribo.command import run
-from cribo.data.readers import open_set
-from cribo.evaluation.compute import join
+from cribo.data.prepared.readers import open_set
+from cribo.evaluation.harness.compute import join
 from cribo.examples.run import write_examples
 from cribo.model.encoder import load_encoder
 from cribo.params import load

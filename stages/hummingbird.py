@@ -7,8 +7,8 @@ of torchrun's, which then share keys and queries.
 from __future__ import annotations
 
 from cribo.command import run
-from cribo.evaluation.hummingbird import judge
-from cribo.evaluation.stage import run_stage
+from cribo.evaluation.harness.stage import run_stage
+from cribo.evaluation.hummingbird.run import judge
 
 
 def main(model: str, dataset: str) -> None:

@@ -6,8 +6,8 @@ Settings: results/plan/knn/DATASET.yaml. Writes results/scores/knn/MODEL-DATASET
 from __future__ import annotations
 
 from cribo.command import run
+from cribo.evaluation.harness.stage import run_stage
 from cribo.evaluation.knn import judge
-from cribo.evaluation.stage import run_stage
 
 
 def main(model: str, dataset: str) -> None:

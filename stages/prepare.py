@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cribo import plan
 from cribo.command import run
-from cribo.data.prepare import prepare
+from cribo.data.preparation.prepare import prepare
 
 
 def main(name: str) -> None:

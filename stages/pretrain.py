@@ -8,11 +8,11 @@ import torch
 
 from cribo import plan
 from cribo.command import run
-from cribo.data.readers import open_set
+from cribo.data.prepared.readers import open_set
 from cribo.params import load
-from cribo.training.checkpoint import RUNS
-from cribo.training.distributed import join_world
-from cribo.training.interruption import finish, resumable_command
+from cribo.training.engine.checkpoint import RUNS
+from cribo.training.engine.distributed import join_world
+from cribo.training.engine.interruption import finish, resumable_command
 from cribo.training.run import pretrain
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cribo import plan
 from cribo.command import run
-from cribo.data.readers import open_set
+from cribo.data.prepared.readers import open_set
 from cribo.model.card import write_release
 from cribo.model.checkpoint_file import read_checkpoint
 

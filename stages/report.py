@@ -10,11 +10,11 @@ from pathlib import Path
 
 from cribo import plan
 from cribo.command import emptied, run
-from cribo.report.curves import bootstrapping, read_curves
-from cribo.report.every_table import trained_settings
-from cribo.report.experiment import per_class
-from cribo.report.overview import report
-from cribo.report.results import read_results
+from cribo.report.experiment.curves import bootstrapping, read_curves
+from cribo.report.experiment.description import per_class
+from cribo.report.experiment.results import read_results
+from cribo.report.page.overview import report
+from cribo.report.tables.every import trained_settings
 
 
 def write_csv(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:

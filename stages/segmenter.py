@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cribo import plan
 from cribo.command import run
-from cribo.data.readers import open_set
-from cribo.evaluation.compute import join
+from cribo.data.prepared.readers import open_set
+from cribo.evaluation.harness.compute import join
 from cribo.evaluation.segmentation.run import evaluate, learning_rate
 from cribo.params import load
-from cribo.training.checkpoint import RUNS
-from cribo.training.interruption import finish, resumable_command
+from cribo.training.engine.checkpoint import RUNS
+from cribo.training.engine.interruption import finish, resumable_command
 
 PROTOCOL = "segmenter"
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from cribo import plan
 from cribo.command import emptied, run
-from cribo.report.every_table import own_tables, paper_tables, trained_settings
-from cribo.report.photos import with_photos
-from cribo.report.render_csv import render_csv
-from cribo.report.render_html import render_html
-from cribo.report.render_latex import render_latex
-from cribo.report.render_markdown import render_markdown
-from cribo.report.results import read_results
-from cribo.report.score_list import score_list
-from cribo.report.step_benchmark import read_step
+from cribo.report.experiment.photos import with_photos
+from cribo.report.experiment.results import read_results
+from cribo.report.experiment.step_benchmark import read_step
+from cribo.report.render.to_csv import render_csv
+from cribo.report.render.to_html import render_html
+from cribo.report.render.to_latex import render_latex
+from cribo.report.render.to_markdown import render_markdown
+from cribo.report.tables.every import own_tables, paper_tables, trained_settings
+from cribo.report.tables.score_list import score_list
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 

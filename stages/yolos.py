@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cribo.command import run
 from cribo.evaluation.detection.run import judge, run_directory
-from cribo.evaluation.stage import run_stage
-from cribo.training.interruption import finish, ignore_signals, resumable_command
+from cribo.evaluation.harness.stage import run_stage
+from cribo.training.engine.interruption import finish, ignore_signals, resumable_command
 
 
 def kept(*judged) -> Path:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cribo.model.backbone import MEAN, STD
+from cribo.model.networks.backbone import MEAN, STD
 
 
 def real_encoder(folder: Path) -> Path:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from cribo.data.workers import _end_workers
+from cribo.data.batches.workers import _end_workers
 
 HANGS = 200  # seconds after which a fork says where it stands
 SERVER = multiprocessing.get_context("forkserver")

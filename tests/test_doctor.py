@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cribo import doctor, measure, params, plan
-from cribo.data.readers import PreparedSet, Record
+from cribo.data.prepared.readers import PreparedSet, Record
 from cribo.method import step
 from cribo.params.data import Published
 from tests.processes import run_m

@@ -14,13 +14,13 @@ import timm
 import torch
 
 from cribo import evaluate
-from cribo.data.prepare import prepare
+from cribo.data.preparation.prepare import prepare
 from cribo.evaluation import protocols
 from cribo.evaluation.protocols import PROTOCOLS
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import EncoderError
 from cribo.model.export import write_encoder
+from cribo.model.networks.backbone import seeded_backbone
 from cribo.model.weights import encoder_of
 from tests.evaluation.detection.conftest import write_coco
 from tests.evaluation.test_knn import write_photos

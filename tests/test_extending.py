@@ -8,22 +8,23 @@ import torch
 from torch.nn.functional import normalize
 
 from cribo import params
-from cribo.data import location, sets
-from cribo.data.images import read_mask
-from cribo.data.prepare import prepare
-from cribo.data.readers import PreparedSet, open_set
-from cribo.evaluation.result import Meter
+from cribo.data import location
+from cribo.data.preparation import sets
+from cribo.data.preparation.prepare import prepare
+from cribo.data.prepared.images import read_mask
+from cribo.data.prepared.readers import PreparedSet, open_set
+from cribo.evaluation.harness.result import Meter
 from cribo.model.architectures import BackboneSpec
-from cribo.model.backbone import MEAN, STD, build_backbone, patch_size
 from cribo.model.encoder import Encoder
-from tests.data.trees import photo, png, values
+from cribo.model.networks.backbone import MEAN, STD, build_backbone, patch_size
+from tests.data.preparation.trees import photo, png, values
 from tests.tiny import tiny_vit
 from tests.training.runs import ALONE
 
 TEXT = Path("docs/extending.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 FILES = set(re.findall(r"`((?:cribo|docs|recipes|stages|tests|workflow)/[\w/]*\w+\.\w+)(?::(\w+))?`", TEXT))
-YOURS = {"cribo/data/sets/MINE.py", "cribo/method/spread.py", "cribo/evaluation/MINE.py", "stages/MINE.py"}
+YOURS = {"cribo/data/preparation/sets/MINE.py", "cribo/method/spread.py", "cribo/evaluation/MINE.py", "stages/MINE.py"}
 
 
 def function(name: str) -> Callable:

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from cribo import inspect
 from cribo.command import sentence
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone, tokens
 from cribo.model.checkpoint_file import settings_hash
 from cribo.model.encoder import EncoderError
 from cribo.model.export import teacher_backbone
+from cribo.model.networks.backbone import seeded_backbone, tokens
 from tests.model.foreign.published import VIT, under
 
 DEMO = BACKBONES["vit_demo_8"]

@@ -27,7 +27,7 @@ CASES = {  # module, kernel -> from the module: types that are no fp32, constant
         {"EXCLUDE_SELF": True, "TOKENS": m.TILE // 64, "CLUSTERS": 64},
         {},
     ),
-    ("model.fused_gelu", "_gradient"): lambda m: (
+    ("model.networks.fused_gelu", "_gradient"): lambda m: (
         {"hidden": "*bf16", "upstream": "*bf16", "gradient": "*bf16", "M": "i32", "F": "i32"},
         {"ROWS": m.ROWS, "COLUMNS": m.COLUMNS},
         {"num_warps": 8},

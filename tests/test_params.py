@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cribo import params
-from cribo.data.scenes import CLASSES
+from cribo.data.preparation.scenes import CLASSES
 from cribo.params.checks import PAPERS
 from cribo.params.data import SCENE_CLASSES
-from cribo.report.paper import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
+from cribo.report.paper.values import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
 from tests.edits import DEMO, edited, judging, line_of, renamed
 
 SEEDED = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "yolos")

@@ -60,20 +60,25 @@ def covered(file, deps):
 
 
 @pytest.mark.parametrize("stage", list(DAG))
-def test_every_stage_depends_on_every_module_that_it_imports(stage):
+def test_every_stage_depends_on_every_module_that_it_imports_and_on_no_folder_of_which_it_imports_none(stage):
     script = next(d for d in spec(stage)["deps"] if d.startswith("stages/"))
     harness = {"cribo/command.py"} if stage == "plan" else HARNESS
     deps = [*spec(stage)["deps"], *harness]
-    missing = [str(f) for f in imported(Path(script)) if has_code(f) and not covered(f, deps)]
+    used = imported(Path(script))
+    missing = [str(f) for f in used if has_code(f) and not covered(f, deps)]
     assert not missing, f"{stage} imports {missing}, which dvc.yaml does not list"
+    decisive = [f for f in used if not covered(f, harness)]
+    code = [d for d in spec(stage)["deps"] if d.startswith("cribo/") and d not in harness]
+    needless = [d for d in code if not any(covered(f, [d]) for f in decisive)]
+    assert not needless, f"{stage} imports nothing of {needless}, on which it depends by dvc.yaml"
 
 
 # What one more backbone, or one more kind of data set, adds a line to.
 LISTS = (
     "cribo/model/architectures.py",
     "cribo/data/location.py",
-    "cribo/data/catalogue.py",
-    "cribo/data/sets",
+    "cribo/data/preparation/catalogue.py",
+    "cribo/data/preparation/sets",
     "cribo/params",
 )
 
@@ -164,6 +169,33 @@ def test_a_folder_imports_from_those_above_it_alone(folder):
                 name = node.module.removeprefix("cribo.")
                 there = name.partition(".")[0]
                 assert there in allowed or there not in {*ORDER, *COMMANDS} or name in TABLES, f"{file} imports {name}"
+
+
+WITHIN = {
+    "data": ["prepared", "preparation", "batches"],
+    "model": ["networks", "foreign"],
+    "training": ["engine"],
+    "evaluation": ["harness", "features", "neighbours", "dense_nn", "hummingbird", "segmentation", "detection"],
+    "report": ["paper", "experiment", "tables", "render", "page"],
+}
+
+
+@pytest.mark.parametrize("folder", WITHIN)
+def test_so_does_a_folder_within_it(folder):
+    order = WITHIN[folder]
+    assert {*order} == {file.parent.name for file in Path("cribo", folder).glob("*/__init__.py")}
+    for i, inner in enumerate(order):
+        text = "".join(file.read_text() for file in Path("cribo", folder, inner).rglob("*.py"))
+        assert not [below for below in order[i + 1 :] if re.search(rf"^\s*from cribo\.{folder}\.{below}[. ]", text, re.M)], (
+            inner
+        )
+        assert inner != "engine" or not re.search(r"^from cribo\.training(?!\.engine)", text, re.M)
+
+
+def test_folders_of_tests_are_those_of_the_code():
+    folders = [file.parent.relative_to("tests") for file in Path("tests").rglob("test_*.py")]
+    ours = {"stages", "workflow", "slurm"}
+    assert [f for f in folders if f.parts and f.parts[0] not in ours and not Path("cribo", f).is_dir()] == []
 
 
 def test_nothing_imports_from_stages():

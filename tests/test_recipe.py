@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from cribo import params, recipe
-from cribo.report import paper
+from cribo.report.paper import values as paper
 
 # Released argument files of the paper's models (ViT-S/8: none; Table 2 and A.1) and its §A.1, each value stated once more.
 PAPER = {
@@ -170,8 +170,8 @@ def test_use_keeps_a_params_file_with_edits_and_no_other(tmp_path, monkeypatch, 
 
 def test_table_1_has_the_papers_rows_with_its_values_and_what_has_not_run_is_said():
     from cribo import plan
-    from cribo.report.dense_nn_table import dense_nn_table
-    from cribo.report.table import NONE, NOT_RUN, Number
+    from cribo.report.tables.dense_nn import dense_nn_table
+    from cribo.report.tables.table import NONE, NOT_RUN, Number
 
     planned = plan.plan(params.parse(recipe.text_of("table1"), Path("table1")))
     settings = planned["report"]
@@ -196,7 +196,7 @@ def test_table_1_has_the_papers_rows_with_its_values_and_what_has_not_run_is_sai
 
 def judged_for(cell, models, report):
     """Models of ours that are set up as a printed value's, and judged by its protocol on its data."""
-    from cribo.report.counterparts import EVALUATION_SETS, SEGMENTATION, is_counterpart
+    from cribo.report.tables.counterparts import EVALUATION_SETS, SEGMENTATION, is_counterpart
 
     by_task = {"detection": "yolos", "image_knn": "knn"}
     protocol = SEGMENTATION.get(cell.setting, [by_task.get(cell.factor.get("task", cell.setting), "dense_nn")])[0]
@@ -207,7 +207,7 @@ def judged_for(cell, models, report):
 def measured(name):
     """(printed value, models of a recipe that are judged for it) for each value of the tables that it asks for."""
     from cribo import plan
-    from cribo.report.counterparts import model_of
+    from cribo.report.tables.counterparts import model_of
 
     files = plan.plan(params.parse(recipe.text_of(name), Path(name)))
     report = files["report"]

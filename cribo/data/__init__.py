@@ -1,18 +1,7 @@
 """Photos: from archives of strangers, or from a generator, to two augmented views with patch positions.
 
-Before training, by the stage `prepare`:
-
-    location.py  catalogue.py                       where photos are; where they are published, and their archives
-    obtain.py    download.py  archives.py           fetched, unpacked with suspicion
-    sets/        labels.py                          what each data set lists; its classes and what its masks store
-    scenes.py    scenes_shapes.py                   generated scenes instead
-    scenes_textures.py  layouts.py
-    prepare.py   verify.py  parallel.py             every file decoded once, on all cores
-    manifest.py                                     what a prepared set is: MANIFEST.json and index.csv
-
-By training and every evaluation:
-
-    readers.py   records.py  images.py              a prepared set, its records, pixels and masks
-    views.py     positions.py                       two views of a photo; where each of their patches lies in it
-    loader.py    workers.py  streams.py             batches of them; random numbers that are functions of the seed
+preparation/      once, by the stage `prepare`: fetched, listed, every file verified -> data/NAME
+prepared/         what that made, as training and evaluations read it: manifest, records, pixels, masks
+batches/          two views of each photo, where their patches lie, loaded by worker processes
+location.py       where the photos of params.yaml lie
 """

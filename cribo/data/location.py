@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cribo.data.manifest import DataError
+from cribo.data.prepared.manifest import DataError
 from cribo.params.yaml_lines import read_yaml
 
 # What tells each kind's folder, and where it may lie below the folder that somebody gives.

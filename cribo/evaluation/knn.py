@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import torch
 
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.image_features import image_features
-from cribo.evaluation.neighbours import nearest
-from cribo.evaluation.result import Meter, percent, result
-from cribo.evaluation.vote import vote
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.features.image_features import image_features
+from cribo.evaluation.harness.errors import EvaluationError
+from cribo.evaluation.harness.result import Meter, percent, result
+from cribo.evaluation.neighbours.search import nearest
+from cribo.evaluation.neighbours.vote import vote
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 QUERIES = 4096  # images searched for at once: bounds memory, not results
 

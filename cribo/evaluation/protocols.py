@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from cribo import params
 from cribo.command import did_you_mean
 from cribo.data.location import INSIDE, locate
-from cribo.data.manifest import MANIFEST, DataError
-from cribo.data.prepare import PLACES, prepare
-from cribo.data.readers import PreparedSet, open_set
-from cribo.evaluation import dense_nn_result, hummingbird, knn
+from cribo.data.preparation.prepare import PLACES, prepare
+from cribo.data.prepared.manifest import MANIFEST, DataError
+from cribo.data.prepared.readers import PreparedSet, open_set
+from cribo.evaluation import knn
+from cribo.evaluation.dense_nn import result as dense_nn_result
 from cribo.evaluation.detection import run as yolos
-from cribo.evaluation.stage import Judge, Kept, nothing_kept
+from cribo.evaluation.harness.stage import Judge, Kept, nothing_kept
+from cribo.evaluation.hummingbird import run as hummingbird
 from cribo.params.checks import repeated
 from cribo.params.data import DATA_KINDS
 from cribo.params.errors import problems_of

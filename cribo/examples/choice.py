@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cribo.data.readers import Record
+from cribo.data.prepared.readers import Record
 
 
 def spread(records: Sequence[Record], count: int, offset: int = 0) -> list[Record]:

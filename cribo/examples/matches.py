@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.readers import PreparedSet
 from cribo.examples.choice import spread
 from cribo.examples.groups import groups
 from cribo.examples.objects import Objects, objects_of

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from cribo.data.loader import Batch, ViewPairs
-from cribo.data.positions import patch_positions
-from cribo.data.readers import Record
+from cribo.data.batches.loader import Batch, ViewPairs
+from cribo.data.batches.positions import patch_positions
+from cribo.data.prepared.readers import Record
 from cribo.method.clustering import ClusteringSettings, joint_space_clustering
 from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.objects import pool_objects, seen_in_both

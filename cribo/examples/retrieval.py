@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.image_features import centre_of, image_features
-from cribo.evaluation.neighbours import nearest
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.features.image_features import centre_of, image_features
+from cribo.evaluation.neighbours.search import nearest
 from cribo.examples.choice import spread
 from cribo.examples.pictures import enlarged, save, shrunk
 from cribo.model.encoder import Encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 NEIGHBOURS = 6
 SIDE = 96

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from cribo.command import emptied
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.readers import PreparedSet
 from cribo.examples.matches import matches
 from cribo.examples.retrieval import retrieval
 from cribo.examples.segmentation import segmentation
 from cribo.model.encoder import Encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 
 def write_examples(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict:

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cribo.data.images import read_image, read_mask
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.features import extract
-from cribo.evaluation.neighbours import nearest
+from cribo.data.prepared.images import read_image, read_mask
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.features.patch_features import extract
+from cribo.evaluation.neighbours.search import nearest
+from cribo.evaluation.neighbours.vote import vote
 from cribo.evaluation.pixels import pixel_classes
-from cribo.evaluation.vote import vote
 from cribo.examples.choice import spread
 from cribo.examples.pictures import class_colours, enlarged, save, shrunk
 from cribo.model.encoder import Encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 SIDE = 192  # px of a picture's longer side, at least or at most
 

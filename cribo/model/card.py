@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.readers import PreparedSet
 from cribo.model.architectures import BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint, settings_hash
 from cribo.model.export import FILES, teacher_backbone, verify_or_remove

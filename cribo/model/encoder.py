@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cribo.model.backbone import has_cls, is_vit, norm_comes_late, patch_size, tokens
+from cribo.model.networks.backbone import has_cls, is_vit, norm_comes_late, patch_size, tokens
 
 
 class EncoderError(ValueError):

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from cribo.model.architectures import BackboneSpec
-from cribo.model.backbone import MEAN, STD, has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
+from cribo.model.networks.backbone import MEAN, STD, has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 
 FILES = ("model.safetensors", "config.json")  # of a folder that timm loads
 

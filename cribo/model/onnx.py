@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cribo.command import explained
-from cribo.model.backbone import tokens
 from cribo.model.encoder import Encoder
+from cribo.model.networks.backbone import tokens
 from cribo.model.weights import encoder_of
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import MEAN, STD, seeded_backbone
 from cribo.model.encoder import Encoder, EncoderError
 from cribo.model.foreign.load import load
+from cribo.model.networks.backbone import MEAN, STD, seeded_backbone
 
 RANDOM = "random:"
 RANDOM_SIZE = 224  # px, of the position embedding of random weights

@@ -18,7 +18,7 @@ KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}  # of data 
 METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 # Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
-# Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper.py).
+# Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper/values.py).
 PAPERS = {"voc2012": "voc"} | {name: name for name in ("ade20k", "pascal_context", "coco_stuff", "coco", "imagenet")}
 # Lists of names and of values, each of which is a class, a cell, a column or a vote; hummingbird's k is one number.
 LISTS = ("classes", "models", "datasets", "subsample", "k", "layers", "learning_rates", "tables")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from cribo.params.types import Count, Group, Seed, Span
 
-SCENE_CLASSES = 13  # as many as cribo/data/scenes.py draws, and background: to check K without importing the renderer
+SCENE_CLASSES = 13  # as many as data/preparation/scenes.py draws, and background: to check K without importing the renderer
 Drawn = Annotated[int, Field(ge=1, le=255)]  # objects of a scene: the byte of a pixel tells which one it shows
 
 

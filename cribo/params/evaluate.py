@@ -14,7 +14,7 @@ def _as_written(given: object, checked: ValidatorFunctionWrapHandler) -> object:
     return given
 
 
-# An integer stays one: DVC names files by what params.yaml says, `1` and `1.0` each in its own way (report/planned.py).
+# An integer stays one: DVC names files by what params.yaml says, `1` and `1.0` each in its own way (report's planned.py).
 Rates = Annotated[tuple[Annotated[Positive, WrapValidator(_as_written)], ...], Field(min_length=1)]
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from cribo import params, plan
 from cribo.command import check_out, run
 from cribo.params.yaml_lines import parse_yaml
-from cribo.report.charts import Line, lines
-from cribo.report.curves import BOOTSTRAPPING, Curve, points, read_curve
-from cribo.report.experiment import flat
-from cribo.report.markup import grid, page, paragraph
-from cribo.report.planned import planned
-from cribo.report.render_html import render_html
-from cribo.report.results import ReportError
-from cribo.report.table import NOT_RUN, Column, Number, Row, Table, difference
+from cribo.report.experiment.curves import BOOTSTRAPPING, Curve, points, read_curve
+from cribo.report.experiment.description import flat
+from cribo.report.experiment.planned import planned
+from cribo.report.experiment.results import ReportError
+from cribo.report.page.charts import Line, lines
+from cribo.report.page.markup import grid, page, paragraph
+from cribo.report.render.to_html import render_html
+from cribo.report.tables.table import NOT_RUN, Column, Number, Row, Table, difference
 
 CURVES = {"loss": ["loss"], "bootstrapping ratio": BOOTSTRAPPING}
 

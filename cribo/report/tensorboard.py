@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cribo.command import emptied, run
-from cribo.report.curves import Curves, read_curves
-from cribo.report.results import ReportError
+from cribo.report.experiment.curves import Curves, read_curves
+from cribo.report.experiment.results import ReportError
 
 
 def write_events(curves: Curves, out: Path) -> None:

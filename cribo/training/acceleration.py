@@ -10,8 +10,8 @@ from shutil import which
 
 import torch
 
-from cribo.model.mlp import Mlp
-from cribo.model.network import Network
+from cribo.model.networks.mlp import Mlp
+from cribo.model.networks.network import Network
 from cribo.params import Compute
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.finite import NonFinite
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.finite import NonFinite
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cribo.method.mae import random_masking
 from cribo.model.architectures import BackboneSpec
-from cribo.model.backbone import build_backbone
-from cribo.model.network import build_network
+from cribo.model.networks.backbone import build_backbone
+from cribo.model.networks.network import build_network
 
 # Peak dense matrix throughput, TFLOP/s, in bf16, TF32 and fp32: the makers' data sheets. MI250X: one of its two dies.
 PEAKS = {

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cribo.data.loader import Batch, load_batches
-from cribo.data.readers import Record
+from cribo.data.batches.loader import Batch, load_batches
+from cribo.data.prepared.readers import Record
 from cribo.params import Compute
-from cribo.training import bundle, checkpoint
+from cribo.training import bundle
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import World, data_parallel
-from cribo.training.finite import NonFinite, Watch, finite_weights
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World, data_parallel
+from cribo.training.engine.finite import NonFinite, Watch, finite_weights
+from cribo.training.engine.interruption import Interrupted, asked_by, stop_flag
+from cribo.training.engine.log import Journal, say, timed
+from cribo.training.engine.resume import resume
 from cribo.training.flops import flops_per_image, peak_flops
-from cribo.training.interruption import Interrupted, asked_by, stop_flag
-from cribo.training.log import Journal, say, timed
-from cribo.training.resume import resume
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import Course, advance, view_pairs

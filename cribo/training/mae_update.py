@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.loader import Batch, to_device
-from cribo.data.streams import MASKING, seed_of
+from cribo.data.batches.loader import Batch, to_device
+from cribo.data.batches.streams import MASKING, seed_of
 from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
-from cribo.model.backbone import MEAN, STD, patch_size
+from cribo.model.networks.backbone import MEAN, STD, patch_size
 from cribo.training.acceleration import tensor_cores
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from cribo.training.optimiser import clip_each, set_hyperparameters
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass
 import torch
 
 from cribo.method.losses import BLOCKS
-from cribo.model.backbone import patch_size
-from cribo.model.network import Network
+from cribo.model.networks.backbone import patch_size
+from cribo.model.networks.network import Network
 from cribo.training.state import TrainingState
 
 

@@ -10,44 +10,21 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from cribo.data.manifest import DataError, listed
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.manifest import DataError, listed
+from cribo.data.prepared.readers import PreparedSet
 from cribo.model.checkpoint_file import write_checkpoint
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.interruption import ignore_signals
-from cribo.training.log import read_cost, read_records, say
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.interruption import ignore_signals
+from cribo.training.engine.log import read_cost, read_records, say
+from cribo.training.engine.sources import digest_of_sources
 from cribo.training.loop import train
-from cribo.training.sources import digest_of_sources
 from cribo.training.state import TrainingState
 from cribo.training.update import needs_masks
 
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
-SOURCES = (
-    "method",
-    "model/backbone.py",
-    "model/checkpoint_file.py",
-    "model/drop_path.py",
-    "model/fused_gelu.py",
-    "model/gelu.py",
-    "model/head.py",
-    "model/masked_autoencoder.py",
-    "model/mlp.py",
-    "model/network.py",
-    "model/patch_projection.py",
-    "training",
-    "data/images.py",
-    "data/labels.py",
-    "data/loader.py",
-    "data/manifest.py",
-    "data/positions.py",
-    "data/readers.py",
-    "data/records.py",
-    "data/streams.py",
-    "data/views.py",
-    "data/workers.py",
-)
+SOURCES = ("data/batches", "data/prepared", "method", "model/checkpoint_file.py", "model/networks", "training")
 
 
 def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> Path:

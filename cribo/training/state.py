@@ -13,9 +13,9 @@ from cribo.method import sharded_bank
 from cribo.method.memory_bank import MemoryBank
 from cribo.method.sharded_bank import ShardedBank
 from cribo.method.step import Centres
-from cribo.model.masked_autoencoder import MaskedAutoencoder
-from cribo.model.network import Network, build_network
-from cribo.training.distributed import World
+from cribo.model.networks.masked_autoencoder import MaskedAutoencoder
+from cribo.model.networks.network import Network, build_network
+from cribo.training.engine.distributed import World
 from cribo.training.optimiser import build_optimiser
 
 

@@ -10,21 +10,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.loader import Batch, ViewPairs, to_device
-from cribo.data.positions import patch_positions
-from cribo.data.readers import Record
-from cribo.data.streams import DROP_PATH, LOCAL_DROP_PATH, seed_of
+from cribo.data.batches.loader import Batch, ViewPairs, to_device
+from cribo.data.batches.positions import patch_positions
+from cribo.data.batches.streams import DROP_PATH, LOCAL_DROP_PATH, seed_of
+from cribo.data.prepared.readers import Record
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.kmeans import KMeansSettings
 from cribo.method.lane import lane_of
 from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
 from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
-from cribo.model.backbone import MEAN, STD
-from cribo.model.drop_path import DropPath, draw, drop_paths, hand_in
+from cribo.model.networks.backbone import MEAN, STD
+from cribo.model.networks.drop_path import DropPath, draw, drop_paths, hand_in
 from cribo.params import Compute
 from cribo.training.acceleration import tensor_cores
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from cribo.training.mae_update import advance_mae
 from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow, set_hyperparameters
 from cribo.training.schedules import Schedule

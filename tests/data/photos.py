@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cribo.data import layouts
-from cribo.data.manifest import sha256
+from cribo.data.preparation import layouts
+from cribo.data.prepared.manifest import sha256
 
 SCENES = {"kind": "scenes", "seed": 0, "size": 48, "train": 40, "val": 10, "objects": [2, 5]}
 VOC = {"kind": "voc", "path": None, "train": "train", "val": "val", "masks": "SegmentationClass"}

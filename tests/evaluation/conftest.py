@@ -11,7 +11,7 @@ import timm
 import torch
 from PIL import Image
 
-from cribo.data.readers import PreparedSet, Record
+from cribo.data.prepared.readers import PreparedSet, Record
 from cribo.model.encoder import Encoder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from cribo.data.prepare import prepare
-from cribo.data.readers import open_set
+from cribo.data.preparation.prepare import prepare
+from cribo.data.prepared.readers import open_set
 from cribo.evaluation import knn
-from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.image_features import centre_of
+from cribo.evaluation.features.image_features import centre_of
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.knn import Settings, evaluate, knn_result, rank_of
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 SETTINGS = Settings((1, 3, 7, 500), 0.07, 40, 32)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from cribo.evaluation import features
-from cribo.evaluation.neighbours import exact_search
+from cribo.evaluation.features import patch_features as features
+from cribo.evaluation.neighbours.search import exact_search
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
-from cribo.training.distributed import World
+from cribo.model.networks.backbone import seeded_backbone
+from cribo.training.engine.distributed import World
 from tests.evaluation.detection.conftest import open_squares, write_coco
 from tests.evaluation.test_knn import open_photos, write_photos
 from tests.evaluation.two_processes import judge_all, neighbours, results

@@ -10,17 +10,21 @@ import numpy as np
 import torch
 
 from cribo import params
-from cribo.data.readers import open_set
-from cribo.evaluation import features, hummingbird, image_features, knn, shared_search
-from cribo.evaluation.compute import join
-from cribo.evaluation.dense_nn_result import judge as judge_dense_nn
+from cribo.data.prepared.readers import open_set
+from cribo.evaluation import knn
+from cribo.evaluation.dense_nn.result import judge as judge_dense_nn
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.train import finetune
-from cribo.evaluation.progress import Progress
-from cribo.evaluation.result import Meter
+from cribo.evaluation.features import image_features
+from cribo.evaluation.features import patch_features as features
+from cribo.evaluation.harness.compute import join
+from cribo.evaluation.harness.progress import Progress
+from cribo.evaluation.harness.result import Meter
+from cribo.evaluation.hummingbird import run as hummingbird
+from cribo.evaluation.neighbours import shared_search
 from cribo.model.encoder import load_encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 DENSE = {"k": 5, "temperature": 0.07, "subsample": [1, 3], "runs": 2, "seed": 7}
 HUMMINGBIRD = {

@@ -17,7 +17,7 @@ from cribo.examples.matches import matches
 from cribo.examples.pictures import class_colours, lit, palette, tinted
 from cribo.examples.run import write_examples
 from cribo.model.encoder import Encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from tests.evaluation.conftest import MEAN, STD, _write_set
 from tests.tiny import tiny_vit
 

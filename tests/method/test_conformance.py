@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from cribo import params, recipe
-from cribo.data.positions import patch_positions
+from cribo.data.batches.positions import patch_positions
 from cribo.method.clustering import joint_space_clustering, nearest_tokens, pairwise_distance, positional_cost
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.step import Centres, centres_step, student_step, teacher_step
-from tests.data.test_positions import by_map
+from tests.data.batches.test_positions import by_map
 from tests.method import test_step
 from tests.method.ranks import on_ranks
 from tests.method.test_clustering import batch, how, slow_labels

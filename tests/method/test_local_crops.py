@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from cribo.method.local_crops import local_step
 from cribo.method.step import Centres, student_step, teacher_step
-from cribo.model.backbone import tokens
+from cribo.model.networks.backbone import tokens
 from tests.method.test_step import Alone, B, batch, setting
 
 CROPS, SIDE = 3, 16

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from cribo.method.mae import patch_pixels, random_masking, reconstruction_loss, sine_positions
-from cribo.model.masked_autoencoder import MaskedAutoencoder
+from cribo.model.networks.masked_autoencoder import MaskedAutoencoder
 from tests.tiny import tiny_vit
 
 

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.memory_bank import MemoryBank
 from cribo.method.step import Centres, StepSettings, centres_step, student_step, teacher_step
-from cribo.model.backbone import tokens
-from cribo.model.head import Head
-from cribo.model.network import Network
+from cribo.model.networks.backbone import tokens
+from cribo.model.networks.head import Head
+from cribo.model.networks.network import Network
 from tests.tiny import tiny_vit
 
 B, K, GRID = 4, 3, 4

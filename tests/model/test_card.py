@@ -8,12 +8,12 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.readers import PreparedSet
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone, tokens
 from cribo.model.card import built, seen, write_release
 from cribo.model.checkpoint_file import settings_hash
 from cribo.model.export import write_encoder
+from cribo.model.networks.backbone import seeded_backbone, tokens
 from tests.model.foreign.published import under
 
 DEMO = BACKBONES["vit_demo_8"]

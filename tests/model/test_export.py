@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import build_backbone, patch_size, seeded_backbone, tokens
 from cribo.model.checkpoint_file import read_checkpoint
 from cribo.model.export import teacher_backbone, verify, write_encoder
+from cribo.model.networks.backbone import build_backbone, patch_size, seeded_backbone, tokens
 
 DEMO = BACKBONES["vit_demo_8"]
 

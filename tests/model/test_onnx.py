@@ -7,9 +7,9 @@ from timm.models import save_for_hf
 
 from cribo.model import onnx
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import MEAN, STD, seeded_backbone
 from cribo.model.encoder import Encoder, load_encoder
 from cribo.model.export import write_encoder
+from cribo.model.networks.backbone import MEAN, STD, seeded_backbone
 
 DEMO = BACKBONES["vit_demo_8"]
 

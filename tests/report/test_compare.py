@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cribo.report.compare import Here, There, compare, main
-from cribo.report.results import ReportError
+from cribo.report.experiment.results import ReportError
 from tests.edits import DEMO, edited
 from tests.report.pages import experiment, score, write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cribo.report import tensorboard
-from cribo.report.results import ReportError
+from cribo.report.experiment.results import ReportError
 
 CURVES = {
     "global": "step,epoch,loss\n10,0,5.0\n20,1,4.0\n",

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from cribo.command import run
-from cribo.data.prepare import prepare
+from cribo.data.preparation.prepare import prepare
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
+from cribo.model.networks.backbone import seeded_backbone
 from stages.dense_nn import main
 from tests.processes import run_m
 

@@ -12,10 +12,10 @@ import yaml
 
 from cribo import params, plan
 from cribo.command import run
-from cribo.data.prepare import prepare
+from cribo.data.preparation.prepare import prepare
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
+from cribo.model.networks.backbone import seeded_backbone
 from stages import hummingbird, knn, yolos
 from tests.edits import edited, judging
 

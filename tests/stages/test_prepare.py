@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cribo import command
-from cribo.data.readers import open_set
+from cribo.data.prepared.readers import open_set
 from stages.prepare import main
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 3, "val": 2, "objects": [2, 3]}

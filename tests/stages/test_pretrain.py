@@ -14,7 +14,8 @@ import yaml
 from safetensors.torch import load_file
 
 from cribo import params
-from cribo.training import distributed, run
+from cribo.training import run
+from cribo.training.engine import distributed
 from stages import pretrain
 from tests.processes import Forks, run_m
 

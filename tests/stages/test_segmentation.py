@@ -14,12 +14,12 @@ import yaml
 
 from cribo import params
 from cribo.command import run
-from cribo.data.prepare import prepare
+from cribo.data.preparation.prepare import prepare
 from cribo.evaluation.segmentation import run as segmentation_run
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import seeded_backbone
 from cribo.model.export import write_encoder
-from cribo.training.log import Journal
+from cribo.model.networks.backbone import seeded_backbone
+from cribo.training.engine.log import Journal
 from stages import linear_segmentation, segmenter
 from tests.processes import Forks, python_m
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cribo import params, plan
-from cribo.data.readers import PreparedSet, Record
+from cribo.data.prepared.readers import PreparedSet, Record
 
 
 @pytest.fixture(scope="session")

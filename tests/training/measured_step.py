@@ -10,7 +10,7 @@ import torch
 from cribo import params, plan
 from cribo.method.step import centres_step, student_step, teacher_step
 from cribo.model.architectures import BACKBONES
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from cribo.training.memory import memory_estimate
 from cribo.training.optimiser import follow, set_hyperparameters
 from cribo.training.state import initial_state

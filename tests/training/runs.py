@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cribo.training import update
-from cribo.training.distributed import World, join_world
+from cribo.training.engine.distributed import World, join_world
 from cribo.training.loop import train
 from tests.processes import Forks
 

@@ -1,16 +1,16 @@
-"""Compiled networks of two processes have the gradients of uncompiled ones (of one process: tests/model/test_mlp.py)."""
+"""Compiled networks of two processes have the gradients of uncompiled ones (of one process: networks/test_mlp.py)."""
 
 from functools import partial
 from unittest import mock
 
 import torch
 
-from cribo.model import mlp
-from cribo.model.head import Head
-from cribo.model.network import Network
+from cribo.model.networks import mlp
+from cribo.model.networks.head import Head
+from cribo.model.networks.network import Network
 from cribo.params import load
 from cribo.training.acceleration import accelerate
-from cribo.training.distributed import data_parallel, join_world
+from cribo.training.engine.distributed import data_parallel, join_world
 from tests.processes import Forks
 from tests.tiny import tiny_vit
 

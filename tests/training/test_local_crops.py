@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cribo import params, plan
-from cribo.data.loader import ViewPairs
+from cribo.data.batches.loader import ViewPairs
 from cribo.measure import measure
 from cribo.params import merged
 from cribo.training.flops import flops_per_image

@@ -14,7 +14,7 @@ from cribo.model.architectures import BackboneSpec
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
 from cribo.params import merged
-from cribo.training.interruption import Interrupted, stop_flag
+from cribo.training.engine.interruption import Interrupted, stop_flag
 from cribo.training.loop import check_shapes, train
 from tests.training.conftest import SMALL
 from tests.training.runs import ALONE, flat, made, same

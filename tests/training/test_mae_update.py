@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import load_file
 
 from cribo import params, plan
-from cribo.data.loader import to_device
+from cribo.data.batches.loader import to_device
 from cribo.method.mae import patch_pixels, random_masking, reconstruction_loss
 from cribo.model.architectures import BACKBONES
-from cribo.model.backbone import MEAN, STD
 from cribo.model.export import teacher_backbone
+from cribo.model.networks.backbone import MEAN, STD
 from cribo.training.flops import flops_per_image
 from cribo.training.loop import step_batches, train
 from cribo.training.mae_update import masking_noise

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from cribo.model.head import Head
-from cribo.model.network import Network
+from cribo.model.networks.head import Head
+from cribo.model.networks.network import Network
 from cribo.training.optimiser import (
     build_optimiser,
     clip_each,

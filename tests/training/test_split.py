@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cribo.params import merged
-from cribo.training.log import PACE
+from cribo.training.engine.log import PACE
 from cribo.training.loop import train
 from tests.training.runs import ALONE, finish, flat, made, result, start
 

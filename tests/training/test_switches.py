@@ -9,9 +9,9 @@ import yaml
 from PIL import Image
 
 from cribo import params, plan
-from cribo.data.manifest import DataError
+from cribo.data.prepared.manifest import DataError
 from cribo.params import merged
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from cribo.training.loop import train
 from cribo.training.run import check_masks
 from tests.training.conftest import SMALL

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cribo.data.loader import Batch
+from cribo.data.batches.loader import Batch
 from cribo.method.lane import IN_ORDER, lane_of
 from cribo.training import acceleration, update
 from cribo.training.acceleration import accelerate, tensor_cores
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
 from cribo.training.update import Course, advance

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from cribo.data.images import read_image
+from cribo.data.prepared.images import read_image
 from cribo.evaluation.detection.boxes import BoxedPhoto
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 
 
 @dataclass(frozen=True)

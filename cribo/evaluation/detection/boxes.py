@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.errors import EvaluationError
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.harness.errors import EvaluationError
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,24 @@ from pathlib import Path
 
 import yaml
 
-from cribo.data.readers import PreparedSet
+from cribo.data.prepared.readers import PreparedSet
 from cribo.evaluation.detection.boxes import DetectionSet, boxes_of, digest_of
 from cribo.evaluation.detection.score import average_precision, detect
 from cribo.evaluation.detection.train import finetune, sizes_of
-from cribo.evaluation.result import Meter, known_percent, result
+from cribo.evaluation.harness.result import Meter, known_percent, result
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.sources import digest_of_sources
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.sources import digest_of_sources
 
-SOURCES = ("evaluation/detection", "evaluation/read_ahead.py", "model/encoder.py", "model/backbone.py", "data/images.py")
+SOURCES = (
+    "data/prepared",
+    "evaluation/detection",
+    "evaluation/harness/read_ahead.py",
+    "model/encoder.py",
+    "model/networks/backbone.py",
+)
 
 
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:

@@ -18,10 +18,10 @@ from cribo.evaluation.detection.augment import Sizes, val_sample
 from cribo.evaluation.detection.boxes import BoxedPhoto, DetectionSet
 from cribo.evaluation.detection.train import network_input
 from cribo.evaluation.detection.yolos import predict
-from cribo.evaluation.progress import Progress
-from cribo.evaluation.read_ahead import read_ahead
+from cribo.evaluation.harness.progress import Progress
+from cribo.evaluation.harness.read_ahead import read_ahead
 from cribo.model.encoder import Encoder
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 

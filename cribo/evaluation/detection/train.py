@@ -17,15 +17,15 @@ from cribo.evaluation.detection.augment import Sample, Sizes, training_sample
 from cribo.evaluation.detection.boxes import DetectionSet
 from cribo.evaluation.detection.loss import set_loss
 from cribo.evaluation.detection.yolos import build_yolos, parameter_groups, predict
-from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.read_ahead import read_ahead
+from cribo.evaluation.harness.errors import EvaluationError
+from cribo.evaluation.harness.read_ahead import read_ahead
 from cribo.model.encoder import Encoder
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.interruption import Interrupted, asked_by, stop_flag
-from cribo.training.log import Journal, say, timed
-from cribo.training.resume import resume
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.interruption import Interrupted, asked_by, stop_flag
+from cribo.training.engine.log import Journal, say, timed
+from cribo.training.engine.resume import resume
 
 ORDER, PHOTO = range(2)  # streams of random numbers that must not meet
 

@@ -8,9 +8,9 @@ from timm.layers import LayerScale
 from torch import Tensor, nn
 from transformers import YolosConfig, YolosForObjectDetection
 
-from cribo.evaluation.errors import EvaluationError
-from cribo.model.backbone import resampled
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.model.encoder import Encoder
+from cribo.model.networks.backbone import resampled
 
 SCALED = {"ls1": "attention.output", "ls2": "output"}  # a layer scale, and the module whose `dense` it scales the outputs of
 STD = 0.02  # of detection tokens, their positions and the positions between blocks; the heads are drawn as torch draws

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation.positions import resample_plainly
-from cribo.model.backbone import norm_comes_late
 from cribo.model.encoder import Encoder
+from cribo.model.networks.backbone import norm_comes_late
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -14,11 +14,11 @@ from mmseg.datasets.transforms import PhotoMetricDistortion, RandomCrop
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cribo.data.images import read_image, read_mask
-from cribo.data.readers import Record
-from cribo.data.streams import seed_of
-from cribo.data.workers import start_worker
-from cribo.evaluation.errors import EvaluationError, refuse_unknown_classes
+from cribo.data.batches.streams import seed_of
+from cribo.data.batches.workers import start_worker
+from cribo.data.prepared.images import read_image, read_mask
+from cribo.data.prepared.readers import Record
+from cribo.evaluation.harness.errors import EvaluationError, refuse_unknown_classes
 
 ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must not meet
 

@@ -11,7 +11,7 @@ from mmseg.models.decode_heads import FCNHead, SegmenterMaskTransformerHead
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 
-from cribo.data.streams import seed_of
+from cribo.data.batches.streams import seed_of
 from cribo.evaluation.segmentation.backbone import Backbone, statistics
 from cribo.evaluation.segmentation.crops import DECODER
 from cribo.model.encoder import Encoder

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cribo.model.backbone import resampled
+from cribo.model.networks.backbone import resampled
 
 
 def resample_plainly(vit: nn.Module, side: int) -> None:

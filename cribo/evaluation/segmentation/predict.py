@@ -12,13 +12,13 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader, Dataset
 
-from cribo.data.readers import Record
-from cribo.data.workers import start_worker
-from cribo.evaluation.errors import EvaluationError
+from cribo.data.batches.workers import start_worker
+from cribo.data.prepared.readers import Record
+from cribo.evaluation.harness.errors import EvaluationError
+from cribo.evaluation.harness.progress import Progress
 from cribo.evaluation.miou import IoU, confusion
-from cribo.evaluation.progress import Progress
 from cribo.evaluation.segmentation.crops import read_photo
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 Photo = tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "H W"]]
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Int
 
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.result import known_percent, percent, result
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.harness.result import known_percent, percent, result
 from cribo.evaluation.segmentation.predict import mean_iou
 from cribo.evaluation.segmentation.train import POWER
 from cribo.model.encoder import Encoder

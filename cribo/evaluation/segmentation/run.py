@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from cribo.data.readers import PreparedSet
-from cribo.evaluation.errors import EvaluationError, train_and_val
-from cribo.evaluation.result import Meter, write_json
+from cribo.data.prepared.readers import PreparedSet
+from cribo.evaluation.harness.errors import EvaluationError, train_and_val
+from cribo.evaluation.harness.result import Meter, write_json
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.crops import Crops
 from cribo.evaluation.segmentation.predict import Photos, judge
@@ -18,22 +18,19 @@ from cribo.evaluation.segmentation.result import cell
 from cribo.evaluation.segmentation.train import initial_state, train
 from cribo.model.encoder import load_encoder
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.interruption import ignore_signals
-from cribo.training.log import say
-from cribo.training.sources import digest_of_sources
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.interruption import ignore_signals
+from cribo.training.engine.log import say
+from cribo.training.engine.sources import digest_of_sources
 
 # What a change of would give other weights, under cribo/, beside the encoder and the photos.
 SOURCES = (
+    "data/batches/streams.py",
+    "data/prepared",
     "evaluation/segmentation",
-    "data/images.py",
-    "data/labels.py",
-    "data/readers.py",
-    "data/records.py",
-    "data/streams.py",
-    "model/backbone.py",
     "model/encoder.py",
+    "model/networks/backbone.py",
 )
 
 

@@ -13,16 +13,16 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from cribo.data.streams import seed_of
-from cribo.evaluation.errors import EvaluationError
+from cribo.data.batches.streams import seed_of
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation.crops import DROP_PATH, Crop, Crops, load_crops
 from cribo.params import Compute
-from cribo.training import checkpoint
-from cribo.training.distributed import World, data_parallel
-from cribo.training.finite import NonFinite, Watch
-from cribo.training.interruption import Interrupted, asked_by, stop_flag
-from cribo.training.log import Journal, say, timed
-from cribo.training.resume import resume
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World, data_parallel
+from cribo.training.engine.finite import NonFinite, Watch
+from cribo.training.engine.interruption import Interrupted, asked_by, stop_flag
+from cribo.training.engine.log import Journal, say, timed
+from cribo.training.engine.resume import resume
 
 POWER = 0.9  # of the polynomial schedule, mmsegmentation's
 

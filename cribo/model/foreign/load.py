@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from cribo.command import did_you_mean
 from cribo.model.architectures import BackboneSpec
-from cribo.model.backbone import MEAN, STD, model_args, patch_size, seeded_backbone, tokens
 from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
 from cribo.model.foreign.convert import weights_of
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.read import first_line, read
+from cribo.model.networks.backbone import MEAN, STD, model_args, patch_size, seeded_backbone, tokens
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # the weights in a folder of timm's
 FOLDER = "CRIBO_WEIGHTS"  # environment variable: where published files lie, `weights` if not set

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from cribo import params
-from cribo.data.prepare import prepare
-from cribo.data.readers import open_set
+from cribo.data.preparation.prepare import prepare
+from cribo.data.prepared.readers import open_set
 from cribo.evaluation.detection.boxes import boxes_of
-from cribo.model.backbone import MEAN, STD
 from cribo.model.encoder import Encoder
+from cribo.model.networks.backbone import MEAN, STD
 from tests.tiny import tiny_vit
 
 CATEGORIES = [{"id": 1, "name": "red"}, {"id": 3, "name": "green"}]

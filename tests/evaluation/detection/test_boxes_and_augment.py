@@ -10,7 +10,7 @@ import pytest
 
 from cribo.evaluation.detection.augment import Sizes, training_sample, val_sample
 from cribo.evaluation.detection.boxes import boxes_of
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 
 SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40, patch=1)
 

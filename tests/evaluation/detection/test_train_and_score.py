@@ -22,11 +22,11 @@ from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.run import fingerprint, judge
 from cribo.evaluation.detection.score import average_precision, detect, entries
 from cribo.evaluation.detection.train import Order, finetune, sizes_of
-from cribo.evaluation.errors import EvaluationError
-from cribo.evaluation.result import Meter
-from cribo.training.distributed import World, join_world
-from cribo.training.interruption import Interrupted
-from cribo.training.log import Journal, read_records
+from cribo.evaluation.harness.errors import EvaluationError
+from cribo.evaluation.harness.result import Meter
+from cribo.training.engine.distributed import World, join_world
+from cribo.training.engine.interruption import Interrupted
+from cribo.training.engine.log import Journal, read_records
 from tests.evaluation.detection.conftest import open_squares
 from tests.processes import Forks
 

@@ -13,7 +13,7 @@ from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageL
 from cribo.evaluation.detection.loss import set_loss
 from cribo.evaluation.detection.train import learning_rate
 from cribo.evaluation.detection.yolos import build_yolos, parameter_groups, predict
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.model.encoder import Encoder
 
 

@@ -6,7 +6,7 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation.backbone import HALF, Backbone, statistics
 from cribo.model.encoder import Encoder
 

@@ -12,9 +12,9 @@ from mmseg.utils import register_all_modules
 from PIL import Image
 
 from cribo import params
-from cribo.data.images import read_image, read_mask
-from cribo.data.streams import seed_of
-from cribo.evaluation.errors import EvaluationError
+from cribo.data.batches.streams import seed_of
+from cribo.data.prepared.images import read_image, read_mask
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation.crops import AUGMENTATION, Crops, load_crops, numpy_stream, read_photo
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cribo.evaluation.segmentation.backbone import Backbone
 from cribo.evaluation.segmentation.positions import resample_plainly
-from cribo.model.backbone import resampled
+from cribo.model.networks.backbone import resampled
 
 
 @pytest.mark.parametrize("new", [(8, 8), (7, 3), (3, 2), (4, 4)])

@@ -7,11 +7,11 @@ import torch
 from mmseg.evaluation.metrics import IoUMetric
 from torch.nn import functional as F
 
-from cribo.data.images import read_image, read_mask
-from cribo.evaluation.errors import EvaluationError
+from cribo.data.prepared.images import read_image, read_mask
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation.predict import Photos, judge, mean_iou, predict
-from cribo.training.distributed import World
+from cribo.training.engine.distributed import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper, PolyLR
 
-from cribo.evaluation.errors import EvaluationError
+from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.segmentation import decoders
 from cribo.evaluation.segmentation import train as training
 from cribo.evaluation.segmentation.crops import Crops
 from cribo.evaluation.segmentation.train import initial_state, polynomial, train
-from cribo.training import checkpoint
-from cribo.training.distributed import World
-from cribo.training.interruption import Interrupted
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
+from cribo.training.engine.interruption import Interrupted
 
 ALONE = World(0, 1, torch.device("cpu"))
 LR = 1e-2

@@ -7,12 +7,12 @@ import pytest
 import timm
 import torch
 
-from cribo.model.backbone import tokens
 from cribo.model.encoder import EncoderError, fill
 from cribo.model.foreign.convert import weights_of
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.load import load
 from cribo.model.foreign.read import read
+from cribo.model.networks.backbone import tokens
 from tests.model.foreign import published
 
 # Loading into networks without storage is what these tests mean to do.

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
-from cribo.model.backbone import MEAN, STD, tokens
 from cribo.model.encoder import EncoderError, load_encoder
 from cribo.model.export import write_network
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.load import load
+from cribo.model.networks.backbone import MEAN, STD, tokens
 from cribo.model.weights import encoder_of
-from cribo.report import paper
+from cribo.report.paper import values as paper
 from tests.model.foreign import published
 from tests.model.foreign.published import NOTHING
 

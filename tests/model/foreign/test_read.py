@@ -141,7 +141,7 @@ def test_arrays_that_numpy_would_build_objects_of_are_refused(tmp_path):
     [
         (None, "cannot be read: No such file"),
         (b"", "x is empty"),
-        (b"GIF89a...", ""),
+        (b"GIF89a...", "x is text, not weights"),
         ("<html>é".encode() * 200, "x is text, not weights"),
     ],
 )

@@ -1,0 +1,290 @@
+"""Data sets made ready: every file decoded once, what cannot be used refused by name, the result put in place whole.
+
+A folder data/NAME exists only when all of it is there: work goes to a hidden folder beside it, renamed last. Of photos,
+a hidden file beside it notes which code verified them here and, by its own date, when: a manifest can come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from cribo.data.location import locate, starts
+from cribo.data.preparation import layouts, scenes, sets
+from cribo.data.preparation.obtain import obtain
+from cribo.data.preparation.parallel import cores, each
+from cribo.data.preparation.sets.listing import Listing
+from cribo.data.preparation.verify import Fault, check
+from cribo.data.prepared import manifest
+from cribo.data.prepared.labels import VOID
+from cribo.data.prepared.manifest import DataError, Manifest, Row, listed
+from cribo.params import complete_data
+
+PLACES = {"path", "download"}  # settings that say where photos come from, not what they are
+CODE = Path(__file__).parent, Path(__file__).parents[1] / "prepared"
+TICK = 0.02  # seconds, above the step in which file systems tell time
+
+
+def prepare(name: str, settings: dict, data: str | Path = "data", workers: int | None = None) -> Path:
+    """Make `data`/`name` from its settings (an entry of `data` in params.yaml); returns the folder.
+
+    `workers` is the number of processes, as many as this process may use cores if None; it changes no byte.
+    Photos that were verified already, here, by this code and with these settings, are not verified again.
+
+    Raises:
+        DataError: photos are missing or cannot be used; `data`/`name` is then as it was before.
+    """
+    target = Path(data) / name
+    unfinished = target.with_name(f".{name}.unfinished")
+    workers, settings = workers or cores(), complete_data(settings)
+    listing = None if settings["kind"] == "scenes" else list_files(name, settings)
+    if listing is not None and unchanged(target, name, settings, listing):
+        print(f"prepare {name}: {target} is what these settings and files give, nothing to do", file=sys.stderr)
+        return target
+    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run has left
+    unfinished.mkdir(parents=True)
+    try:
+        if listing is None:
+            made, rows = _generate(name, settings, unfinished, workers)
+        else:
+            made, rows = _verify(name, settings, listing, workers)
+        manifest.write(unfinished, made, rows)
+        _put_in_place(unfinished, target)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    time.sleep(TICK)  # so that what is as old as the note was touched after it
+    if listing is not None:
+        _note(target).write_text(_witness(target))
+    return target
+
+
+def list_files(name: str, settings: dict) -> Listing:
+    """What the data set says it consists of, unpacked and fetched where need be; no image is opened.
+
+    Raises:
+        DataError: it is not there; the sentence says what to put where. Or a file has a name that no index can hold.
+    """
+    kind = settings["kind"]
+    folders, _ = starts(name, settings["path"])
+    missing = obtain(name, settings, next((folder for folder in folders if folder.is_dir()), folders[0]))
+    try:
+        listing = sets.LISTINGS[kind](name, settings, locate(name, kind, settings["path"]))
+    except DataError as error:
+        raise DataError(f"{error}{missing}") from None
+    files = (file for entry in listing.entries for file in (entry.image, entry.mask))
+    if odd := [shown for file in files if (shown := file.encode(errors="backslashreplace").decode()) != file]:
+        raise DataError(f"{len(odd)} names of files of {name} in {listing.root} are not UTF-8, rename them: {listed(odd)}")
+    return listing
+
+
+def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:
+    """Whether `target` is what preparing would make again: same settings and code, and no listed file touched since.
+
+    A set from which broken files were left out is always verified again: somebody may have mended them.
+    """
+    try:
+        found, lines = manifest.read(target)
+        rows = list(lines)
+        since = _note(target).stat().st_mtime_ns
+        if _note(target).read_text() != _witness(target):
+            return False
+    except (DataError, OSError):
+        return False
+    if (found.version, found.name, found.settings) != (manifest.tool_version(), name, _recorded(settings)) or found.excluded:
+        return False
+    if [(e.split, e.id, e.image, e.mask, e.label) for e in listing.entries] != [
+        (r.split, r.id, r.image, r.mask, r.label) for r in rows
+    ]:
+        return False
+    if found.warnings != _all_warnings(listing, rows, found.counts):
+        return False
+    files = [(file, size) for row in rows for file, size in ((row.image, row.bytes), (row.mask, row.mask_bytes)) if file]
+    files += [(about["file"], about["bytes"]) for about in found.annotations.values()]
+    return all(_untouched(listing.root / file, size, since) for file, size in files)
+
+
+def _note(target: Path) -> Path:
+    """Where it says what verified the photos of `target`; never in it, for DVC carries that to other machines."""
+    return target.with_name(f".{target.name}.verified")
+
+
+def _witness(target: Path) -> str:
+    """What the note of a verified set holds: the sha256 of its manifest and of the code that made it."""
+    code = hashlib.sha256()
+    for file in sorted(file for folder in CODE for file in folder.rglob("*.py")):
+        code.update(file.read_bytes())
+    return f"{manifest.sha256((target / manifest.MANIFEST).read_bytes())} {code.hexdigest()}\n"
+
+
+def _untouched(path: Path, size: int, since: int) -> bool:
+    """Whether a file has its size and neither it nor its place changed since a time (ns since 1970)."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return stat.st_size == size and max(stat.st_mtime_ns, stat.st_ctime_ns) < since
+
+
+def _put_in_place(unfinished: Path, target: Path) -> None:
+    """Rename the finished folder to its name; an earlier one goes away only when the new one is ready."""
+    manifest.sync_folder(unfinished)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    unfinished.rename(target)
+    manifest.sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+# ------------------------------------------------------------------------------------------------------ the manifest's parts
+def _recorded(settings: dict) -> dict:
+    return {key: value for key, value in settings.items() if key not in PLACES}
+
+
+def _counts(rows: Sequence[Row], present: Mapping[str, Counter], classes: Sequence[str]) -> dict[str, dict]:
+    """Images a split, and in how many of them each class occurs; nothing of classes where images have none."""
+    return {
+        split: {
+            "images": sum(row.split == split for row in rows),
+            "images_with": {name: present[split][name] for name in classes} if present[split] else {},
+        }
+        for split in present
+    }
+
+
+def _annotations(root: Path, files: Mapping[str, str]) -> dict[str, dict]:
+    raw = {split: (root / file).read_bytes() for split, file in files.items()}
+    return {
+        split: {"file": file, "bytes": len(raw[split]), "sha256": manifest.sha256(raw[split])}
+        for split, file in files.items()
+    }
+
+
+def _warnings(rows: Sequence[Row], counts: Mapping[str, dict]) -> list[str]:
+    """What a person should know of a set that can be used nevertheless."""
+    said = []
+    for split, count in counts.items():
+        shown = count["images_with"]
+        if absent := [name for name, images in shown.items() if not images]:
+            said.append(f"no image of {split} shows {listed(absent)}")
+    train = {row.sha256_image for row in rows if row.split == "train"}
+    if leaked := [row.id for row in rows if row.split == "val" and row.sha256_image in train]:
+        said.append(f"{len(leaked)} images of val are in train too: {listed(leaked)}")
+    return said
+
+
+def _all_warnings(
+    listing: Listing, rows: Sequence[Row], counts: Mapping[str, dict], excluded: Collection[str] = ()
+) -> list[str]:
+    left_out = [f"{len(excluded)} images are left out because they cannot be used: {listed(excluded)}"] if excluded else []
+    return [*_other_counts(counts, listing.published), *left_out, *listing.notes, *_warnings(rows, counts)]
+
+
+# ------------------------------------------------------------------------------------------------------------- two ways
+def _generate(name: str, settings: dict, folder: Path, workers: int) -> tuple[Manifest, list[Row]]:
+    """Scenes: photos, masks, annotations and crops written into `folder`."""
+    if settings["objects"][1] > 255:
+        raise DataError(f"data.{name}.objects: {settings['objects'][1]} objects an image are too many, 255 are the most")
+    layouts.make_folders(folder)
+    rows, present = [], {}
+    jobs = [(split, index) for split in layouts.SPLITS for index in range(settings[split])]
+    done = list(each(partial(_write_scene, folder, settings), jobs, workers, name))
+    for split in layouts.SPLITS:
+        ours = [scene for scene in done if scene.row.split == split]
+        layouts.write_lists(folder, split, [scene.row for scene in ours], [scene.objects for scene in ours])
+        rows += [scene.row for scene in ours]
+        present[split] = Counter(scenes.CLASSES[k] for scene in ours for k in scene.values if k != VOID)
+    counts = _counts(rows, present, scenes.CLASSES)
+    warnings = _warnings(rows, counts)
+    rows += [crop for scene in done for crop in scene.crops]
+    annotations = _annotations(folder, {split: layouts.instances(split) for split in layouts.SPLITS})
+    licence = "Generated by this project; no third party has rights in it."
+    listing = Listing(folder, (), scenes.CLASSES, licence, "cribo.data.preparation.scenes")
+    return _manifest(name, settings, listing, rows, counts, annotations, warnings), rows
+
+
+def _write_scene(folder: Path, settings: dict, job: tuple[str, int]) -> layouts.Written:
+    return layouts.write_scene(folder, settings, *job)
+
+
+def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[Manifest, list[Row]]:
+    """A user's files: every one decoded, nothing written."""
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
+    work = partial(check, listing.root, listing.rules, len(listing.classes))
+    for result in each(work, listing.entries, workers, name):
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            row, ids = result
+            rows.append(row)
+            present[row.split].update([row.label] if row.label else [listing.classes[k] for k in ids if k != VOID])
+    excluded = _exclude(name, settings, listing, faults)
+    counts = _counts(rows, present, listing.classes)
+    if (other := _other_counts(counts, listing.published)) and settings["strict"]:
+        raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
+    warnings = _all_warnings(listing, rows, counts, excluded)
+    annotations = _annotations(listing.root, listing.annotations)
+    return _manifest(name, settings, listing, rows, counts, annotations, warnings, excluded), rows
+
+
+def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault]) -> dict[str, str]:
+    """What is wrong by image, if the user wants to go on without them. Raises DataError otherwise: a sentence a fault."""
+    if faults and not settings["exclude_broken"]:
+        wrong: dict[str, list[str]] = {}
+        for fault in faults:
+            wrong.setdefault(fault.what, []).append(fault.file)
+        where = f"of the files of {name} in {listing.root}"
+        advice = f"; data.{name}.exclude_broken: true goes on without them"
+        raise DataError("\n".join(f"{len(files)} {where} {what}: {listed(files)}{advice}" for what, files in wrong.items()))
+    images = Counter(entry.split for entry in listing.entries)
+    for split, lost in Counter(fault.entry.split for fault in faults).items():
+        if lost == images[split]:
+            first = next(fault for fault in faults if fault.entry.split == split)
+            raise DataError(f"none of the {lost} {split} images of {name} in {listing.root} can be used: {first}")
+    return {fault.entry.image: str(fault) for fault in faults}
+
+
+def _other_counts(counts: Mapping[str, dict], published: Mapping[str, int]) -> list[str]:
+    """Where the set differs in size from the one in the paper."""
+    return [
+        f"{split} has {counts[split]['images']} images, the paper's has {images}"
+        for split, images in published.items()
+        if counts[split]["images"] != images
+    ]
+
+
+def _manifest(
+    name: str,
+    settings: dict,
+    listing: Listing,
+    rows: Sequence[Row],
+    counts: dict[str, dict],
+    annotations: dict[str, dict],
+    warnings: Sequence[str],
+    excluded: Mapping[str, str] = {},
+) -> Manifest:
+    return Manifest(
+        name=name,
+        kind=settings["kind"],
+        settings=_recorded(settings),
+        classes=list(listing.classes),
+        ignore=VOID,
+        counts=counts,
+        index=manifest.sha256(manifest.index_bytes(rows)),
+        licence=listing.licence,
+        source=listing.source,
+        warnings=list(warnings),
+        annotations=annotations,
+        excluded=dict(excluded),
+        rules=listing.rules,
+    )

@@ -1,0 +1,137 @@
+"""Pixels of images and class ids of masks, from files or bytes: one sentence naming the file when it is corrupt."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+from cribo.data.prepared import labels
+from cribo.data.prepared.manifest import DataError
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A file of labels, and the rule (cribo.data.prepared.labels) that makes class ids of what it stores."""
+
+    path: Path
+    rule: bytes
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
+
+    Raises:
+        DataError: the file is missing, truncated, no image, beyond Pillow's limit of pixels, or gray of more than 8 bits.
+    """
+    return decode_image(_bytes(path), path)
+
+
+def read_mask(mask: str | Path | Mask) -> np.ndarray:
+    """Class ids of a mask, uint8 [H, W], 255 where nothing counts; of a bare path, the values as stored.
+
+    Raises:
+        DataError: the file is missing, truncated, no mask, or stores a value that its rule does not know.
+    """
+    path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, labels.IDS)
+    ids = labels.class_ids(decode_mask(_bytes(path), path), rule)
+    if rule != labels.IDS and (ids == labels.ILLEGAL).any():
+        raise DataError(f"{path} holds values that are no class: it changed since it was prepared, prepare it again")
+    return ids
+
+
+def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
+    """`read_image` of bytes; `path` is for messages."""
+    if raw[:2] == b"\xff\xd8":
+        try:
+            return simplejpeg.decode_jpeg(raw, "RGB")
+        except ValueError:
+            pass  # CMYK, or bytes too many that other readers forgive: Pillow decides whether the image is complete
+    with _opened(raw, path) as image:
+        if image.mode[0] in "IF":  # Pillow would cut off all above 255: a white image
+            raise DataError(f"{path} has more than 8 bits a colour (mode {image.mode}): convert it to 8")
+        return np.array(image.convert("RGB"))
+
+
+def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
+    """Stored values of a palette or gray PNG (not the palette's colours) or of a .mat file; `path` is for messages.
+
+    Whatever has no values of classes is refused, also a JPEG under a PNG's name: it keeps them by and large only.
+    """
+    if str(path).endswith(".mat"):
+        return _decode_mat(raw, path)
+    with _opened(raw, path) as image:
+        if image.format != "PNG":
+            raise DataError(f"{path} is no mask of class ids: it is {image.format} whatever its name, make a PNG of the ids")
+        if image.mode not in ("P", "L", "1"):
+            raise DataError(
+                f"{path} is no mask of class ids: a palette or gray PNG of at most 8 bits is needed, not mode {image.mode}"
+            )
+        shown = np.array(image, dtype=np.uint8)
+    header, bits, colours = raw[12:16], raw[24], raw[25]
+    if header != b"IHDR":  # Pillow reads on, and would not tell how many bits a value has
+        raise DataError(f"{path} is corrupt (a PNG begins with its header, this one with {header!r})")
+    # Pillow spreads gray (colours 0) of 2 and 4 bits over 0 to 255, for people to look at.
+    return shown // (255 // (2**bits - 1)) if colours == 0 and bits in (2, 4) else shown
+
+
+def load_mat(raw: bytes, path: str | Path) -> dict:
+    """Variables of a MATLAB file by name; `path` is for messages.
+
+    Raises:
+        DataError: it is damaged or no such file.
+    """
+    from scipy.io import loadmat  # a third of a second that most programs need not wait for
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return loadmat(io.BytesIO(raw))
+    except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
+        raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
+
+
+def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
+    """LabelMap of Pascal Context's files, GTcls.Segmentation of SBD's."""
+    tree = load_mat(raw, path)
+    try:
+        stored = tree["LabelMap"] if "LabelMap" in tree else tree["GTcls"][0, 0]["Segmentation"]
+    except KeyError:
+        raise DataError(f"{path} has neither LabelMap (Pascal Context) nor GTcls (SBD)") from None
+    except (ValueError, TypeError, IndexError) as error:
+        raise DataError(f"{path} is corrupt or no MATLAB file of masks ({error})") from None
+    whole = (
+        stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
+    )
+    if not whole:
+        raise DataError(f"{path} is no mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
+    return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB likes doubles
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _opened(raw: bytes, path: str | Path) -> Image.Image:
+    """The image in full: Pillow reads lazily, and a truncated file shows only then."""
+    try:
+        image = Image.open(io.BytesIO(raw))
+        image.load()
+        return image
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is corrupt or no image") from None
+    except Image.DecompressionBombError as error:
+        said = str(error).partition(", could be")[0]  # the pixels and Pillow's limit, without its fear of an attack
+        raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is corrupt ({error})") from None

@@ -1,0 +1,37 @@
+"""Room for features: in memory, or in a file where they would take more of it than they may."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cribo.evaluation.harness.errors import EvaluationError
+
+
+def feature_rows(rows: int, width: int, memory_gb: float) -> Float[Tensor, "rows width"]:
+    """fp32 rows to be filled, in memory up to `memory_gb` (10^9 bytes), else in a file without a name in $TMPDIR.
+
+    The system keeps as much of the file in memory as it can spare, and the file is gone with the process, however it
+    ends. Its blocks are reserved at once: a full disk is an error here and not a crash later.
+
+    Raises:
+        EvaluationError: the disk has no room.
+    """
+    size = 4 * rows * width
+    if size <= memory_gb * 1e9:
+        return torch.empty(rows, width)
+    folder = tempfile.gettempdir()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise EvaluationError(
+                f"{size / 2**20:,.0f} MiB of features do not fit into {folder} ({error.strerror}): set TMPDIR to a larger "
+                "disk, or raise compute.feature_memory_gb"
+            ) from None
+        return torch.from_numpy(np.memmap(file, np.float32, "r+", shape=(rows, width)))

@@ -1,0 +1,50 @@
+"""curves.csv of every trained model: what was logged every few steps."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cribo.report.experiment.results import ReportError
+
+BOOTSTRAPPING = ("bootstrapping_1", "bootstrapping_2")  # logged once the cross-image loss is on
+Curve = dict[str, list[float | None]]  # by column as logged, None where nothing was; `at`: epochs since the start
+Curves = dict[str, Curve]  # by model
+
+
+def read_curves(models: Sequence[str], folder: Path) -> Curves:
+    """Of the models that have been trained, in the given order; `folder` is results/pretrain."""
+    paths = {name: folder / name / "curves.csv" for name in models}
+    there = {name: path for name, path in paths.items() if path.exists()}
+    return {name: read_curve(path.read_text(encoding="utf-8").splitlines(), path) for name, path in there.items()}
+
+
+def read_curve(lines: Iterable[str], name: object) -> Curve:
+    """A file's lines; `name` is for messages. Raises ReportError when they are none of ours."""
+    try:
+        rows = list(csv.DictReader(lines))
+        curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
+        if lost := sorted(key for key, values in curve.items() if not all(v is None or math.isfinite(v) for v in values)):
+            raise ValueError(f"{lost[0]} holds what is no number")
+        epochs = (curve["epoch"][-1] + 1) / curve["step"][-1]
+        return curve | {"at": [step * epochs for step in curve["step"]]}
+    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
+        raise ReportError(f"{name} is no curves.csv ({error!r}): delete it and run its stage again") from None
+
+
+def points(curve: Curve, columns: Sequence[str], along: str = "at") -> tuple[list[float], list[float]]:
+    """Epochs (or another column), and the mean of those columns that there are, where all of them have a value."""
+    values = [curve[name] for name in columns if name in curve]
+    kept = [(at, sum(row) / len(row)) for at, *row in zip(curve[along], *values, strict=True) if row and None not in row]
+    return [at for at, _ in kept], [value for _, value in kept]
+
+
+def bootstrapping(curves: Curves) -> list[tuple[int, str, float]]:
+    """(step, model, bootstrapping ratio), mean of both directions, of the models that look for neighbours."""
+    return [
+        (int(step), model, value)
+        for model, curve in curves.items()
+        for step, value in zip(*points(curve, BOOTSTRAPPING, "step"), strict=True)
+    ]

@@ -1,0 +1,118 @@
+"""Line and bar charts as SVG. Text and axes take the colour of the page around them, so one file serves light and dark.
+
+The same data give the same bytes: no date, names of elements hashed with a fixed salt, text left to the reader's fonts.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from cribo.report.render.symbols import as_tex
+
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+COLOURS = ("#3b82c4", "#e0802c", "#2a9d6f", "#b45fc0", "#b8960c", "#d1495b", "#6b7fd7", "#7a8b99")
+GREY = "#8a8f98"
+MARKERS = "os^Dvp"
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.handlelength": 1.4,
+    "legend.columnspacing": 1.2,
+    "mathtext.default": "regular",
+    "lines.linewidth": 1.6,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points in the order of x; `paper`: dashed and grey, as values that are not ours; `colour`: number in COLOURS."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    paper: bool = False
+    spread: Sequence[float] | None = None  # standard deviation of each y
+    colour: int | None = None
+
+
+def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept: bool = False) -> str:
+    """A chart of one line for each label; `name` makes the ids in the SVG its own.
+
+    `swept`: few points at values that were chosen, each marked and written on the axis, which is logarithmic.
+    """
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure = Figure(figsize=(3.9, 3.1), layout="constrained")
+        axes = figure.add_subplot()
+        for i, (label, line) in enumerate(drawn.items()):
+            colour = GREY if line.paper else COLOURS[(i if line.colour is None else line.colour) % len(COLOURS)]
+            style = {"linestyle": "--", "zorder": 3} if line.paper else {}  # seen where it covers ours
+            marker = MARKERS[i % len(MARKERS)] if swept else None
+            axes.plot(line.x, line.y, color=colour, label=_words(label), marker=marker, markersize=4, **style)
+            if line.spread is not None:
+                low, high = ([y + sign * s for y, s in zip(line.y, line.spread, strict=True)] for sign in (-1, 1))
+                axes.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
+        if swept:
+            values = sorted({x for line in drawn.values() for x in line.x})
+            if values[0] > 0:
+                axes.set_xscale("log")
+            else:
+                axes.set_xscale("symlog", linthresh=0.1)
+            axes.set_xticks(values, [f"{x:g}" for x in values])
+            axes.minorticks_off()
+        axes.set_xlabel(_words(xlabel))
+        axes.set_ylabel(ylabel)
+        axes.grid(True)
+        if len(drawn) > 1:
+            figure.legend(loc="outside lower center", ncols=2)
+        return _svg(figure, f"{ylabel} against {xlabel}")
+
+
+def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> str:
+    """A horizontal bar for each label, its parts one after the other; all bars have the same parts."""
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure = Figure(figsize=(7.2, 1.1 + 0.55 * len(bars)), layout="constrained")
+        axes = figure.add_subplot()
+        labels, start = list(bars), [0.0] * len(bars)
+        for i, part in enumerate(next(iter(bars.values()))):
+            widths = [bars[label][part] for label in labels]
+            axes.barh(labels, widths, left=start, color=COLOURS[i % len(COLOURS)], label=part, height=0.6)
+            for row, (left, width) in enumerate(zip(start, widths, strict=True)):
+                if width >= 4:
+                    axes.text(left + width / 2, row, f"{width:.0f}", ha="center", va="center", color="#ffffff", fontsize=8)
+            start = [left + width for left, width in zip(start, widths, strict=True)]
+        axes.invert_yaxis()
+        axes.set_xlabel(xlabel)
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(figure, f"{xlabel} of {', '.join(labels)}")
+
+
+def _words(text: str) -> str:
+    return as_tex(text, lambda plain: plain.replace("$", r"\$"))
+
+
+def _svg(figure: Figure, title: str) -> str:
+    """The `svg` element alone, as wide as the page gives it room; `title` is read aloud in its place."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1).rstrip() + "\n"

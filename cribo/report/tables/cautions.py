@@ -1,0 +1,82 @@
+"""Notes below a table whose values are of other data than they seem, or trained or judged otherwise than the paper's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from cribo.report.experiment.planned import Planned
+from cribo.report.experiment.results import Results
+from cribo.report.paper.settings import stated
+from cribo.report.tables.table import Column, Number, Row
+from cribo.report.tables.training_notes import photos_notes, training_notes
+
+FACTOR_ONE = [1]  # evaluate.dense_nn.subsample without any draw, of which there is one run
+
+
+def cautions(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    models: Mapping[str, Sequence[str]],
+    results: Results,
+    setups: dict[str, dict],
+) -> tuple[str, ...]:
+    """Every kind of note for a table of `results`: `models` by label of a row, the data set is the columns' group.
+
+    What stands beside the paper is what has a difference from it. `setups` comes from `counterparts.models_of`.
+    """
+    compared = {
+        (model, column.group)
+        for row in rows
+        for column, cell in zip(columns, row.cells, strict=True)
+        if column.kind == "difference" and isinstance(cell, Number)
+        for model in models[row.label]
+    }
+    beside = {cell: tree for cell, tree in results.items() if (cell.model, cell.dataset) in compared}
+    training = training_notes(setups, [cell.model for cell in beside])
+    others = photos_notes(setups, [cell.model for cell in results]) if any(c.kind == "difference" for c in columns) else ()
+    return (*training, *others, *settings_notes(beside), *data_notes(results))
+
+
+def data_notes(results: Results) -> tuple[str, ...]:
+    """What the manifests of the data sets behind these results warn of, once each: a note a data set."""
+    said: dict[str, dict[str, None]] = {}
+    for cell, tree in results.items():
+        said.setdefault(cell.dataset, {}).update(dict.fromkeys(tree.get("data_warnings", ())))
+    return tuple(f"{dataset}: {'; '.join(warnings)}." for dataset, warnings in said.items() if warnings)
+
+
+def settings_notes(compared: Results) -> tuple[str, ...]:
+    """In which settings these results, which stand beside values of the paper, were judged otherwise: one note, or none."""
+    said: dict[str, dict[str, None]] = {}
+    for cell, tree in compared.items():
+        found = said.setdefault(f"{cell.protocol} on {cell.dataset}", {})
+        found.update(dict.fromkeys(_differences(cell, _settings(cell, tree, compared))))
+    listed = "; ".join(f"{where}: {', '.join(what)}" for where, what in said.items() if what)
+    if not listed:
+        return ()
+    return (f"Not judged as in the paper, whose settings, or those of the work that it follows, are in brackets. {listed}.",)
+
+
+def _differences(cell: Planned, settings: dict) -> list[str]:
+    return [
+        f"{name} {json.dumps(settings[name])} ({source}: {json.dumps(value)})"
+        for name, (value, source) in stated(cell.protocol, cell.dataset).items()
+        if name in settings and settings[name] != value
+    ]
+
+
+def _settings(cell: Planned, tree: dict, compared: Results) -> dict:
+    """The protocol as the result's card resolved it, and the learning rates of which its model's best is shown."""
+    card = tree.get("protocol", {})
+    settings = dict(card.get("settings", card))
+    if settings.get("subsample") == FACTOR_ONE:
+        settings.pop("runs", None)
+    if cell.lr is not None:
+        alike = (other.lr for other in compared if _decoder(other) == _decoder(cell))
+        settings["learning_rates"] = sorted(alike, reverse=True)
+    return settings
+
+
+def _decoder(cell: Planned) -> tuple:
+    return cell.protocol, cell.model, cell.dataset, cell.layers

@@ -1,0 +1,37 @@
+"""Every score of an experiment on a line, at full precision: results/tables/scores.csv, from which model cards are made.
+
+A card depends on this one file. Were it to depend on every result, a pipeline of many models would have an edge from each
+result to each model, and DVC and Snakemake would spend minutes on them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from cribo.report.experiment.planned import Planned
+from cribo.report.experiment.results import ReportError, Results
+
+COLUMNS = ("model", "protocol", "dataset", "value", "what")
+
+
+def score_list(results: Results) -> str:
+    """The CSV. Value: percent. Order: the plan's."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for cell, tree in results.items():
+        lines.writerow((cell.model, cell.protocol, cell.dataset, tree["value"], _what(cell, tree)))
+    return text.getvalue()
+
+
+def _what(cell: Planned, tree: dict) -> str:
+    """What the value is, and what the data set's manifest warns of: a model card repeats it."""
+    try:
+        said = (
+            tree["protocol"].get("value") or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        file = f"results/scores/{cell.protocol}/{cell.name}.json"
+        raise ReportError(f"{file} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
+    return "; ".join((said, *tree.get("data_warnings", ())))

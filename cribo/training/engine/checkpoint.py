@@ -1,0 +1,179 @@
+"""The resumable states of a training run: the newest are kept, and only whole ones count.
+
+They live in a run directory of its own, named by everything that decides the result (settings, photos, sources), and never
+in an output of the stage: DVC clears outputs before a run and would hand the state of other parameters to the next.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from cribo.training.engine import state_file
+from cribo.training.engine.log import say
+from cribo.training.engine.state_file import PARTIAL, Damaged
+
+RUNS = Path(".resume")  # the run directories of all trainings; often a link to scratch
+DAMAGED = ".damaged"  # found so and set aside: no state any more
+
+
+class RunInUse(RuntimeError):
+    """Another process trains in this run directory."""
+
+
+@contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Hold the run directory. Raises RunInUse at once if another process does, ValueError where no folder can be.
+
+    The lock ends with its process: the loading processes forked from it, which may live for some seconds more, let go of
+    it as they start.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        there = folder if folder.exists() else folder.parent
+        what = f"a link to {there.readlink()}, where no folder is" if there.is_symlink() else "no folder"
+        raise ValueError(f"{there} is {what}, and states of unfinished runs go there: make one, or remove it") from None
+    with open(folder / "lock", "a+") as lock:
+        os.register_at_fork(after_in_child=lock.close)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RunInUse(f"{folder} is in use by process {lock.read().strip() or '?'}: wait for it or stop it") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            say(f"{folder} is on a disk without file locks: see to it that no other process runs the same")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def save(folder: Path, step: int, state: dict, keep: int = 2) -> Path:
+    """Write the state after `step` steps. Once it is verified all older states but `keep` − 1 go, and what was set aside.
+
+    Raises OSError, one sentence, when the disk does not take it or gives back something else; the states before it stay.
+    """
+    path = state_path(folder, step)
+    try:
+        state_file.write(path, state)
+        state_file.check(path)
+    except OSError as error:
+        raise OSError(_unsaved(folder, step, error)) from error
+    except Damaged as fault:
+        _clear_damaged(folder)
+        aside = _set_aside(path)
+        raise OSError(f"{path} reads back damaged ({fault}) and is set aside as {aside.name}: check the disk") from None
+    _clear_damaged(folder)
+    older = [other for other in _states(folder) if other < path]
+    for old in older[::-1][keep - 1 :]:
+        old.unlink()
+    return path
+
+
+class Saver:
+    """Saves states while the training goes on: it waits for the copy to the host's memory, and not for the disk."""
+
+    def __init__(self, folder: Path, keep: int, background: bool):
+        self.folder, self.keep, self.background = folder, keep, background
+        self.pool, self.last = ThreadPoolExecutor(1), None
+
+    def save(self, step: int, state: dict) -> None:
+        """Begin to save, after the save before has ended. Raises OSError if that one failed."""
+        self.wait()
+        if not self.background:
+            save(self.folder, step, state, self.keep)
+            return
+        self.last = self.pool.submit(save, self.folder, step, _copied(state), self.keep)
+
+    def wait(self) -> None:
+        """Come back when all is on the disk and verified. Raises OSError if it could not be."""
+        last, self.last = self.last, None
+        if last:
+            last.result()
+
+    def close(self) -> None:
+        """Let a save that is under way end."""
+        self.pool.shutdown()
+
+
+def _copied(tree):
+    """The state as it is now, on the host: the training changes its tensors in place."""
+    if isinstance(tree, dict):
+        return {key: _copied(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_copied(value) for value in tree)
+    return tree.detach().to("cpu", copy=True) if isinstance(tree, torch.Tensor) else tree
+
+
+def load_newest(folder: Path, warn: Callable[[str], None]) -> dict | None:
+    """The newest state that is whole, or None before the first save.
+
+    Tidies up, so one process alone calls it: writes that were cut off are removed, damaged states set aside, and `warn` is
+    told of each. Raises OSError, one sentence, when there are states and none is whole, or one cannot be read just now.
+    """
+    for path in sorted(folder.glob(f"state-*{PARTIAL}")):
+        warn(f"{path.name} was cut off while it was written: it is removed, and the last whole state counts")
+        path.unlink()
+    for path in reversed(_states(folder)):
+        try:
+            return state_file.read(path)
+        except Damaged as fault:
+            aside = _set_aside(path)
+            warn(f"{path} is damaged ({fault}): it is set aside as {aside.name}, and the state before it counts")
+        except OSError as error:
+            raise OSError(f"{path} cannot be read ({error.strerror}): give the same command again once it can") from error
+    if damaged := sorted(folder.glob(f"state-*{DAMAGED}")):
+        raise OSError(
+            f"no state in {folder} is whole ({', '.join(path.name for path in damaged)}): put a copy of one back there as "
+            f"{damaged[-1].stem}.pt, or remove the folder to start anew"
+        )
+    return None
+
+
+def state_path(folder: Path, step: int) -> Path:
+    """Where the state after `step` steps is kept."""
+    return folder / f"state-{step:08d}.pt"
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest state; None if there is none."""
+    return next(reversed(_states(folder)), None)
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("state-*.pt") if re.fullmatch(r"state-\d{8}\.pt", p.name))
+
+
+def _set_aside(path: Path) -> Path:
+    """Take a damaged state out of the count; it stays, for someone to look into, until the next is saved."""
+    return path.rename(path.with_suffix(DAMAGED))
+
+
+def _clear_damaged(folder: Path) -> None:
+    """Make room: those set aside are as large as states."""
+    for path in folder.glob(f"state-*{DAMAGED}"):
+        path.unlink()
+
+
+def _unsaved(folder: Path, step: int, error: OSError) -> str:
+    """What to do when the disk does not take a state."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    free = f", {shutil.disk_usage(folder).free / 2**20:,.0f} MiB free" if full else ""
+    kept = newest(folder)
+    return (
+        f"the state after step {step} could not be saved in {folder} ({error.strerror}{free}): "
+        f"{'make room there' if full else 'see to the disk'} and give the same command again; "
+        f"it goes on from {kept.name if kept else 'the first step'}"
+    )
