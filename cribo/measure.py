@@ -20,8 +20,7 @@ import torch
 
 from cribo.data.batches.loader import Batch, load_batches
 from cribo.data.prepared.readers import Record
-from cribo.method import local_crops
-from cribo.method import step as method_step
+from cribo.method import local_crops, student, teacher
 from cribo.model.networks.network import Network
 from cribo.params import Compute
 from cribo.training import update
@@ -195,13 +194,13 @@ def timers(device: torch.device, state: TrainingState) -> Iterator[dict[str, flo
     places = [
         (Network, "tokens", "forward_pass"),
         (Network, "bottleneck", projection),
-        (method_step, "soft_cross_entropy", loss),
+        (student, "soft_cross_entropy", loss),
         (local_crops, "soft_cross_entropy", "forward_pass"),
-        (method_step, "joint_space_clustering", "clustering"),
-        (method_step, "pool_objects", "clustering"),
-        (method_step, "_retrieve", "nn_retrieval"),
-        (method_step, "accept", "nn_retrieval"),
-        (method_step, "push", "nn_retrieval"),
+        (teacher, "joint_space_clustering", "clustering"),
+        (teacher, "pool_objects", "clustering"),
+        (teacher, "_retrieve", "nn_retrieval"),
+        (teacher, "accept", "nn_retrieval"),
+        (teacher, "push", "nn_retrieval"),
         (torch.Tensor, "backward", "weights_update"),
         (torch.optim.AdamW, "step", "weights_update"),
         (update, "clip_each", "weights_update"),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cribo import doctor, measure, params, plan
 from cribo.data.prepared.readers import PreparedSet, Record
-from cribo.method import step
+from cribo.method import teacher
 from cribo.params.data import Published
 from tests.processes import run_m
 
@@ -132,8 +132,8 @@ def test_models_whose_steps_cost_the_same_are_measured_once(small, monkeypatch):
 
 def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
     settings = plan.pretrain_settings(small.model("cribo"))
-    real = step.joint_space_clustering
-    monkeypatch.setattr(step, "joint_space_clustering", lambda *args: (time.sleep(0.5), real(*args))[1])
+    real = teacher.joint_space_clustering
+    monkeypatch.setattr(teacher, "joint_space_clustering", lambda *args: (time.sleep(0.5), real(*args))[1])
     row = measure.measure(settings, small.compute, doctor.pick_device("cpu"), 2, steps=1, phases=True)
     assert set(row.phases) == {*measure.PHASES, "other"} and all(seconds > 0 for seconds in row.phases.values())
     assert row.phases["clustering"] >= 0.5 and row.phases["clustering"] == max(row.phases.values())

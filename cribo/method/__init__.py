@@ -5,7 +5,8 @@ objects.py        Eq. 1, §3.2.1         tokens, clusters -> object representati
 memory_bank.py    Eq. 2, §3.2.2         the pair of banks, nearest neighbour, jump
 matching.py       Eqs. 3-4, §3.2.2      cycle consistency: which neighbours may be learnt from
 losses.py         Eqs. 5-11             the cross-entropies, and the centres
-step.py           Eq. 11                a step: teacher, then student
+teacher.py        student.py            Eq. 11: the two halves of a step
+step.py                                 its settings, what passes between the two, the centres
 
 kmeans.py         Table 12              another clustering
 oracle.py         Table 11              ground truth as clusters, or as judge of neighbours

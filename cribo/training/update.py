@@ -19,7 +19,9 @@ from cribo.method.kmeans import KMeansSettings
 from cribo.method.lane import lane_of
 from cribo.method.local_crops import local_step
 from cribo.method.oracle import LabelSettings
-from cribo.method.step import StepSettings, centres_step, student_step, teacher_step
+from cribo.method.step import StepSettings, centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from cribo.model.networks.backbone import MEAN, STD
 from cribo.model.networks.drop_path import DropPath, draw, drop_paths, hand_in
 from cribo.params import Compute

@@ -13,7 +13,9 @@ from cribo.method.clustering import joint_space_clustering, nearest_tokens, pair
 from cribo.method.matching import accept
 from cribo.method.memory_bank import MemoryBank, push, retrieve
 from cribo.method.objects import pool_objects, seen_in_both
-from cribo.method.step import Centres, centres_step, student_step, teacher_step
+from cribo.method.step import Centres, centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from tests.data.batches.test_positions import by_map
 from tests.method import test_step
 from tests.method.ranks import on_ranks

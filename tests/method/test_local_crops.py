@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from cribo.method.local_crops import local_step
-from cribo.method.step import Centres, student_step, teacher_step
+from cribo.method.step import Centres
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from cribo.model.networks.backbone import tokens
 from tests.method.test_step import Alone, B, batch, setting
 

@@ -16,7 +16,9 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from cribo.method.memory_bank import MemoryBank
 from cribo.method.rows import Rows, counted_first
-from cribo.method.step import Centres, centres_step, student_step, teacher_step
+from cribo.method.step import Centres, centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from tests.method.test_step import GRID, Alone, B, K, setting
 
 FAILS = (DataDependentOutputException, torch._subclasses.fake_tensor.DynamicOutputShapeException)

@@ -6,7 +6,9 @@ from torch.nn import functional as F
 
 from cribo.method.clustering import ClusteringSettings
 from cribo.method.memory_bank import MemoryBank
-from cribo.method.step import Centres, StepSettings, centres_step, student_step, teacher_step
+from cribo.method.step import Centres, StepSettings, centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from cribo.model.networks.backbone import tokens
 from cribo.model.networks.head import Head
 from cribo.model.networks.network import Network

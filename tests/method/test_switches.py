@@ -8,7 +8,9 @@ import torch
 from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.memory_bank import MemoryBank
 from cribo.method.oracle import VOID, LabelSettings
-from cribo.method.step import centres_step, student_step, teacher_step
+from cribo.method.step import centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from tests.method.test_oracle import members
 from tests.method.test_step import GRID, Alone, B, K, batch, entropy, setting
 

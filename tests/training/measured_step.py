@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from cribo import params, plan
-from cribo.method.step import centres_step, student_step, teacher_step
+from cribo.method.step import centres_step
+from cribo.method.student import student_step
+from cribo.method.teacher import teacher_step
 from cribo.model.architectures import BACKBONES
 from cribo.training.engine.distributed import World
 from cribo.training.memory import memory_estimate
