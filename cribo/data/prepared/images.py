@@ -125,6 +125,7 @@ def _bytes(path: str | Path) -> bytes:
 def _opened(raw: bytes, path: str | Path) -> Image.Image:
     """The image in full: Pillow reads lazily, and a truncated file shows only then."""
     try:
+        Image.open(io.BytesIO(raw)).verify()  # a PNG's checksums: decoding a changed one gives other pixels, and no error
         image = Image.open(io.BytesIO(raw))
         image.load()
         return image
@@ -133,5 +134,5 @@ def _opened(raw: bytes, path: str | Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         said = str(error).partition(", could be")[0]  # the pixels and Pillow's limit, without its fear of an attack
         raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
         raise DataError(f"{path} is corrupt ({error})") from None

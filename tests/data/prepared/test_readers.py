@@ -90,6 +90,17 @@ def test_mask_whose_header_is_not_first_is_refused(tmp_path):
         read_mask(tmp_path / "mask.png")
 
 
+def test_a_png_with_a_changed_bit_is_refused_and_gives_no_other_classes(tmp_path):
+    ids = np.kron(np.random.default_rng(0).integers(0, 21, (10, 12)), np.ones((20, 20))).astype(np.uint8)
+    Image.fromarray(ids).save(tmp_path / "mask.png")
+    raw = (tmp_path / "mask.png").read_bytes()
+    pixels = range(raw.index(b"IDAT") + 4, raw.index(b"IEND") - 8)
+    for place in np.random.default_rng(1).choice(pixels, 100, replace=False):
+        (tmp_path / "mask.png").write_bytes(raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1 :])
+        with pytest.raises(DataError, match=r"mask.png is corrupt"):
+            read_mask(tmp_path / "mask.png")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "TIFF", "WEBP"])
 def test_mask_that_is_a_png_by_name_only_is_refused(tmp_path, kind):
     Image.fromarray(RAMP[:, :, 0]).save(tmp_path / "mask.png", kind)
