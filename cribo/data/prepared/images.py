@@ -53,8 +53,10 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
     if raw[:2] == b"\xff\xd8":
         try:
             return simplejpeg.decode_jpeg(raw, "RGB")
-        except ValueError:
-            pass  # CMYK, or bytes too many that other readers forgive: Pillow decides whether the image is complete
+        except ValueError as error:
+            # CMYK, or bytes too many that other readers forgive: Pillow decides, but draws gray over a hole in the middle.
+            if "premature end of data" in str(error) or "Huffman" in str(error):
+                raise DataError(f"{path} is corrupt (pixels are missing: {error})") from None
     with _opened(raw, path) as image:
         if image.mode[0] in "IF":  # Pillow would cut off all above 255: a white image
             raise DataError(f"{path} has more than 8 bits a colour (mode {image.mode}): convert it to 8")

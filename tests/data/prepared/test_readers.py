@@ -139,6 +139,15 @@ def test_truncated_file_is_refused_by_name(tmp_path, kind, keep):
             read(path)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_pixels_but_has_its_end_is_refused_and_not_read_as_gray(tmp_path, progressive):
+    Image.fromarray(RAMP).save(tmp_path / "image.jpg", progressive=progressive)
+    raw = (tmp_path / "image.jpg").read_bytes()
+    (tmp_path / "image.jpg").write_bytes(raw[: raw.index(b"\xff\xda") + 40] + raw[-2:])
+    with pytest.raises(DataError, match=r"image.jpg is corrupt \(pixels are missing"):
+        read_image(tmp_path / "image.jpg")
+
+
 def test_missing_image_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"gone.jpg cannot be read \(No such file"):
         read_image(tmp_path / "gone.jpg")
