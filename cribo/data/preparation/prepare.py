@@ -1,12 +1,14 @@
 """Data sets made ready: every file decoded once, what cannot be used refused by name, the result put in place whole.
 
 A folder data/NAME exists only when all of it is there: work goes to a hidden folder beside it, renamed last. Of photos,
-a hidden file beside it notes which code verified them here and, by its own date, when: a manifest can come from elsewhere.
+a hidden file beside it notes which code verified them here and, by its own date, since when: a manifest can come from
+elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 import time
@@ -47,8 +49,10 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     if listing is not None and unchanged(target, name, settings, listing):
         print(f"prepare {name}: {target} is what these settings and files give, nothing to do", file=sys.stderr)
         return target
+    time.sleep(TICK)  # so that what was touched before now is older than the folder
     shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run has left
     unfinished.mkdir(parents=True)
+    begun = unfinished.stat().st_mtime_ns
     try:
         if listing is None:
             made, rows = _generate(name, settings, unfinished, workers)
@@ -59,9 +63,9 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    time.sleep(TICK)  # so that what is as old as the note was touched after it
     if listing is not None:
         _note(target).write_text(_witness(target))
+        os.utime(_note(target), ns=(begun, begun))  # what changes from here on may have been read before
     return target
 
 
@@ -85,7 +89,7 @@ def list_files(name: str, settings: dict) -> Listing:
 
 
 def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:
-    """Whether `target` is what preparing would make again: same settings and code, and no listed file touched since.
+    """Whether `target` is what preparing would make again: same settings and code, no listed file touched since.
 
     A set from which broken files were left out is always verified again: somebody may have mended them.
     """

@@ -9,6 +9,7 @@ import pytest
 
 from cribo.data.preparation import layouts
 from cribo.data.preparation.prepare import prepare
+from cribo.data.preparation.verify import check
 from cribo.data.prepared.manifest import DataError
 from cribo.data.prepared.readers import open_set
 from tests.data.photos import SCENES, VOC, digest, inside, save_mask
@@ -83,6 +84,21 @@ def test_preparing_again_sees_what_changed(tmp_path, photos, capsys, change):
     prepare("voc", settings, tmp_path / "data", workers=1)
     change(inside(photos))
     assert _prepared_again(settings, tmp_path / "data", capsys)
+
+
+def test_a_photo_that_changed_while_others_were_verified_is_verified_again(tmp_path, photos, capsys, monkeypatch):
+    first, settings = inside(photos) / "JPEGImages/0.jpg", VOC | {"path": str(photos)}
+
+    def check_and_touch(root, rules, classes, entry):
+        result = check(root, rules, classes, entry)
+        if entry.id == "3":
+            first.touch()
+        return result
+
+    monkeypatch.setattr("cribo.data.preparation.prepare.check", check_and_touch)
+    prepare("voc", settings, tmp_path / "data", workers=1)
+    monkeypatch.undo()
+    assert _prepared_again(settings, tmp_path / "data", capsys) and not _prepared_again(settings, tmp_path / "data", capsys)
 
 
 def test_a_file_that_was_left_out_and_is_mended_comes_back(tmp_path, photos):
