@@ -24,7 +24,7 @@ def obtain(name: str, settings: dict, folder: Path) -> str:
         DataError: an archive is damaged or refused, or cannot be fetched.
     """
     missing, absent = _missing(settings, folder)
-    if settings.get("download") or len(absent) < len(missing):
+    if missing and (settings.get("download") or len(absent) < len(missing)):
         with _alone(name, folder):  # coco and coco_stuff may be prepared at once from one folder
             missing, absent = _missing(settings, folder)
             if absent and settings["download"]:

@@ -173,6 +173,12 @@ def test_disk_without_locks_is_a_sentence(tmp_path, monkeypatch, number):
     assert str(error.value).count("\n") == 0
 
 
+def test_download_writes_nothing_where_nothing_is_missing(tmp_path, monkeypatch):
+    trees.ade20k(tmp_path / "in")
+    monkeypatch.setattr(obtain, "_alone", lambda *_: pytest.fail("it would lock a folder that may be read-only"))
+    assert obtain.obtain("ade20k", settings_of("ade20k", tmp_path / "in", download=True), tmp_path / "in") == ""
+
+
 def test_archive_that_vanished_half_unpacked_is_a_sentence(tmp_path):
     published("ade20k", tmp_path / "work", tmp_path / "in")
     archive = tmp_path / "in/ADEChallengeData2016.zip"
