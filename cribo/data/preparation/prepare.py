@@ -83,9 +83,15 @@ def list_files(name: str, settings: dict) -> Listing:
     except DataError as error:
         raise DataError(f"{error}{missing}") from None
     files = (file for entry in listing.entries for file in (entry.image, entry.mask))
-    if odd := [shown for file in files if (shown := file.encode(errors="backslashreplace").decode()) != file]:
-        raise DataError(f"{len(odd)} names of files of {name} in {listing.root} are not UTF-8, rename them: {listed(odd)}")
+    if odd := [shown for file in files if (shown := _printed(file)) != file]:
+        where = f"{len(odd)} names of files of {name} in {listing.root}"
+        raise DataError(f"{where} are not UTF-8 or have a carriage return, rename them: {listed(odd)}")
     return listing
+
+
+def _printed(file: str) -> str:
+    """A name as an index can hold it: csv's reader takes a carriage return for the end of a line."""
+    return file.encode(errors="backslashreplace").decode().replace("\r", "\\r")
 
 
 def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:

@@ -322,13 +322,13 @@ def test_folder_without_images_says_what_counts_as_one(root):
         opened(root, "folder")
 
 
-def test_name_that_is_not_utf8_is_told_before_any_image_is_decoded(root, monkeypatch):
+@pytest.mark.parametrize(("odd", "shown"), [(b"caf\xe9.jpg", r"caf\\udce9.jpg"), (b"a\rb.jpg", r"a\\rb.jpg")])
+def test_name_that_no_index_can_hold_is_told_before_any_image_is_decoded(root, monkeypatch, odd, shown):
     trees.folder(root)
-    (root / "a.jpg").rename(root / os.fsdecode(b"caf\xe9.jpg"))
+    (root / "a.jpg").rename(root / os.fsdecode(odd))
     monkeypatch.setattr("cribo.data.preparation.prepare.check", None)
-    with pytest.raises(
-        DataError, match=r"1 names of files of folder in .* are not UTF-8, rename them: caf.udce9.jpg"
-    ) as error:
+    says = rf"1 names of files of folder in .* are not UTF-8 or have a carriage return, rename them: {shown}$"
+    with pytest.raises(DataError, match=says) as error:
         opened(root, "folder")
     str(error.value).encode()
 
