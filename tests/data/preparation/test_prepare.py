@@ -167,13 +167,18 @@ def _break_mask_turned(root: Path) -> str:
 
 def _break_list(root: Path) -> str:
     (root / "ImageSets/Segmentation/val.txt").write_text("4\n4\n")
-    return r"names images more than once: 4"
+    return r"names images more than once, the first word of a line being the name: 4"
+
+
+def _break_list_encoding(root: Path) -> str:
+    (root / "ImageSets/Segmentation/val.txt").write_text("4\n5\n", encoding="utf-16")
+    return r"Segmentation/val.txt is not UTF-8 \(.*\): save it as UTF-8"
 
 
 FAULTS = [
     *(_break_truncate, _break_remove, _break_text, _break_empty, _break_zeros, _break_folder, _break_link, _break_bomb),
     *(_break_mask_size, _break_mask_value, _break_mask_mode, _break_mask_truncated, _break_mask_bits, _break_mask_depth),
-    *(_break_mask_turned, _break_list),
+    *(_break_mask_turned, _break_list, _break_list_encoding),
 ]
 
 

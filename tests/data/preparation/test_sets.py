@@ -141,6 +141,13 @@ def test_deeplabs_list_of_paths_is_read_as_ids(root):
     assert [record.id for record in data.splits["train"]] == ids
 
 
+def test_a_list_as_windows_editors_save_it_names_the_same_images(root):
+    trees.voc(root)
+    path = root / "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig", newline="\r\n")
+    assert [record.id for record in opened(root, "voc").splits["train"]] == [f"2007_{n:06d}" for n in range(4)]
+
+
 # ------------------------------------------------------------------------------------------------------- Pascal Context
 def test_context_as_pngs_gives_the_same_class_ids_as_the_published_files(root):
     trees.pascal_context(root)

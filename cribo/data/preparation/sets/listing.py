@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,18 +66,21 @@ def lines_in(path: Path) -> list[str]:
     """The first word of each line of a list.
 
     Raises:
-        DataError: the list is missing, empty, or names an image twice.
+        DataError: the list is missing, empty, no UTF-8, or names an image twice.
     """
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.txt"))) or "none"
         raise DataError(f"{path} is missing (lists there: {there})")
-    found = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark, which is no part of a name
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
+    found = [line.split()[0] for line in text.splitlines() if line.strip()]
     if not found:
         raise DataError(f"{path} names no image")
-    if len(set(found)) < len(found):
-        seen: set[str] = set()
-        twice = sorted({name for name in found if name in seen or seen.add(name)})
-        raise DataError(f"{path} names images more than once: {listed(twice)} ({len(twice)} in all)")
+    if twice := sorted(name for name, times in Counter(found).items() if times > 1):
+        said = "names images more than once, the first word of a line being the name"
+        raise DataError(f"{path} {said}: {listed(twice)} ({len(twice)} in all)")
     return found
 
 
