@@ -47,11 +47,11 @@ def check(root: Path, rules: Mapping[str, bytes], classes: int, entry: Entry) ->
         if stored.shape != (height, width):
             sizes = f"{entry.mask} ({stored.shape[1]}x{stored.shape[0]}, image {width}x{height})"
             return Fault(entry, "differ in size from their images", sizes)
-        rule = labels.rule_of(rules, entry.mask)
-        if wrong := labels.illegal(stored, rule, classes):
+        rule, found = labels.rule_of(rules, entry.mask), np.unique(stored)
+        if wrong := labels.illegal(found, rule, classes):
             values = f"{entry.mask} (has {', '.join(map(str, wrong[:5]))})"
             return Fault(entry, f"hold values that are no class (legal: {labels.legal(rule, classes)})", values)
-        present = tuple(np.unique(labels.class_ids(stored, rule)).tolist())
+        present = tuple(np.unique(labels.class_ids(found, rule)).tolist())
     image, mask = raw[entry.image], raw.get(entry.mask, b"")
     digests = sha256(image), sha256(mask) if entry.mask else ""
     names = entry.split, entry.id, entry.image, entry.mask

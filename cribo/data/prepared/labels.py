@@ -33,16 +33,15 @@ def rule_of(rules: Mapping[str, bytes], mask: str) -> bytes:
     return rules.get(os.path.splitext(mask)[1], IDS)
 
 
-def class_ids(stored: Integer[np.ndarray, "H W"], rule: bytes) -> UInt8[np.ndarray, "H W"]:
+def class_ids(stored: Integer[np.ndarray, "*shape"], rule: bytes) -> UInt8[np.ndarray, "*shape"]:
     """Class ids of stored values: VOID where nothing counts, ILLEGAL where the rule knows no such value."""
     if rule == IDS and stored.dtype == np.uint8:
         return stored
     return np.take(np.frombuffer(rule, np.uint8), stored, mode="clip")
 
 
-def illegal(stored: Integer[np.ndarray, "H W"], rule: bytes, classes: int) -> list[int]:
-    """Stored values that are neither one of the first `classes` classes nor void."""
-    values = np.unique(stored)
+def illegal(values: Integer[np.ndarray, " n"], rule: bytes, classes: int) -> list[int]:
+    """Those of some stored values that are neither one of the first `classes` classes nor void."""
     ids = class_ids(values, rule)
     return values[(ids >= classes) & (ids != VOID)].tolist()
 

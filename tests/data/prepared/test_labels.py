@@ -71,9 +71,9 @@ def test_class_ids_pass_as_they_are():
 
 
 def test_illegal_values_are_those_beyond_the_classes_that_are_not_void():
-    mask = np.array([[0, 20, 255], [21, 254, 21]], dtype=np.uint8)
-    assert illegal(mask, IDS, 21) == [21, 254] and illegal(mask[:1], IDS, 21) == []
-    assert illegal(mask, ADE20K, 150) == [254, 255] and illegal(mask, COCO_STUFF, 171) == [254]
+    values = np.array([0, 20, 21, 254, 255], dtype=np.uint8)
+    assert illegal(values, IDS, 21) == [21, 254] and illegal(values[[0, 1, 4]], IDS, 21) == []
+    assert illegal(values, ADE20K, 150) == [254, 255] and illegal(values, COCO_STUFF, 171) == [254]
 
 
 def test_legal_values_are_written_as_ranges():
