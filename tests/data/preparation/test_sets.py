@@ -287,14 +287,14 @@ def test_folder_follows_links_to_folders_but_not_in_circles(root, tmp_path):
 
 def test_folder_that_cannot_be_listed_is_named_and_not_passed_over(root, monkeypatch):
     trees.folder(root)
-    real = Path.iterdir
+    real = os.scandir
 
     def denied(path: Path):
         if path.name == "er":
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(Path, "iterdir", denied)
+    monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(DataError, match=r"deep/er cannot be listed \(Permission denied\)"):
         opened(root, "folder")
 

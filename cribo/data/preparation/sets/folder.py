@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing
 from cribo.data.prepared.manifest import DataError, listed
@@ -24,16 +25,13 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
             raise DataError(f"{root / folder} is missing: data.{name}.{split} must name a folder of photos inside {root}")
         if not folder:
             continue
-        images, others = _images(root / folder, root, [part for part in without if part])
+        images, others = _images(root, folder, [part for part in without if part])
         if others:
-            kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-            notes.append(
-                f"{len(others)} images of {split} of other kinds ({kinds}) are left out: {listed(map(str, others))}"
-            )
+            kinds = ", ".join(sorted({_suffix(file) for file in others}))
+            notes.append(f"{len(others)} images of {split} of other kinds ({kinds}) are left out: {listed(others)}")
         for image in images:
-            identity = image.with_suffix("").as_posix()
-            mask = f"{masks}/{identity}.png" if masks else ""
-            entries.append(Entry(split, identity, image.as_posix(), mask))
+            identity = os.path.splitext(image)[0]
+            entries.append(Entry(split, identity, image, f"{masks}/{identity}.png" if masks else ""))
     if twice := sorted(i for i, n in Counter((e.split, e.id) for e in entries).items() if n > 1):
         raise DataError(
             f"{root} has images that differ in their suffix only, rename one of each: {listed(i for _, i in twice)}"
@@ -42,36 +40,44 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     return Listing(root, entries, classes, LICENCE, f"a folder of images given as data.{name}.path", notes=notes)
 
 
-def _images(start: Path, root: Path, without: list[str]) -> tuple[list[Path], list[Path]]:
-    """Images below `start`, relative to the root and sorted, and those of kinds that are not read.
+def _images(root: Path, folder: str, without: list[str]) -> tuple[list[str], list[str]]:
+    """Images below a folder of the root, relative to the root and sorted, and those of kinds that are not read.
 
     Hidden ones and those below `without` do not count.
     """
-    apart, known = [Path(part) for part in without], IMAGES | OTHERS
-    seen = [
-        path
-        for path in sorted(p.relative_to(root) for p in _files(start) if p.suffix.lower() in known)
-        if not any(part.startswith(".") for part in path.parts) and not any(path.is_relative_to(part) for part in apart)
-    ]
-    kept, others = ([path for path in seen if (path.suffix.lower() in IMAGES) == read] for read in (True, False))
+    apart = tuple(map(_prefix, without))
+    files = (file for file in _files(root, _prefix(folder)) if _suffix(file) in IMAGES | OTHERS)
+    seen = sorted((f for f in files if "/." not in f"/{f}" and not f.startswith(apart)), key=lambda f: f.split("/"))
+    kept, others = ([file for file in seen if (_suffix(file) in IMAGES) == read] for read in (True, False))
     if not kept:
-        raise DataError(f"{start} holds no image ({', '.join(sorted(IMAGES))})")
+        raise DataError(f"{root / folder} holds no image ({', '.join(sorted(IMAGES))})")
     return kept, others
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _files(root: Path, inside: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
     """Files below a folder, through links to folders but not in circles; hidden folders are left out."""
+    folder = root / inside
     real = folder.resolve()
     if any(path.is_relative_to(real) for path in above):
         return
     try:
-        children = list(folder.iterdir())
+        children = list(os.scandir(folder))  # its entries know what is a folder: a shared disk is not asked for each file
     except OSError as error:
         raise DataError(
             f"{folder} cannot be listed ({error.strerror}): make it readable, or give a folder of photos beside it"
         ) from None
     for child in children:
         if not child.is_dir():
-            yield child
+            yield f"{inside}{child.name}"
         elif not child.name.startswith("."):
-            yield from _files(child, (*above, real))
+            yield from _files(root, f"{inside}{child.name}/", (*above, real))
+
+
+def _prefix(folder: str) -> str:
+    """What the paths of all below a folder begin with."""
+    path = PurePosixPath(folder).as_posix()
+    return "" if path == "." else f"{path}/"
+
+
+def _suffix(file: str) -> str:
+    return os.path.splitext(file)[1].lower()
