@@ -317,10 +317,11 @@ def test_folder_whose_parts_are_not_there_names_their_key(root, key):
 def test_images_of_a_folder_that_are_of_no_known_kind_are_named_and_left_out(root):
     trees.photo(root / "a.jpg", 0)
     Image.new("RGB", (30, 20)).save(root / "b.gif")
+    Image.new("RGB", (30, 20)).save(root / "c.jfif")
     trees.text(root / "notes.txt", ["no image"])
     assert len(opened(root, "folder", val=None).splits["train"]) == 1
     (note,) = (said for said in manifest_of(root, "folder")["warnings"] if "left out" in said)
-    assert note == "1 images of train of other kinds (.gif) are left out: b.gif"
+    assert note == "2 images of train of other kinds (.gif, .jfif) are left out: b.gif, c.jfif"
 
 
 def test_folder_without_images_says_what_counts_as_one(root):

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing
 from cribo.data.prepared.manifest import DataError, listed
 
-OTHERS = frozenset({".avif", ".gif", ".heic", ".heif", ".jp2", ".ppm", ".tga"})  # images that are not read
+# Images that are not read; a phone's and a browser's among them.
+OTHERS = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".pgm", ".ppm", ".tga"})
 LICENCE = "The owner of the images knows; nothing is known here."
 
 
