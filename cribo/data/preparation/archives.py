@@ -134,6 +134,7 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
             encrypted or duplicate members, too much. Nothing of it is then in `folder`.
     """
     work = unfinished(archive, folder)
+    again = work.exists()  # a killed run may have put some files in their places, which count only with all the others
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     guard = _Guard(archive, work, bounds or Bounds())
@@ -143,11 +144,12 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
         else:
             with archive.open("rb") as raw, _opened(archive, raw) as tar:
                 _unpack_tar(guard, tar, nested)
-    except DataError:
+    except (DataError, *DAMAGED) as error:
         shutil.rmtree(work)
-        raise
-    except DAMAGED as error:
-        shutil.rmtree(work)
+        if again:
+            work.mkdir()
+        if isinstance(error, DataError):
+            raise
         if isinstance(error, OSError) and error.errno:  # a full disk, say, which is not the archive's fault
             raise
         raise DataError(f"{archive} is damaged ({error}): delete it and fetch it again") from None

@@ -1,5 +1,6 @@
 """Archives: good ones come out whole, hostile and damaged ones not at all, interrupted ones again."""
 
+import errno
 import gzip
 import io
 import stat
@@ -7,6 +8,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -308,6 +310,21 @@ def test_killed_unpacking_does_not_count_and_is_completed_by_the_next(tmp_path, 
         with pytest.raises(KeyboardInterrupt):
             unpack(path, out)
     assert unfinished(path, out).is_dir()
+    unpack(path, out)
+    assert content(out) == GOOD and not unfinished(path, out).exists()
+
+
+def test_killed_unpacking_does_not_count_either_once_a_later_one_has_failed(tmp_path, monkeypatch):
+    path, out = tar(tmp_path / "a.tar"), tmp_path / "out"
+    for owner, step, error in (
+        (archives.os, "replace", KeyboardInterrupt()),
+        (archives._Guard, "write", OSError(errno.ENOSPC, "No space left on device")),
+        (archives._Guard, "write", DataError("refused")),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            patch.setattr(owner, step, Mock(side_effect=error))
+            unpack(path, out)
+        assert unfinished(path, out).is_dir()
     unpack(path, out)
     assert content(out) == GOOD and not unfinished(path, out).exists()
 
