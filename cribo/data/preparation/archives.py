@@ -151,7 +151,7 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
         if isinstance(error, DataError):
             raise
         if isinstance(error, OSError) and error.errno:  # a full disk, say, which is not the archive's fault
-            raise
+            raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
         raise DataError(f"{archive} is damaged ({error}): delete it and fetch it again") from None
     _move(work, folder / into)
     sync_folder(folder)

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from cribo.command import sentence
 from cribo.data.preparation import archives
 from cribo.data.preparation.archives import Bounds, unfinished, unpack
 from cribo.data.prepared.manifest import DataError
@@ -327,6 +328,13 @@ def test_killed_unpacking_does_not_count_either_once_a_later_one_has_failed(tmp_
         assert unfinished(path, out).is_dir()
     unpack(path, out)
     assert content(out) == GOOD and not unfinished(path, out).exists()
+
+
+def test_a_full_disk_is_named_by_the_folder_that_is_unpacked_into(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives._Guard, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space") as error:
+        unpack(tar(tmp_path / "a.tar"), tmp_path / "out")
+    assert sentence(error.value).startswith(f"the disk of {tmp_path / 'out'} is full")
 
 
 def test_what_was_there_stays_and_what_the_archive_has_is_replaced(tmp_path):
