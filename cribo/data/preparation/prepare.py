@@ -147,7 +147,9 @@ def _put_in_place(unfinished: Path, target: Path) -> None:
     manifest.sync_folder(unfinished)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
+    if target.is_symlink():
+        target.unlink()  # a folder cannot take the name of a link, and rmtree removes none
+    elif target.exists():
         target.rename(old)
     unfinished.rename(target)
     manifest.sync_folder(target.parent)

@@ -119,6 +119,18 @@ def test_other_settings_prepare_again_but_not_where_the_photos_are(tmp_path, pho
     assert _prepared_again(voc | {"train": "val"}, tmp_path / "data", capsys)
 
 
+def test_a_link_in_place_of_the_result_gives_way_to_it(tmp_path, photos):
+    settings, data = VOC | {"path": str(photos)}, tmp_path / "data"
+    data.mkdir()
+    for there in ("nowhere", "data"):
+        shutil.rmtree(data / "voc", ignore_errors=True)
+        (data / "voc").symlink_to(tmp_path / there)
+        prepare("voc", settings, data, workers=1)
+        (inside(photos) / "JPEGImages/0.jpg").touch()
+        prepare("voc", settings, data, workers=1)
+        assert not (data / "voc").is_symlink() and {path.name for path in data.iterdir()} == {"voc", ".voc.verified"}
+
+
 def test_failure_leaves_an_earlier_result_as_it_was(tmp_path, photos):
     settings = VOC | {"path": str(photos)}
     before = digest(prepare("voc", settings, tmp_path / "data", workers=1))
