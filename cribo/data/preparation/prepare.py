@@ -232,6 +232,8 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
     rows: list[Row] = []
     faults: list[Fault] = []
     present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
+    images = Counter(entry.split for entry in listing.entries)
+    _insist(name, settings, listing, {split: {"images": images[split]} for split in present})  # before hours of decoding
     work = partial(check, listing.root, listing.rules, len(listing.classes))
     for result in each(work, listing.entries, workers, name):
         if isinstance(result, Fault):
@@ -242,8 +244,7 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
             present[row.split].update([row.label] if row.label else [listing.classes[k] for k in ids if k != VOID])
     excluded = _exclude(name, settings, listing, faults)
     counts = _counts(rows, present, listing.classes)
-    if (other := _other_counts(counts, listing.published)) and settings["strict"]:
-        raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
+    _insist(name, settings, listing, counts)
     warnings = _all_warnings(listing, rows, counts, excluded)
     annotations = _annotations(listing.root, listing.annotations)
     return _manifest(name, settings, listing, rows, counts, annotations, warnings, excluded), rows
@@ -264,6 +265,12 @@ def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault
             first = next(fault for fault in faults if fault.entry.split == split)
             raise DataError(f"none of the {lost} {split} images of {name} in {listing.root} can be used: {first}")
     return {fault.entry.image: str(fault) for fault in faults}
+
+
+def _insist(name: str, settings: dict, listing: Listing, counts: Mapping[str, dict]) -> None:
+    """Raises DataError where the set must be the paper's and is not of its size."""
+    if (other := _other_counts(counts, listing.published)) and settings["strict"]:
+        raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
 
 
 def _other_counts(counts: Mapping[str, dict], published: Mapping[str, int]) -> list[str]:

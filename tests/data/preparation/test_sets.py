@@ -95,10 +95,11 @@ def test_every_kind_of_data_set_is_listed_located_obtained_documented_and_tried_
         assert docs.count(f"| `{kind}` |") or kind == "folder", f"docs/data.md has no row of {kind}"
 
 
-def test_published_counts_that_differ_are_a_warning_and_an_error_under_strict(root):
+def test_published_counts_that_differ_are_a_warning_and_an_error_under_strict_before_any_image_is_decoded(root, monkeypatch):
     trees.ade20k(root)
     data = opened(root, "ade20k")
     assert data.warnings[:2] == ("train has 3 images, the paper's has 20210", "val has 2 images, the paper's has 2000")
+    monkeypatch.setattr("cribo.data.preparation.prepare.check", None)
     with pytest.raises(DataError, match=r"not the set that the paper used, and data.ade20k.strict is on: train has 3"):
         opened(root, "ade20k", strict=True)
 
@@ -107,6 +108,9 @@ def test_published_counts_that_agree_pass_under_strict(root, monkeypatch):
     trees.ade20k(root)
     monkeypatch.setattr("cribo.data.preparation.sets.ade20k.PUBLISHED", {"train": 3, "val": 2})
     assert not [said for said in opened(root, "ade20k", strict=True).warnings if "paper" in said]
+    next((root / "ADEChallengeData2016/images/training").iterdir()).write_bytes(b"")
+    with pytest.raises(DataError, match=r"strict is on: train has 2 images, the paper's has 3"):
+        opened(root, "ade20k", strict=True, exclude_broken=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- VOC and SBD
