@@ -30,7 +30,8 @@ def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
 
     Raises:
-        DataError: the file is missing, truncated, no image, beyond Pillow's limit of pixels, or gray of more than 8 bits.
+        DataError: the file is missing, truncated, no image, gray of more than 8 bits, or, but for a JPEG,
+            beyond Pillow's limit of pixels.
     """
     return decode_image(_bytes(path), path)
 
