@@ -18,7 +18,10 @@ from cribo.report.render.symbols import as_tex
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 COLOURS = ("#3b82c4", "#e0802c", "#2a9d6f", "#b45fc0", "#b8960c", "#d1495b", "#6b7fd7", "#7a8b99")
 GREY = "#8a8f98"
+DASHES = ("-", "--", ":", "-.")  # when the colours are used up they come again, dashed
 MARKERS = "os^Dvp"
+WIDTH, HEIGHT = 3.9, 3.1  # inches
+LEAST = 2.3  # of the height, for the axes and their labels
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -59,13 +62,17 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
     `swept`: few points at values that were chosen, each marked and written on the axis, which is logarithmic.
     """
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(3.9, 3.1), layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
+        name_of = _words if len(drawn) <= len(COLOURS) else _plain  # formulas of many would take most of the page and time
         for i, (label, line) in enumerate(drawn.items()):
-            colour = GREY if line.paper else COLOURS[(i if line.colour is None else line.colour) % len(COLOURS)]
-            style = {"linestyle": "--", "zorder": 3} if line.paper else {}  # seen where it covers ours
+            turn, number = divmod(i if line.colour is None else line.colour, len(COLOURS))
+            colour = GREY if line.paper else COLOURS[number]
+            style = {"linestyle": DASHES[turn % len(DASHES)]}
+            if line.paper:
+                style = {"linestyle": "--", "zorder": 3}  # seen where it covers ours
             marker = MARKERS[i % len(MARKERS)] if swept else None
-            axes.plot(line.x, line.y, color=colour, label=_words(label), marker=marker, markersize=4, **style)
+            axes.plot(line.x, line.y, color=colour, label=name_of(label), marker=marker, markersize=4, **style)
             if line.spread is not None:
                 low, high = ([y + sign * s for y, s in zip(line.y, line.spread, strict=True)] for sign in (-1, 1))
                 axes.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -81,8 +88,20 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
         axes.set_ylabel(ylabel)
         axes.grid(True)
         if len(drawn) > 1:
-            figure.legend(loc="outside lower center", ncols=2)
+            _add_legend(figure)
         return _svg(figure, f"{ylabel} against {xlabel}")
+
+
+def _add_legend(figure: Figure) -> None:
+    """Below the axes, in two columns where its names are short enough; the figure grows with it, and the axes stay."""
+    for columns in (2, 1):
+        legend = figure.legend(loc="outside lower center", ncols=columns)
+        box = legend.get_window_extent()
+        wide, high = box.width / figure.dpi, box.height / figure.dpi
+        if wide <= WIDTH or columns == 1:
+            break
+        legend.remove()
+    figure.set_size_inches(max(WIDTH, wide + 0.2), max(HEIGHT, LEAST + high))
 
 
 def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> str:
@@ -105,7 +124,11 @@ def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> 
 
 
 def _words(text: str) -> str:
-    return as_tex(text, lambda plain: plain.replace("$", r"\$"))
+    return as_tex(text, _plain)
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")
 
 
 def _svg(figure: Figure, title: str) -> str:
