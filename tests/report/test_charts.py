@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import matplotlib
 import pytest
 
 from cribo.report.page.charts import LEAST, Line, lines
@@ -40,3 +41,9 @@ def test_lines_of_one_colour_have_other_dashes():
     shapes = r'<path d="[^"]*" clip-path="[^"]*" style="([^"]*stroke: #[^"]*)"'
     paths = re.findall(shapes, chart(map(str, range(32))))
     assert len(paths) == len(set(paths)) == 32
+
+
+def test_a_matplotlibrc_of_the_user_s_changes_nothing():
+    with matplotlib.rc_context({"text.usetex": True, "xtick.direction": "in"}):
+        own = chart("ab")
+    assert own == chart("ab")

@@ -1,13 +1,15 @@
 """Line and bar charts as SVG. Text and axes take the colour of the page around them, so one file serves light and dark.
 
-The same data give the same bytes: no date, names of elements hashed with a fixed salt, text left to the reader's fonts.
+The same data give the same bytes: no date, names of elements hashed with a fixed salt, text left to the reader's fonts,
+nothing of a matplotlibrc.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib
@@ -56,12 +58,20 @@ class Line:
     colour: int | None = None
 
 
+@contextmanager
+def _style(name: str) -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE | {"svg.hashsalt": name})
+        yield
+
+
 def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept: bool = False) -> str:
     """A chart of one line for each label; `name` makes the ids in the SVG its own.
 
     `swept`: few points at values that were chosen, each marked and written on the axis, which is logarithmic.
     """
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+    with _style(name):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         name_of = _words if len(drawn) <= len(COLOURS) else _plain  # formulas of many would take most of the page and time
@@ -106,7 +116,7 @@ def _add_legend(figure: Figure) -> None:
 
 def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> str:
     """A horizontal bar for each label, its parts one after the other; all bars have the same parts."""
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+    with _style(name):
         figure = Figure(figsize=(7.2, 1.1 + 0.55 * len(bars)), layout="constrained")
         axes = figure.add_subplot()
         labels, start = list(bars), [0.0] * len(bars)
@@ -138,4 +148,5 @@ def _svg(figure: Figure, title: str) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # groups of another chart on the page have the same
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1).rstrip() + "\n"

@@ -39,6 +39,11 @@ def test_the_page_needs_nothing_outside_of_itself(results):
     assert "@import" not in html and "n&lt;1&gt;" in html
 
 
+def test_no_two_elements_of_the_page_have_one_id(results):
+    ids = re.findall(r'\sid="([^"]*)"', report(experiment(results), results)[0])
+    assert ids and len(ids) == len(set(ids))
+
+
 def test_a_removed_result_is_a_cell_that_says_so_and_the_other_rows_stay(results):
     plan = experiment(results)
     table = re.compile(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>')
