@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cribo.report.experiment.results import ReportError
+from cribo.report.experiment.results import read_as
 
 BOOTSTRAPPING = ("bootstrapping_1", "bootstrapping_2")  # logged once the cross-image loss is on
 Curve = dict[str, list[float | None]]  # by column as logged, None where nothing was; `at`: epochs since the start
@@ -23,15 +23,13 @@ def read_curves(models: Sequence[str], folder: Path) -> Curves:
 
 def read_curve(lines: Iterable[str], name: object) -> Curve:
     """A file's lines; `name` is for messages. Raises ReportError when they are none of ours."""
-    try:
+    with read_as("curves.csv", name):
         rows = list(csv.DictReader(lines))
         curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
         if lost := sorted(key for key, values in curve.items() if not all(v is None or math.isfinite(v) for v in values)):
             raise ValueError(f"{lost[0]} holds what is no number")
         epochs = (curve["epoch"][-1] + 1) / curve["step"][-1]
         return curve | {"at": [step * epochs for step in curve["step"]]}
-    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
-        raise ReportError(f"{name} is no curves.csv ({error!r}): delete it and run its stage again") from None
 
 
 def points(curve: Curve, columns: Sequence[str], along: str = "at") -> tuple[list[float], list[float]]:

@@ -10,7 +10,7 @@ import yaml
 
 from cribo import params, plan, recipe
 from cribo.fidelity import in_force
-from cribo.report.experiment.results import Results
+from cribo.report.experiment.results import Results, as_result, read_as
 
 PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # else by data set
 DEFAULT_RECIPE = {"imagenet": "paper-vits16-in1k"}
@@ -82,8 +82,12 @@ def costs(results: Results, trained: dict[str, dict], pretrained: Path) -> list[
     for name in trained:
         path = pretrained / name / "cost.json"
         if path.exists():
-            rows.append(_cost(f"pretrain@{name}", json.loads(path.read_text(encoding="utf-8"))))
-    return [*rows, *(_cost(f"{cell.protocol}@{cell.name}", tree["cost"]) for cell, tree in results.items())]
+            with read_as("cost of a training", path):
+                rows.append(_cost(f"pretrain@{name}", json.loads(path.read_text(encoding="utf-8"))))
+    for cell, tree in results.items():
+        with as_result(cell):
+            rows.append(_cost(f"{cell.protocol}@{cell.name}", tree["cost"]))
+    return rows
 
 
 def _cost(stage: str, cost: dict) -> tuple:
@@ -95,10 +99,10 @@ def per_class(results: Results) -> list[tuple[str, float]]:
     """(model, protocol, data set and class as one label; IoU or AP in percent) of every result that has classes."""
     rows = []
     for cell, tree in results.items():
-        classes = tree.get("per_class", {})
-        for label, value in classes.get("patch", classes).items():
-            if isinstance(value, int | float):
-                rows.append((f"{cell.protocol} {cell.name}: {label}", value))
+        with as_result(cell):
+            classes = tree.get("per_class", {})
+            found = classes.get("patch", classes).items()
+        rows += [(f"{cell.protocol} {cell.name}: {label}", v) for label, v in found if isinstance(v, int | float)]
     return rows
 
 
@@ -106,8 +110,10 @@ def versions(results: Results, trained: dict[str, dict]) -> list[tuple[str, str,
     """(what, version or hash, which results carry it)."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell, tree in results.items():
-        data = f"data set {cell.dataset}, sha256 of its content", tree["dataset_digest"]
-        for what in (*tree["versions"].items(), data):
+        with as_result(cell):
+            data = f"data set {cell.dataset}, sha256 of its content", tree["dataset_digest"]
+            carried = *tree["versions"].items(), data
+        for what in carried:
             found.setdefault(what, []).append(f"{cell.protocol}@{cell.name}")
     rows = [(what, number, _few(which)) for (what, number), which in sorted(found.items())]
     for name, settings in trained.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cribo.report.experiment.results import ReportError
+from cribo.report.experiment.results import read_as
 
 PUBLISHED = {"COCO": 118_287, "IN1K": 1_281_167}  # training images of the paper's models
 
@@ -31,8 +31,6 @@ def are_the_papers(printed: str | None, photos: int, batch_size: int) -> bool:
 
 
 def _an_epoch(path: Path, optimisation: dict) -> int:
-    try:
+    with read_as("result of pretrain", path):
         steps = json.loads(path.read_text(encoding="utf-8"))["step"]
         return steps // optimisation["epochs"] * optimisation["batch_size"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReportError(f"{path} is no result of pretrain ({error!r}): delete it and run its stage again") from None

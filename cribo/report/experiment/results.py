@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from numbers import Real
 from pathlib import Path
 
@@ -16,6 +19,20 @@ NUMBERS = {"hummingbird": ("mIoU", "mIoU_unmatched"), "yolos": ("AP", "AP50", "A
 
 class ReportError(ValueError):
     """A result file that cannot be put into a table: one sentence for the user."""
+
+
+@contextmanager
+def read_as(what: str, path: object, remedy: str = "delete it and run its stage again") -> Iterator[None]:
+    """Inside, what goes wrong since the file is no `what` becomes a ReportError."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ReportError(f"{path} is no {what} ({error!r}): {remedy}") from None
+
+
+def as_result(cell: Planned) -> AbstractContextManager[None]:
+    """`read_as` for what a result of `read_results` holds beside its scores."""
+    return read_as(f"result of {cell.protocol}", cell.path(Path("results")))
 
 
 def read_results(plan: dict, results: Path) -> Results:
@@ -36,13 +53,11 @@ def of_protocol(results: Results, protocol: str, layers: int | None = None) -> R
 def _read(cell: Planned, path: Path) -> dict:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ReportError(f"{path} cannot be read as JSON ({error}): delete it and run its stage again") from None
-    try:
+    with read_as(f"result of {cell.protocol}", path):
         about = _about(tree, cell)
         _check(tree, cell.protocol)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"{path} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
     if about != cell:
         raise ReportError(f"{path} is about {about.name}, not {cell.name}: delete it and run its stage again")
     return tree
@@ -65,8 +80,10 @@ def _check(tree: dict, protocol: str) -> None:
     numbers = [tree[name] for name in ("value", *NUMBERS.get(protocol, ()))]
     if protocol == "dense_nn":
         for share, score in (pair for level in ("patch", "pixel") for pair in tree[level].items()):
-            if not share.startswith("1/") or not isinstance(score["std"], Real | None) or not score["runs"]:
+            if not share.startswith("1/") or not isinstance(score["std"], Real | None) or not len(score["runs"]):
                 raise ValueError(f"{share}: {score}")
             numbers.append(score["mean"])
-    if not all(isinstance(number, Real) for number in numbers):
+    if not all(isinstance(number, Real) and math.isfinite(number) for number in numbers):
         raise ValueError(numbers)
+    if not isinstance(warnings := tree.get("data_warnings", []), list):
+        raise ValueError(f"data_warnings: {warnings}")

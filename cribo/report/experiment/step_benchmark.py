@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cribo.report.experiment.results import ReportError
+from cribo.report.experiment.results import read_as
 
 MODELS = ("MAE", "DINO", "CrIBo (K 12)", "CrIBo (K 32)")  # of Table 10
 PRINTED = "vit_base_16", 224, 128  # of Table 9: backbone, side of a view, images a process
@@ -39,7 +39,7 @@ def read_step(path: Path) -> StepBenchmark | None:
     """None where the benchmark has not run. Raises ReportError for a file that is none of its."""
     if not path.exists():
         return None
-    try:
+    with read_as("result of benchmarks/step.py", path, "delete it or run the benchmark again"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         rows = tree["rows"]
         profile, paces = None, None
@@ -50,10 +50,6 @@ def read_step(path: Path) -> StepBenchmark | None:
             paces |= {name: _pace(row) for name, row in rows.items() if name in MODELS}
         setting = tree.get("backbone"), tree.get("size"), rows["baseline"]["images"]
         return StepBenchmark(tree["about"], profile, paces, tree["K"], setting == PRINTED)
-    except (ValueError, KeyError, AttributeError, TypeError, ZeroDivisionError) as error:
-        raise ReportError(
-            f"{path} is no result of benchmarks/step.py ({error!r}): delete it or run the benchmark again"
-        ) from None
 
 
 def _pace(row: dict) -> Pace:

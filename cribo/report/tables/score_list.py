@@ -10,7 +10,7 @@ import csv
 import io
 
 from cribo.report.experiment.planned import Planned
-from cribo.report.experiment.results import ReportError, Results
+from cribo.report.experiment.results import Results, as_result
 
 COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
@@ -27,11 +27,7 @@ def score_list(results: Results) -> str:
 
 def _what(cell: Planned, tree: dict) -> str:
     """What the value is, and what the data set's manifest warns of: a model card repeats it."""
-    try:
-        said = (
-            tree["protocol"].get("value") or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        file = f"results/scores/{cell.protocol}/{cell.name}.json"
-        raise ReportError(f"{file} is no result of {cell.protocol} ({error!r}): delete it and run its stage again") from None
+    with as_result(cell):
+        said = tree["protocol"].get("value")
+        said = said or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"
     return "; ".join((said, *tree.get("data_warnings", ())))

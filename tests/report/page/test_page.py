@@ -116,6 +116,25 @@ def test_a_damaged_example_is_one_sentence(results):
         report(plan, results)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("pretrain/cribo/cost.json", ""),
+        ("pretrain/cribo/cost.json", "{}"),
+        ("scores/dense_nn/cribo-scenes.json", {"cost": None}),
+        ("scores/dense_nn/cribo-scenes.json", {"versions": []}),
+        ("scores/dense_nn/cribo-scenes.json", {"per_class": None}),
+    ],
+)
+def test_a_file_that_holds_scores_but_not_what_the_page_says_of_them_is_one_sentence(results, file, content):
+    plan = experiment(results)
+    whole = json.loads((results / file).read_text())
+    (results / file).write_text(content if isinstance(content, str) else json.dumps(whole | content))
+    with pytest.raises(ReportError, match=f"{file} is no .*: delete it and run its stage again$"):
+        report(plan, results)
+        per_class(read_results(plan, results))
+
+
 PROBE = """<script>
 document.querySelectorAll("details").forEach((fold) => (fold.open = true));
 const first = document.querySelector("table.sortable"), heads = [...first.tHead.rows].at(-1).cells;

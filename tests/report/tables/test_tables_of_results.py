@@ -141,6 +141,10 @@ CORRUPT = [
     '{"model": "cv", "dataset": "scenes", "value": 1.0, "patch": {"8": {}}, "pixel": {}}',
     '{"model": "cv", "dataset": "scenes", "value": 1.0, "pixel": {}, '
     '"patch": {"1/8": {"mean": "x", "std": 1, "runs": [1]}}}',
+    '{"model": "cv", "dataset": "scenes", "value": 1.0, "pixel": {}, "patch": {"1/8": {"mean": 1, "std": 1, "runs": 5}}}',
+    '{"model": "cv", "dataset": "scenes", "value": 1e999, "patch": {}, "pixel": {}}',
+    '{"model": "cv", "dataset": "scenes", "value": 1.0, "patch": {}, "pixel": {}, "data_warnings": null}',
+    "[" * 100_000,
     '{"model": "else", "dataset": "scenes", "value": 1.0, "patch": {}, "pixel": {}}',
 ]
 
