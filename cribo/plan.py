@@ -73,7 +73,7 @@ def pretrain_settings(model: Trained) -> dict:
 
 def example_settings(params: Params, name: str) -> dict:
     """What the pictures of a model read: how it makes objects, where it was trained here, and what the protocols read."""
-    trained = pretrain_settings(params.trained[name]) if name in params.models.trained else {}
+    trained = pretrain_settings(params.model(name)) if name in params.models.trained else {}
     read = ("seed", "views", "clustering", "matching", "optimisation")
     model = {key: trained[key] for key in read if key in trained}
     if model:
@@ -94,7 +94,7 @@ def report_settings(params: Params) -> dict:
     rows = {}
     for name in params.evaluate.models:
         if name in params.models.trained:
-            model = params.trained[name]
+            model = params.model(name)
             rows[name] = {
                 "row": model.row or name,
                 "backbone": model.backbone,

@@ -6,6 +6,7 @@ working tree. Writes OUT (results/compare.html). Experiments of `dvc exp` are gi
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -63,14 +64,18 @@ class There:
         return f"{self.rev}:{name}"
 
     def files(self, folder: str) -> Iterator[tuple[str, str]]:
-        for name in self._git("ls-tree", "-r", "--name-only", self.rev, "--", folder).decode().splitlines():
-            if name.endswith((".json", ".csv", ".yaml")):
-                yield name, _text(self._git("show", self.place(name)), self.place(name))
+        listed = self._git("ls-tree", "-r", "-z", self.rev, "--", folder).decode().split("\0")
+        found = {name: about.split()[2] for about, _, name in (entry.partition("\t") for entry in listed) if about}
+        names = [name for name in found if name.endswith((".json", ".csv", ".yaml"))]
+        contents = io.BytesIO(self._git("cat-file", "--batch", given="\n".join(found[name] for name in names)))
+        for name in names:  # of each a line that ends with its size, the content, a line feed
+            size = int(contents.readline().split()[-1])
+            yield name, _text(contents.read(size + 1)[:-1], self.place(name))
 
-    def _git(self, *arguments: str) -> bytes:
+    def _git(self, *arguments: str, given: str = "") -> bytes:
         if shutil.which("git") is None:
             raise ReportError(f"git is not installed, and {self.rev} is read by it: install git, or load its module")
-        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True)
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, input=given.encode())
         if done.returncode:
             raise ReportError(f"git knows no revision {self.rev} here: give a branch, a tag or a commit of `git log --all`")
         return done.stdout
@@ -85,10 +90,13 @@ def _text(content: bytes, place: str) -> str:
 
 
 def compare(before: Here | There, after: Here | There, rev: str) -> str:
-    """The page: parameters, scores and curves of `after` beside those of `before`."""
+    """The page: parameters, scores and curves of `after` beside those of `before`. Raises ReportError where it has none."""
+    scores, logs = _results(before), dict(_logs(before))
+    if not (scores or logs):
+        raise ReportError(f"{rev} holds no results: commit dvc.lock and results/ there first")
     sections = [
-        ("scores", "Scores", _scores(_results(before), _results(after), rev)),
-        ("curves", "Curves", _curves(dict(_logs(before)), dict(_logs(after)), rev)),
+        ("scores", "Scores", _scores(scores, _results(after), rev)),
+        ("curves", "Curves", _curves(logs, dict(_logs(after)), rev)),
         ("parameters", "Parameters", _parameters(_params(before), _params(after), rev)),
     ]
     lead = f'<p class="lead">This working tree beside <code>{escape(rev)}</code>. Δ: here minus there.</p>'
@@ -186,8 +194,6 @@ def _make_way(out: Path) -> None:
 def main(rev: str, out: str = "results/compare.html") -> None:
     root, path = Path.cwd(), Path(out)
     there = There(root, rev)
-    if not (_results(there) or dict(_logs(there))):
-        raise ReportError(f"{rev} holds no results: commit dvc.lock and results/ there first")
     _make_way(path)
     html = compare(there, Here(root), rev)
     path.write_text(html, encoding="utf-8")

@@ -38,6 +38,18 @@ def test_scores_curves_and_parameters_of_a_revision_stand_beside_those_here(root
     assert html == compare(There(root, "main"), Here(root), "main")
 
 
+def test_in_a_folder_of_a_larger_repository_that_folder_is_compared(root):
+    inner = root / "inner"
+    experiment(inner / "results")
+    (inner / "params.yaml").write_text(DEMO)
+    write(inner / "results/scores/dense_nn/cribo-scenes.json", score("cribo", 90.0))
+    git(root, "add", ".")
+    git(root, "commit", "-m", "two")
+    write(inner / "results/scores/dense_nn/cribo-scenes.json", score("cribo", 91.5))
+    html = compare(There(inner, "main"), Here(inner), "main")
+    assert "90.00" in html and "+1.50" in html and "params.yaml is the same" in html and "20.10" not in html
+
+
 def test_a_result_that_params_yaml_no_longer_asks_for_is_left_out(root):
     (root / "params.yaml").write_text(edited("evaluate.models", "[random, cribo]"))
     html = compare(There(root, "main"), Here(root), "main")
