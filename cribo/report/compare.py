@@ -151,7 +151,8 @@ def _logs(tree: Here | There) -> Iterator[tuple[str, Curve]]:
 
 def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
     charts = []
-    for model in dict.fromkeys((*after, *before)):
+    models = [model for model in dict.fromkeys((*after, *before)) if before.get(model) != after.get(model)]
+    for model in models:
         for title, columns in CURVES.items():
             drawn = {}
             for label, curves, old in ((rev, before, True), ("here", after, False)):
@@ -161,7 +162,9 @@ def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
             if drawn:
                 svg = lines(f"compare-{model}-{title}", title, "epoch", drawn)
                 charts.append(f"<figure><h3>{escape(model)}: {title}</h3>{svg}</figure>")
-    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    html = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    same = len(before.keys() | after.keys()) - len(models)
+    return html + (paragraph(f"{same} model{'s' * (same != 1)} with the same curves on both sides.", "note") if same else "")
 
 
 def _params(tree: Here | There) -> dict[str, object]:

@@ -32,9 +32,12 @@ def test_scores_curves_and_parameters_of_a_revision_stand_beside_those_here(root
     (root / "params.yaml").write_text(edited("pretrain.clustering.lambda_pos", "4.5"))
     write(root / "results/scores/dense_nn/cribo-scenes.json", score("cribo", 22.6))
     (root / "results/scores/dense_nn/global-scenes.json").unlink()
+    curves = root / "results/pretrain/cribo/curves.csv"
+    curves.write_text(curves.read_text().replace("4.0", "3.5"))
     html = compare(There(root, "main"), Here(root), "main")
     assert "+2.50" in html and "pretrain.clustering.lambda_pos" in html and "4.5" in html and "not run" in html
-    assert "pretrain.clustering.K" not in html and "<svg" in html
+    assert "pretrain.clustering.K" not in html
+    assert html.count("<svg") == 2 and "cribo: loss" in html and "2 models with the same curves on both sides." in html
     assert html == compare(There(root, "main"), Here(root), "main")
 
 
