@@ -1,5 +1,5 @@
-// A click on a heading sorts its table: numbers by value, largest first, then words; what is absent stays last. A third click
-// brings the rows' own order back.
+// A click on a heading sorts its table: numbers by value, also those written as words (300, 8e-05), largest first, then words;
+// what is absent stays last. A third click brings the rows' own order back.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const original = [...body.rows];
@@ -22,8 +22,11 @@ function sorted(rows, column, sign) {
   return [...rows].sort((a, b) => {
     const [x, y] = [a.cells[column], b.cells[column]];
     if (absent(x) || absent(y)) return absent(x) - absent(y);
-    const [v, w] = [x.dataset.value, y.dataset.value];
-    if (v !== undefined && w !== undefined) return sign * (Number(v) - Number(w));
-    return sign * x.textContent.localeCompare(y.textContent);
+    const [v, w] = [x, y].map((cell) => Number(cell.dataset.value ?? cell.textContent));
+    if (!Number.isNaN(v - w)) return sign * (v - w);
+    return sign * x.textContent.localeCompare(y.textContent, "en", { numeric: true });
   });
 }
+
+// What is folded away is printed too.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold) => (fold.open = true)));

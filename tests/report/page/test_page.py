@@ -6,13 +6,17 @@ import json
 import re
 import shutil
 import subprocess
+from importlib.resources import files
 
 import pytest
 
 from cribo.report.experiment.description import per_class
 from cribo.report.experiment.results import ReportError, read_results
 from cribo.report.page.figures import sweep_figures
+from cribo.report.page.markup import page
 from cribo.report.page.overview import report
+from cribo.report.render.to_html import render_html
+from cribo.report.tables.table import Column, Row, Table, Text
 from tests.edits import edited
 from tests.report.pages import VALUES, experiment, write
 
@@ -148,25 +152,56 @@ document.body.innerHTML = "<pre id=probe>" + JSON.stringify({ orders, broken, wi
 </script></body>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not opened in a browser")
+IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not opened in a browser")
+
+
+def opened(html, folder, *options):
+    """The page's elements once its scripts have run, and what the browser said."""
+    page = folder / "page.html"
+    page.write_text(html)
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *options]
+    command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.stdout, done.stderr
+
+
+@IN_A_BROWSER
+def test_words_that_are_numbers_sort_as_numbers(tmp_path):
+    words = ("300", "8e-05", "1600", "800+30", "0.0008", "800")
+    rows = tuple(Row(word, (Text(word),)) for word in words)
+    table = render_html(Table("t", "T", (Column("", "n", kind="words"),), rows))
+    click = '<script>document.querySelector("th button").click();</script></body>'
+    html, _ = opened(page("P", "", [("s", "S", table)], "").replace("</body>", click), tmp_path)
+    assert re.findall('<th scope="row">([^<]*)', html) == ["1600", "800+30", "800", "300", "0.0008", "8e-05"]
+
+
+def test_every_text_of_the_page_is_readable_on_its_ground():
+    css = files("cribo.report.paper").joinpath("page.css").read_text()
+    light, dark = (dict(re.findall(r"--([a-z-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S))
+
+    def luminance(colour):
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        parts = (int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    grounds = {name: (f"{name}-bg", "card") for name in ("near", "above", "below")}
+    for theme in (light, dark):
+        for name in ("ink", "soft", "faint", "accent", "near", "above", "below"):
+            for ground in grounds.get(name, ("paper", "card")):
+                low, high = sorted(luminance(theme[key]) for key in (name, ground))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)  # WCAG 2, AA
+
+
+@IN_A_BROWSER
 @pytest.mark.parametrize("width", [1200, 500])
 def test_in_a_browser_tables_sort_images_load_and_nothing_is_wrong(results, tmp_path, width):
     html, _ = report(experiment(results), results)
     catch = '<script>window.errors = []; addEventListener("error", (e) => errors.push(e.message), true);</script>'
-    page = tmp_path / "page.html"
-    page.write_text(html.replace("<style>", catch + "<style>", 1).replace("</body>", PROBE))
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--window-size={width},900",
-        "--enable-logging=stderr",
-    ]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout)[1])
+    html = html.replace("<style>", catch + "<style>", 1).replace("</body>", PROBE)
+    dom, said = opened(html, tmp_path, f"--window-size={width},900")
+    found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', dom)[1])
     assert found["errors"] == [] and found["broken"] == 0 and found["wide"] <= 0
-    assert "CONSOLE" not in done.stderr
+    assert "CONSOLE" not in said
     largest = sorted(VALUES, key=VALUES.get, reverse=True)
     assert found["orders"] == [list(VALUES), largest, largest[::-1], list(VALUES)]
