@@ -18,6 +18,8 @@ ESCAPES = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "[": "{[}",  # else the row before takes it for an option
+    "*": "{*}",  # likewise
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "×": r"$\times$",

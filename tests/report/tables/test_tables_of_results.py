@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -214,6 +215,22 @@ def test_latex_structure(folder):
 def test_markdown_escapes_bars():
     table = Table("t", "T", (Column("g", "a|b"),), (Row("x|y", (Number(1.0),)),))
     assert r"g a\|b" in render_markdown(table) and r"x\|y" in render_markdown(table)
+
+
+WRITTEN = ("L_cv^g", "_a_", "__init__", "<b> *x* ~y~ `c`", "a\\b", "[x](y)", "![x](y)", "&amp;", "Hummingbird *", "a|b")
+
+
+def test_markdown_shows_names_as_they_are_written():
+    markdown = pytest.importorskip("markdown_it").MarkdownIt().enable(["table", "strikethrough"])
+    for name in WRITTEN:
+        page = markdown.render(render_markdown(Table("t", name, (Column("", name),), (Row(name, (NONE,)),), (name,))))
+        shown = re.findall("<(?:h2|th|td|p)[^>]*>(.*)</", page)
+        assert [html.unescape(text) for text in shown] == [name, "", name, name, NONE.words, name]
+
+
+def test_latex_takes_no_name_for_an_option_of_the_row_before():
+    table = Table("t", "T", (Column("", "a"),), (Row("[ours] x", (NONE,)), Row("* y", (NONE,))))
+    assert re.findall(r"^.* &(?= --)", render_latex(table), re.M) == ["{[}ours] x &", "{*} y &"]
 
 
 def test_cells_must_fit_columns():
