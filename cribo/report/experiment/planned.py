@@ -43,3 +43,12 @@ def planned(plan: dict) -> list[Planned]:
         if protocol in plan
         for cell in product(*(plan[protocol].get(axis, (None,)) for axis in AXES))
     ]
+
+
+def models_by_row(plan: dict, protocol: str) -> dict[str, list[str]]:
+    """The models that a protocol judges by the label of their row, in the order of params.yaml: those of one label are one
+    row of a table, and are averaged."""
+    rows: dict[str, list[str]] = {}
+    for model in plan[protocol]["models"]:
+        rows.setdefault(plan["models"][model]["row"], []).append(model)
+    return rows

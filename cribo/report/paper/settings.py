@@ -1,8 +1,10 @@
-"""How the paper judged, protocol by protocol, in the words of params.yaml: what its values depend on beside the model.
+"""How the paper judged and trained, in the words of params.yaml: what its values depend on beside what counterparts.py asks.
 
-A row of settings.csv is one setting, of one data set or of all, and where it is stated: in a section of the paper, in
-the code that its authors released, or in the work whose protocol the paper follows. What none of them states, or where they
-contradict each other, is not there (docs/protocols.md lists both).
+A row of judging.csv (by protocol and data set) or training.csv (by backbone and photos) is one setting and its
+source; an empty column stands for all. Sources are a section of the paper, the code and argument files that its authors
+released, or the work that the paper follows. What none of them states, or where they contradict each other, is not there:
+docs/protocols.md lists both. Nor is what `pretrain.fidelity` decides, of which docs/method.md has both values and a page its
+departures, nor MAE's training on COCO, of which the paper says nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +14,21 @@ import json
 from functools import cache
 from importlib.resources import files
 
+Stated = dict[str, tuple[object, str]]  # (value, source) by setting
 
-def stated(protocol: str, dataset: str) -> dict[str, tuple[object, str]]:
-    """(value, source) by setting of `evaluate.PROTOCOL`; empty for a protocol that is not the paper's."""
-    return stated_in("settings.csv", protocol=protocol, dataset=dataset)
+
+def of_judging(protocol: str, dataset: str) -> Stated:
+    """By key of `evaluate.PROTOCOL`; empty for a protocol that is not the paper's."""
+    return _stated("judging.csv", protocol=protocol, dataset=dataset)
+
+
+def of_training(backbone: str, photos: str) -> Stated:
+    """By dotted key of `pretrain`; both names are the paper's."""
+    return _stated("training.csv", backbone=backbone, photos=photos)
 
 
 @cache
-def stated_in(file: str, **of: str) -> dict[str, tuple[object, str]]:
-    """(value, source) by setting, from the rows of one of our CSV files that have these values or leave the column empty."""
+def _stated(file: str, **of: str) -> Stated:
     text = files("cribo.report.paper").joinpath(file).read_text(encoding="utf-8")
     return {
         row["setting"]: (json.loads(row["value"]), row["source"])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cribo.report.experiment.planned import Planned
 from cribo.report.experiment.results import Results
-from cribo.report.paper.settings import stated
+from cribo.report.paper.settings import of_judging
 from cribo.report.tables.table import Column, Number, Row
 from cribo.report.tables.training_notes import photos_notes, training_notes
 
@@ -61,7 +61,7 @@ def settings_notes(compared: Results) -> tuple[str, ...]:
 def _differences(cell: Planned, settings: dict) -> list[str]:
     return [
         f"{name} {json.dumps(settings[name])} ({source}: {json.dumps(value)})"
-        for name, (value, source) in stated(cell.protocol, cell.dataset).items()
+        for name, (value, source) in of_judging(cell.protocol, cell.dataset).items()
         if name in settings and settings[name] != value
     ]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from cribo.report.experiment.planned import Planned
+from cribo.report.experiment.planned import Planned, models_by_row
 from cribo.report.experiment.results import Results, of_protocol
 from cribo.report.paper import values as paper
 from cribo.report.tables.cautions import cautions
 from cribo.report.tables.counterparts import models_of, printed
-from cribo.report.tables.rows import models_by_row
 from cribo.report.tables.table import NONE, NOT_RUN, Cell, Column, Number, Row, Table, difference, mean_of, three_columns
 
 

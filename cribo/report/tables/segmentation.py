@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cribo.report.experiment.planned import models_by_row
 from cribo.report.experiment.results import Results, of_protocol
 from cribo.report.paper import values as paper
 from cribo.report.tables.cautions import cautions, data_notes
 from cribo.report.tables.counterparts import SEGMENTATION, models_of, printed
-from cribo.report.tables.rows import models_by_row
 from cribo.report.tables.table import (
     NONE,
     NOT_RUN,

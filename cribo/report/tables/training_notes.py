@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from cribo.report.experiment.photos import PUBLISHED
-from cribo.report.paper.training import stated
+from cribo.report.paper.settings import Stated, of_training
 
 FEW = 4  # models that are named one by one
 
@@ -47,9 +47,9 @@ def _differences(model: dict) -> list[str]:
     return [f"{key} {json.dumps(ours)} ({source}: {json.dumps(value)})" for key, value, source, ours in own if ours != value]
 
 
-def _stated(model: dict) -> dict[str, tuple[object, str]]:
+def _stated(model: dict) -> Stated:
     """Of what this model reads."""
-    found = stated(model["backbone"], model["pretrain_dataset"])
+    found = of_training(model["backbone"], model["pretrain_dataset"])
     return {key: about for key, about in found.items() if _at(model["settings"], key) is not None}
 
 

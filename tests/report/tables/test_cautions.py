@@ -8,7 +8,7 @@ import pytest
 
 from cribo import params, plan, recipe
 from cribo.report.experiment.planned import Planned
-from cribo.report.paper.settings import stated
+from cribo.report.paper.settings import of_judging
 from cribo.report.render.to_html import render_html
 from cribo.report.render.to_latex import render_latex
 from cribo.report.render.to_markdown import render_markdown
@@ -113,7 +113,7 @@ def test_of_a_decoder_every_setting_that_changes_the_result_is_stated_or_left_op
         {"weight_decay", "end_lr"} if protocol == "linear_segmentation" else {"weight_decay"}
     )  # they contradict each other
     known = set.intersection(
-        *(set(stated(protocol, name)) for name in ("voc2012", "ade20k", "coco_stuff", "pascal_context"))
+        *(set(of_judging(protocol, name)) for name in ("voc2012", "ade20k", "coco_stuff", "pascal_context"))
     )
     assert group.keys() - others - known == left_open | ({"layer_norm"} if "layer_norm" in group else set())
 
@@ -124,6 +124,6 @@ def test_the_recipe_of_all_tables_judges_as_is_said_of_the_paper():
         about = planned["report"][protocol]
         for dataset in about["datasets"]:
             settings = {**planned[f"{protocol}/{dataset}"], "learning_rates": about.get("learning_rates")}
-            otherwise = {name for name, (value, _) in stated(protocol, dataset).items() if settings[name] != value}
+            otherwise = {name for name, (value, _) in of_judging(protocol, dataset).items() if settings[name] != value}
             # An oversight of the released code that no recipe repeats: the tables say so.
             assert otherwise == ({"drop_path"} if protocol == "linear_segmentation" else set())

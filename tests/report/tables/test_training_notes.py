@@ -8,7 +8,7 @@ import pytest
 
 from cribo import params, plan, recipe
 from cribo.report.experiment.description import flat
-from cribo.report.paper.training import stated
+from cribo.report.paper.settings import of_training
 from cribo.report.tables.counterparts import model_of
 from cribo.report.tables.training_notes import photos_notes, training_notes
 
@@ -33,7 +33,7 @@ def test_every_setting_that_is_said_of_the_paper_is_one_of_its_recipes_with_that
     for name in ("paper-vits16-coco", "paper-vits16-in1k", "paper-vitb16-in1k", "paper-vits8-coco"):
         model = setups(name)["cribo"]
         own = flat(model["settings"])
-        said = stated(model["backbone"], model["pretrain_dataset"])
+        said = of_training(model["backbone"], model["pretrain_dataset"])
         assert {key: own[key] for key in said} == {key: value for key, (value, _) in said.items()} and len(said) > 30
 
 
