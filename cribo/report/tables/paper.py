@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cribo.report.experiment.results import Results
 from cribo.report.experiment.step_benchmark import StepBenchmark
 from cribo.report.paper import values as paper
 from cribo.report.paper.notes import MARK_NOTES, MARKS, NOTES
@@ -127,7 +128,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
         *(note for mark, note in MARK_NOTES.items() if mark in marks),
         *(_profile_notes(step) if number == 9 else ()),
         *_spread_note(body),
-        *_grid_note(number, ours, judged),
+        *_grid_note(number, ours, beside),
         *_published_note(ours, judged),
         *training_notes(ours.models, judged),
         *photos_notes(ours.models, ours.missed(printed)),
@@ -150,13 +151,17 @@ def _published_note(ours: Ours, judged: list[str]) -> tuple[str, ...]:
     return (f"Published weights, judged here: {'; '.join(names)}.",) if names else ()
 
 
-def _grid_note(number: int, ours: Ours, judged: list[str]) -> tuple[str, ...]:
-    """How much of the grid stands behind Table 8's aggregates, which say little of a part of it."""
-    if number != 8 or not judged:
+def _grid_note(number: int, ours: Ours, beside: Results) -> tuple[str, ...]:
+    """How much of the grid stands behind each of Table 8's aggregates, which say little of a part of it."""
+    if number != 8 or not beside:
         return ()
-    settings = {(ours.models[name]["criterion"], *map(ours.models[name].get, CYCLE_GRID)) for name in judged}
-    whole = 2 * math.prod(map(len, CYCLE_GRID.values()))
-    return (f"Ours: {len(settings)} of the {whole} settings that the paper's rows have.",)
+    settings: dict[str, set[tuple]] = {}
+    for cell in beside:
+        model = ours.models[cell.model]
+        own = settings.setdefault(f"criterion {model['criterion']} on {cell.dataset}", set())
+        own.add(tuple(map(model.get, CYCLE_GRID)))
+    listed = ", ".join(f"{len(own)} with {what}" for what, own in settings.items())
+    return (f"Ours, of the {math.prod(map(len, CYCLE_GRID.values()))} settings behind each of the paper's: {listed}.",)
 
 
 def _profile_notes(step: StepBenchmark | None) -> tuple[str, ...]:
