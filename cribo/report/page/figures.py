@@ -79,7 +79,8 @@ def sweep_figures(
             drawn |= _printed_sweep(field)
         if drawn:
             title = f"mIoU against {symbol} (Table 4)"
-            caption = f"{what}, all else equal" + ("; dashed: the paper's." if with_paper else ".")
+            shaded = "; shaded: standard deviation between seeds" if any(line.spread for line in drawn.values()) else ""
+            caption = f"{what}, all else equal{shaded}" + ("; dashed: the paper's." if with_paper else ".")
             svg = lines(f"sweep_{field}", "mIoU (%)", symbol, drawn, swept=True)
             figures.append(Figure(f"sweep_{field}", title, caption, svg))
     return figures

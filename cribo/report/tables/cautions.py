@@ -1,4 +1,4 @@
-"""Notes below a table whose values are of other data than they seem, or trained or judged otherwise than the paper's."""
+"""Notes below a table: what its values are means of, of which data, and how trained or judged otherwise than the paper's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ def cautions(
     beside = {cell: tree for cell, tree in results.items() if (cell.model, cell.dataset) in compared}
     training = training_notes(setups, [cell.model for cell in beside])
     others = photos_notes(setups, [cell.model for cell in results]) if any(c.kind == "difference" for c in columns) else ()
-    return (*training, *others, *settings_notes(beside), *data_notes(results))
+    return (*_shared_note(models), *training, *others, *settings_notes(beside), *data_notes(results))
+
+
+def _shared_note(models: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What a number and its ± are in the rows of several models, where there are such."""
+    listed = "; ".join(f"{label} ({', '.join(own)})" for label, own in models.items() if len(own) > 1)
+    what = "Rows of several models give their mean, and ± is the standard deviation (n − 1) between them"
+    return (f"{what}: {listed}.",) if listed else ()
 
 
 def data_notes(results: Results) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Ta
             cells[label] += _cells(setups, models, dataset, factors, reference, own)
     title = f"Dense nearest neighbours, mIoU (%). {plan['title']}"
     rows = tuple(Row(label, tuple(row)) for label, row in cells.items())
-    notes = (*_notes(plan, labels, factors), *cautions(columns, rows, labels, own, setups))
+    notes = (*_notes(plan, factors), *cautions(columns, rows, labels, own, setups))
     return Table("dense_nn", title, tuple(columns), rows, notes)
 
 
@@ -74,16 +74,13 @@ def _average(models: list[str], dataset: str, factor: int, level: str, results: 
     return mean_of([score["mean"] for score in scores])
 
 
-def _notes(plan: dict, labels: dict[str, list[str]], factors: list[int]) -> tuple[str, ...]:
+def _notes(plan: dict, factors: list[int]) -> tuple[str, ...]:
     foreign = [name for name in plan["dense_nn"]["datasets"] if name not in paper.DATASETS]
-    shared = [f"{label} ({', '.join(models)})" for label, models in labels.items() if len(models) > 1]
     notes = [
         f'1/n: share of the training images in memory. Patch mIoU; "pixels" is pixel mIoU. ×: patch mIoU at '
-        f"1/{factors[-1]} as a multiple of {plan['models'][plan['reference']]['row']}'s. ±: standard deviation between "
-        "draws of the training images."
+        f"1/{factors[-1]} as a multiple of {plan['models'][plan['reference']]['row']}'s. ±: standard deviation (n − 1) "
+        "between draws of the training images."
     ]
-    if shared:
-        notes.append(f"Rows of several models give their mean, and ± is the deviation between models: {'; '.join(shared)}.")
     if len(foreign) < len(plan["dense_nn"]["datasets"]):
         notes.append(f"Paper: {paper.SOURCE}, Tables 1, 4, 5, 11 and 12; – where it has no model set up like ours.")
     if foreign:

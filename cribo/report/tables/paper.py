@@ -142,7 +142,8 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
 def _spread_note(body: list[Row]) -> tuple[str, ...]:
     """What ± is of, where there is one."""
     spread = any(isinstance(cell, Number) and cell.std is not None for row in body for cell in row.cells)
-    return ("±: deviation between draws of the training images, or between our models where several stand there.",) * spread
+    between = "draws of the training images, or our models where several stand there"
+    return (f"±: standard deviation (n − 1) between {between}.",) * spread
 
 
 def _published_note(ours: Ours, judged: list[str]) -> tuple[str, ...]:

@@ -83,8 +83,6 @@ def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], o
     notes = [
         "Best over the learning rates on the val split, as the paper reports; lr: which that was. The whole grid is below."
     ]
-    if any(len(models) > 1 for models in labels.values()):
-        notes.append("Rows of several models give the mean of their best, and ± is the deviation between models.")
     if any(column.kind == "difference" for column in columns):
         number = {"linear": 2, "finetune": 3, "linear_concat4": 7}[setting]
         notes.append(f"Paper: {paper.SOURCE}, Table {number}; – where it has no model set up like ours.")

@@ -90,6 +90,14 @@ def test_a_sweep_is_compared_with_the_paper_where_all_photos_are_in_memory_and_s
     assert all(f">{dataset}<" in whole.svg for dataset in ("voc2012", "voc"))  # each with its own name
 
 
+def test_a_sweep_of_several_seeds_says_what_is_shaded():
+    models = {f"m{K}_{seed}": {"seed": seed, "clustering": {"K": K}} for K in (4, 8, 16) for seed in (0, 1)}
+    values = {(model, "scenes"): 50.0 + models[model]["seed"] for model in models}
+    (several,) = sweep_figures(models, values, 1, with_paper=False)
+    (one,) = sweep_figures(models, {key: 50.0 for key in values if key[0].endswith("0")}, 1, with_paper=False)
+    assert "standard deviation between seeds" in several.caption and "shaded" not in one.caption
+
+
 def test_tolerance_decides_which_differences_are_coloured_as_agreement(results, tmp_path):
     html, _ = report(experiment(results, edited("report.tables", "[5]", edited("report.tolerance", "2.5"))), results)
     assert "within 2.5" in html

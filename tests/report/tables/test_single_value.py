@@ -58,6 +58,11 @@ def test_yolos_has_three_metrics(results):
     assert table["L_cv"]["coco AP Δ"].value == pytest.approx(20 - 27.1)
 
 
+def test_what_a_row_of_several_models_gives_is_said_below_the_table(results):
+    said = "Rows of several models give their mean, and ± is the standard deviation (n − 1) between them: CrIBo (a, b)."
+    assert all(value_table(kind, PLAN, {}, results).notes.count(said) == 1 for kind in (KNN, YOLOS))
+
+
 def test_open_hummingbird_has_a_table_that_never_stands_beside_the_paper(results):
     nothing = {"datasets": []}
     plan = PLAN | {"dense_nn": nothing, "linear_segmentation": nothing, "segmenter": nothing}
