@@ -184,7 +184,7 @@ def test_words_that_are_numbers_sort_as_numbers(tmp_path):
 
 
 def test_every_text_of_the_page_is_readable_on_its_ground():
-    css = files("cribo.report.paper").joinpath("page.css").read_text()
+    css = files("cribo.report.page").joinpath("page.css").read_text()
     light, dark = (dict(re.findall(r"--([a-z-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S))
 
     def luminance(colour):
