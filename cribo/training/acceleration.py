@@ -47,8 +47,8 @@ def _check_generators() -> None:
 def tensor_cores(tf32: bool) -> Iterator[None]:
     """Let fp32 products on the GPU run in TF32 inside, or not, whatever the state outside.
 
-    Meant for the student's pass and its losses. What the teacher decides (clusters, neighbours, accepted objects) is
-    computed outside of it: ten bits of mantissa would turn close decisions.
+    On, it is meant for the student's pass and its losses. What the teacher decides (clusters, neighbours, accepted objects)
+    is computed without: ten bits of mantissa would turn close decisions.
     """
     switches = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [switch.allow_tf32 for switch in switches]

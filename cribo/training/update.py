@@ -100,6 +100,7 @@ def view_pairs(settings: dict, records: Sequence[Record]) -> ViewPairs:
     return ViewPairs(records, views, grid, seeds, settings["seed"], needs_masks(settings), views_an_image(settings))
 
 
+@tensor_cores(False)  # but for the student's pass: a container of NVIDIA's sets TORCH_ALLOW_TF32_CUBLAS_OVERRIDE
 def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
     """Do one step on this process's share of a batch; `student` is the state's, or DDP around it.
 

@@ -1,6 +1,7 @@
 """A step keeps nothing, asks a GPU for nothing, and its switches leave the result alone."""
 
 import gc
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -176,7 +177,7 @@ def test_recomputed_activations_give_the_same_bits_with_drop_path(settings, phot
     same(*ends)
 
 
-def test_tensor_cores_serve_the_student_and_never_the_teachers_decisions(settings, photos, compute, monkeypatch):
+def test_tensor_cores_serve_the_student_alone_whatever_the_state_outside(settings, photos, compute, monkeypatch):
     seen = {}
     for name in ("teacher_step", "student_step"):
         real = getattr(update, name)
@@ -186,8 +187,8 @@ def test_tensor_cores_serve_the_student_and_never_the_teachers_decisions(setting
             return real(*args)
 
         monkeypatch.setattr(update, name, noting)
-    for tf32 in (False, True):
+    for tf32, outside in product((False, True), repeat=2):
         state, course, batches = prepared(settings, photos, compute.model_copy(update={"tf32": tf32}))
-        with tensor_cores(False):
+        with tensor_cores(outside):
             advance(state, state.student, next(iter(batches)), course, ALONE)
         assert seen == {"teacher_step": (False, False), "student_step": (tf32, tf32)}
