@@ -4,8 +4,9 @@ clustering.py     App. B, Eqs. 12-17    tokens of both views, positions -> a clu
 objects.py        Eq. 1, §3.2.1         tokens, clusters -> object representations, and which both views show
 memory_bank.py    Eq. 2, §3.2.2         the pair of banks, nearest neighbour, jump
 matching.py       Eqs. 3-4, §3.2.2      cycle consistency: which neighbours may be learnt from
-losses.py         Eqs. 5-11             the cross-entropies, and the centres
-teacher.py        student.py            Eq. 11: the two halves of a step
+losses.py         Eqs. 5, 7, 9          the softmaxes and their cross-entropy, and the centres
+teacher.py                              the first half of a step: objects, their neighbours, targets
+student.py        Eqs. 6, 8, 10, 11     the second half: the three losses
 step.py                                 its settings, what passes between the two, the centres
 
 kmeans.py         Table 12              another clustering

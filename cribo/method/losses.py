@@ -1,8 +1,8 @@
-"""The cross-entropies between teacher and student (Eqs. 5–11) and the centres that keep the teacher from collapsing.
+"""The cross-entropies between teacher and student (Eqs. 5, 7, 9) and the centres that keep the teacher from collapsing.
 
 All three losses of Eq. 11 have one form: for row i, H(q_i, p_i) with the teacher's q = softmax((logits − centre) / τ_t) and
 the student's p = softmax(logits / τ_s), where logits are the products of a bottleneck vector and the L prototypes. They
-differ in the rows and in their weights, so one function serves them all.
+differ in the rows and in their weights (Eqs. 6, 8, 10: student.py), so one function serves them all.
 """
 
 from __future__ import annotations
