@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from cribo.method.objects import exact, unit
+from cribo.method.precision import exact, unit
 from cribo.method.world import World
 
 # PyTorch warns that index_reduce is in beta: the tests compare its result with plain loops.

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cribo.method.losses import LossesAndGradients
-from cribo.method.objects import products
+from cribo.method.precision import products
 
 WIDTH = 1024  # logits of a row that one program looks at at a time
 GRADIENT_UNIT = 2.0**-15  # differences of probabilities lie in [−1, 1]: in this unit half precision holds all that matters

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from cribo.method.objects import unit
+from cribo.method.precision import unit
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cribo.method.objects import exact
+from cribo.method.precision import exact
 from cribo.method.rows import Rows
 
 # Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 256 on a GPU).

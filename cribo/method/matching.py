@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cribo.method.objects import unit
+from cribo.method.precision import unit
 from cribo.method.world import World
 
 

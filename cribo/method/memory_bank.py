@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
-from cribo.method.objects import exact, products, unit
 from cribo.method.oracle import WORDS
+from cribo.method.precision import exact, products, unit
 from cribo.method.rows import worth_computing
 
 # Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cribo.method.objects import pool_objects, seen_in_both, unit
+from cribo.method.objects import pool_objects, seen_in_both
 
 
 @settings(max_examples=30, deadline=None)
@@ -34,7 +34,3 @@ def test_gradients_reach_every_token_of_a_cluster_equally():
     tokens = torch.randn(1, 4, 3, requires_grad=True)
     pool_objects(tokens, torch.tensor([[0, 0, 1, 0]]), 2)[0, 0, 0].sum().backward()
     torch.testing.assert_close(tokens.grad[0], torch.tensor([[0.5] * 3, [0.5] * 3, [0.0] * 3, [0.0] * 3]))
-
-
-def test_a_zero_object_stays_zero_when_scaled_to_length_one():
-    assert torch.equal(unit(torch.zeros(2, 3)), torch.zeros(2, 3))

@@ -12,7 +12,7 @@ from jaxtyping import BFloat16, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cribo.method.objects import products
+from cribo.method.precision import products
 from cribo.model.networks.gelu import gelu, slope
 
 
