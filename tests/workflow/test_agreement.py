@@ -2,9 +2,15 @@
 
 import shutil
 import sys
+from pathlib import Path
 
+import pytest
+from dvc.repo import Repo
+
+from tests.edits import DEMO, edited, renamed
 from workflow.bridge import fingerprint, record, stages
 from workflow.bridge.cutoff import LocalRules, spare
+from workflow.bridge.errors import BridgeError
 
 DEPENDANTS = {  # of toy/pipeline.yaml, written by hand
     "plan": {"prepare", "pretrain@large", "pretrain@small", "judge@large-knn", "judge@large-voc", "tables"},
@@ -123,3 +129,24 @@ def test_a_mistyped_parameter_stops_before_any_job_with_its_own_message(tree):
     assert "params.yaml: jugde is unknown" in said
     assert "stage plan failed" in said and "Traceback" not in said and "Building DAG" not in said
     assert tree.ran() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (renamed("evaluate.knn.models", "model"), "evaluate.knn.model: is no parameter .*did you mean models?"),
+        (edited("evaluate.models", "cribo"), r"evaluate.models: should be a list as \[a, b\], not 'cribo'"),
+        (edited("models.trained.cribo", "[global]"), r"models.trained.cribo: should be a group of keys, not \['global'\]"),
+        (DEMO.replace("    flip: 0.5", "    flip: 0.6\n    flip: 0.5", 1), "pretrain.views.flip: is given twice: keep one"),
+    ],
+    ids=["key", "list", "group", "twice"],
+)
+def test_a_mistake_that_keeps_dvc_from_naming_its_stages_is_said_with_its_line_in_params_yaml(
+    text, says, tmp_path, monkeypatch
+):
+    shutil.copy(Path("dvc.yaml").absolute(), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text)
+    Repo.init(no_scm=True)
+    with pytest.raises(BridgeError, match=rf"(^|\n)params.yaml:\d+: {says}"), stages.one_sentence():
+        stages.load(stages.open_repo())

@@ -19,8 +19,10 @@ import networkx as nx
 from dvc.dependency import ParamsDependency
 from dvc.dvcfile import LOCK_FILE, PROJECT_FILE, load_file
 from dvc.exceptions import DvcException
+from dvc.parsing import ResolveError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from dvc.utils.serialize import ParseError
 
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
@@ -126,15 +128,23 @@ def _load_some(repo: Repo, names: Iterable[str]) -> dict[str, Stage]:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """DVC's own error, such as a mistake in dvc.yaml, without the traceback."""
+    """DVC's own error, such as a mistake in dvc.yaml, without the traceback.
+
+    Of params.yaml DVC reads what names the stages, before `plan` could check the file: what is wrong there is said as
+    `plan` would say it, and not as a failure of dvc.yaml. Of a list that is none DVC itself makes a TypeError.
+    """
     try:
         yield
-    except DvcException as err:
+    except (DvcException, TypeError) as err:
         if _conflict():
             raise BridgeError(
                 "dvc.lock holds the marks of a merge: `git checkout HEAD -- dvc.lock results` and `git add` both; "
                 "what that side lacks is computed anew (docs/usage.md, Merge branches)"
             ) from err
+        if isinstance(err, ResolveError | ParseError | TypeError) and (mistakes := _mistakes()):
+            raise BridgeError(mistakes) from err
+        if isinstance(err, TypeError):
+            raise
         said = [str(err).strip()] + ([str(err.__cause__).strip()] if err.__cause__ else [])
         raise BridgeError(": ".join(said)) from err
 
@@ -143,6 +153,17 @@ def _conflict() -> bool:
     """Whether git has left both sides of dvc.lock in it."""
     lock = Path(LOCK_FILE)
     return lock.exists() and any(line.startswith("<<<<<<< ") for line in lock.read_text().splitlines())
+
+
+def _mistakes() -> str | None:
+    """In params.yaml, a line each."""
+    from cribo.params import ParamsError, load  # takes half a second
+
+    try:
+        load()
+    except ParamsError as error:
+        return str(error)
+    return None
 
 
 def save_graph(graph: dict[str, tuple[str, ...]]) -> None:
