@@ -69,6 +69,22 @@ def test_a_request_for_a_stage_that_there_is_not_is_refused(tmp_path):
         Requests.read(file)
 
 
+@pytest.mark.parametrize(
+    ("requests", "pipeline", "says"),
+    [
+        ("plan: {head: true}\nplan: {}\n", "stages: {plan: {cmd: x}}", r"workflow/resources.yaml:2: plan: is given twice"),
+        ("plan: {head: true\n", "stages: {plan: {cmd: x}}", r"workflow/resources.yaml:2: is no valid YAML"),
+        ("plan: {head: true}\n", "stages:\n  plan: {cmd: x\n", r"dvc.yaml:3: is no valid YAML"),
+    ],
+)
+def test_a_stage_that_is_named_twice_and_a_file_that_is_no_yaml_are_one_sentence(requests, pipeline, says, tmp_path):
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "dvc.yaml").write_text(pipeline)
+    (tmp_path / "workflow/resources.yaml").write_text(requests)
+    with pytest.raises(BridgeError, match=f"^{says}"):
+        Requests.read(tmp_path / "workflow/resources.yaml")
+
+
 def test_one_stage_of_many_may_ask_for_more():
     requests = Requests({"pretrain": {"threads": 4, "gpus_per_node": 1}, "pretrain@large": {"gpus_per_node": 4}})
     asked = {"CRIBO_NODES": "1", "CRIBO_GPUS": "4", "CRIBO_CPUS": "4", "CRIBO_SAVE_SECONDS": "0"}

@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cribo.command import did_you_mean
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
@@ -83,13 +81,10 @@ class Requests:
     @classmethod
     def read(cls, path: Path = FILE) -> Requests:
         """From the YAML file."""
-        try:
-            content = yaml.safe_load(path.read_text()) or {}
-        except yaml.YAMLError as err:
-            raise BridgeError(f"{SHOWN} is not valid YAML: {err}") from err
-        if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        content = _tree(path, SHOWN)
+        if not all(isinstance(v, dict) for v in content.values()):
             raise BridgeError(f"{SHOWN}: write each stage as `NAME: {{threads: 1}}`")
-        stages = yaml.safe_load((path.parent.parent / "dvc.yaml").read_text())["stages"]
+        stages = _tree(path.parent.parent / "dvc.yaml", "dvc.yaml").get("stages") or {}
         for name in content:  # of pretrain@vit_base the first half: not every experiment has the second
             if (group := name.partition("@")[0]) not in stages:
                 raise BridgeError(f"{SHOWN}: {name}: dvc.yaml has no stage {group}{did_you_mean(group, stages)}")
@@ -117,6 +112,17 @@ class Requests:
     def heads(self) -> set[str]:
         """Names marked `head`, without what follows an @."""
         return {name.partition("@")[0] for name in self.content if self.of(name).head}
+
+
+def _tree(path: Path, shown: str) -> dict[str, Any]:
+    """What a YAML file holds. Of a stage that is named twice YAML itself would take the second, and say nothing."""
+    from cribo.params import ParamsError  # a fifth of a second, which jobs on a cluster are spared
+    from cribo.params.yaml_lines import parse_yaml, read_text
+
+    try:
+        return parse_yaml(read_text(path), Path(shown))[0]
+    except ParamsError as error:
+        raise BridgeError(str(error)) from None
 
 
 def _checked(stage: str, asked: dict[str, Any]) -> Request:
