@@ -159,6 +159,12 @@ def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
         assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
 
 
+@pytest.mark.parametrize(("name", "read"), [("2012", "2012"), ("1.5", "1.5"), ("yes", "True")])
+def test_a_name_that_yaml_reads_as_something_else_than_text_says_so(name, read):
+    found = sentences(renamed("models.imported.random", name))
+    assert any(s.endswith(f"YAML reads this name as {read}, which is no text: put it in quotes") for s in found)
+
+
 def test_a_name_with_a_dash_is_refused_because_it_separates_model_and_data_set():
     found = sentences(renamed("models.imported.random", "ran-dom"))
     assert any("'ran-dom' is no name: letters, digits, _ and . only" in s for s in found)
@@ -254,8 +260,10 @@ def test_a_cross_image_loss_that_never_starts_is_refused_only_where_a_model_has_
     parse(edited("models.trained.global", "{dataset: scenes, losses: [global], " + short))
 
 
-def test_scientific_notation_without_a_point_is_a_number():
-    assert parse(edited("pretrain.optimisation.min_lr", "1e-5")).pretrain.optimisation.min_lr == 1e-5
+@pytest.mark.parametrize("written", ["1e-5", "1.0e-5", ".1e-4", "1.5e2", "15E1"])
+def test_scientific_notation_is_a_number_with_and_without_point_and_sign(written):
+    text = edited("evaluate.dense_nn.temperature", written)
+    assert parse(text).evaluate.dense_nn.temperature == float(written)
 
 
 def with_data(entry, evaluated="scenes"):
@@ -269,7 +277,14 @@ def with_data(entry, evaluated="scenes"):
         ("{kind: folder, train: ., masks: labels}", "data.photos.masks: needs data.photos.classes too"),
         ("{kind: folder, train: ., classes: [a]}", "data.photos.classes: needs data.photos.masks too"),
         ("{kind: folder}", "data.photos.train: is missing"),
-        ("{kind: folder, train: ., download: true}", "data.photos.download: is no parameter"),
+        (
+            "{kind: folder, train: ., download: true}",
+            "of kind folder (allowed: classes, exclude_broken, kind, masks, path, tr",
+        ),
+        (
+            "{kind: coco, classes: [a]}",
+            "is no parameter of kind coco (allowed: download, exclude_broken, kind, path, strict)",
+        ),
         ("{kind: coco, strct: true}", "did you mean strict?"),
         ("{kind: ade20k, path: 3}", "data.photos.path: should be text, not 3"),
         ("{kind: ade20k, path: ''}", "data.photos.path: should name a folder, or be null for one below $CRIBO_DATA, not ''"),

@@ -70,14 +70,18 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> l
 def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
     """One finding of pydantic's."""
     tags = DATA_KINDS  # pydantic puts the chosen member of a union into the path; the file has no such key
-    key = tuple(k for i, k in enumerate(e["loc"]) if not (k in tags and e["loc"][:1] == ("data",) and i == 2))
+    chosen = next((k for k in e["loc"][2:3] if e["loc"][0] == "data" and k in tags), None)
+    key = e["loc"] if chosen is None else (*e["loc"][:2], *e["loc"][3:])
     by_fidelity = key[-1:] == ("value",)  # pydantic's mark of a parameter that may also say `fidelity`
     key = key[:-1] if by_fidelity else key
     shown, kind, given = (*prefix, *key), e["type"], e["input"]
+    if "[key]" in shown and not isinstance(given, str):
+        return Problem((*shown[:-2], str(given)), f"YAML reads this name as {given!r}, which is no text: put it in quotes")
     if kind == "string_pattern_mismatch" or "[key]" in shown:
         return Problem(tuple(k for k in shown if k != "[key]"), f"{given!r} is no name: letters, digits, _ and . only")
     if kind == "extra_forbidden":
-        return Problem(shown, "is no parameter", sorted(set(_fields(root, key[:-1]))), str(key[-1]))
+        known = sorted(set(_fields(root, key[:-1], chosen)))
+        return Problem(shown, f"is no parameter{f' of kind {chosen}' if chosen else ''}", known, str(key[-1]))
     if kind == "missing" and isinstance(key[-1], int):  # a member of a list of fixed length
         return Problem(shown[:-1], f"has too few values: {_listed(given)}")
     if kind == "missing":
@@ -109,8 +113,8 @@ def _listed(value: object) -> str:
     return f"[{', '.join(map(_listed, value))}]" if isinstance(value, tuple | list) else repr(value)
 
 
-def _fields(model: type[BaseModel], at: Key) -> list[str]:
-    """Names of the parameters that the schema knows in the group at this key."""
+def _fields(model: type[BaseModel], at: Key, chosen: str | None) -> list[str]:
+    """Names of the parameters that the schema knows in the group at this key, of the data set's kind where it says one."""
     kinds: list[object] = [model]
     for step in at:
         deeper: list[object] = []
@@ -121,7 +125,8 @@ def _fields(model: type[BaseModel], at: Key) -> list[str]:
             elif get_origin(kind) is dict:
                 deeper += _alternatives(get_args(kind)[1])
         kinds = deeper
-    return [name for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) for name in kind.model_fields]
+    groups = [kind.model_fields for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return [name for group in groups if chosen is None or chosen in get_args(group["kind"].annotation) for name in group]
 
 
 def _alternatives(annotation: object) -> list[object]:

@@ -12,11 +12,13 @@ from cribo.params.errors import Key, ParamsError, Problem
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as a string; scientific notation without a point is a number here."""
+    """YAML 1.1 reads 1e-5 and 1.5e3 as strings; they are numbers here, as they are for DVC."""
 
 
 _Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def read_yaml(path: Path) -> tuple[dict, dict[Key, int]]:
