@@ -134,10 +134,13 @@ def test_a_batch_that_does_not_fit_the_nodes_and_gpus_is_one_sentence(model, ask
 def test_a_batch_that_fits_passes_and_on_one_machine_its_own_gpus_count(model, monkeypatch):
     requests = Requests({"pretrain": {"nodes": 2, "gpus_per_node": 2}})
     split.check(["pretrain@a"], requests, "slurm")
-    assert split.processes(requests.of("pretrain@a"), "slurm") == 4
-    assert split.processes(requests.of("pretrain@a"), None) == 2
+    assert split.split(requests.of("pretrain@a"), "slurm")[0] == 4
+    assert split.split(requests.of("pretrain@a"), None)[0] == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert split.processes(requests.of("pretrain@a"), None) == 1
+    assert split.split(requests.of("pretrain@a"), None)[0] == 1
     monkeypatch.setenv("CRIBO_GPUS", "3")
-    with pytest.raises(BridgeError, match="3 processes"):
+    with pytest.raises(BridgeError, match=r"3 processes: .* \(CRIBO_GPUS asks for them\)$"):
+        split.check(["pretrain@a"], requests, None)
+    monkeypatch.setenv("CRIBO_GPUS", "two")
+    with pytest.raises(SystemExit, match="CRIBO_GPUS is 'two': give a whole number"):
         split.check(["pretrain@a"], requests, None)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from cribo.launch import count
 from workflow.bridge import devices
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.resources import SHOWN, Request, Requests
@@ -24,25 +25,28 @@ def check(stages: Iterable[str], requests: Requests, executor: str | None) -> No
     """Raise for the first model whose batch does not fit. One process takes any batch."""
     for stage in stages:
         group, _, name = stage.partition("@")
-        if group == STAGE and (count := processes(requests.of(stage), executor)) > 1:
-            _check(stage, SETTINGS / f"{name}.yaml", requests.of(stage), count)
+        if group == STAGE:
+            processes, asked = split(requests.of(stage), executor)
+            if processes > 1:
+                _check(stage, SETTINGS / f"{name}.yaml", processes, asked)
 
 
-def processes(request: Request, executor: str | None) -> int:
-    """Of one training, all nodes together, as cribo.launch is going to start them."""
+def split(request: Request, executor: str | None) -> tuple[int, str]:
+    """Processes of one training, all nodes together, as cribo.launch is going to start them; and who asks for so many."""
+    asked = f"{SHOWN} asks for {request.nodes} x {request.gpus_per_node} GPUs, one process each"
     if executor == "slurm":
-        return request.nodes * request.gpus_per_node
-    return min(request.gpus_per_node, len(devices.here())) or int(os.environ.get("CRIBO_GPUS") or 1)
+        return request.nodes * request.gpus_per_node, asked
+    if here := min(request.gpus_per_node, len(devices.here())):
+        return here, asked
+    return count(os.environ, "CRIBO_GPUS", 0) or 1, "CRIBO_GPUS asks for them"
 
 
-def _check(stage: str, settings: Path, request: Request, count: int) -> None:
+def _check(stage: str, settings: Path, processes: int, asked: str) -> None:
     from cribo.training.loop import check_shapes  # torch takes seconds to import
 
     content = yaml.safe_load(settings.read_text())
     images = content["optimisation"]["batch_size"]  # how many there are is known once the data are prepared: enough
     try:
-        check_shapes(content, images, count)
+        check_shapes(content, images, processes)
     except ValueError as error:
-        raise BridgeError(
-            f"{stage}: {error} ({SHOWN} asks for {request.nodes} x {request.gpus_per_node} GPUs, one process each)"
-        ) from None
+        raise BridgeError(f"{stage}: {error} ({asked})") from None
