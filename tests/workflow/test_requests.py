@@ -172,6 +172,13 @@ def program(folder: Path, name: str, text: str) -> None:
     (folder / name).chmod(0o755)
 
 
+def test_without_slurm_nothing_is_submitted_and_the_sentence_says_where_to_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BridgeError, match="there is no Slurm here"):
+        preflight(["pretrain"], Requests({}), "slurm", None)
+    preflight(["pretrain"], Requests({}), None, None)
+
+
 def test_the_cluster_is_read_from_sinfo(tmp_path, monkeypatch):
     program(tmp_path, "sinfo", "n1|gpu|16|64000|gpu:a100:4(S:0-1),shard:4|1-00:00:00\nn2|cpu|64|32000|(null)|infinite")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

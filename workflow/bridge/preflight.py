@@ -40,8 +40,15 @@ def preflight(stages: Iterable[str], resources: Requests, executor: str | None, 
 
     `partition` is the profile's, for stages that name none.
     """
-    if executor != "slurm" or not shutil.which("sinfo"):
+    if executor != "slurm":
         return
+    if not shutil.which("sinfo"):
+        if shutil.which("sbatch"):
+            return
+        raise BridgeError(
+            "there is no Slurm here, neither sinfo nor sbatch is on PATH: start snakemake where jobs are submitted, or on "
+            "this machine with `snakemake -c 8`"
+        )
     asked = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%N|%R|%c|%m|%G|%l"], capture_output=True, text=True)
     if asked.returncode:
         say(f"requests are not compared with the cluster, sinfo failed: {asked.stderr.strip()}")
