@@ -1,10 +1,11 @@
 # `make demo`: photos to a results table. `make test`: every test. `make test-slurm`: the same pipeline on a real Slurm that
 # is started on this machine. Each makes the environment first.
-VENV ?= $(CURDIR)/.venv
+VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
-export PATH := $(BIN):$(PATH)
-export VIRTUAL_ENV := $(VENV)
+# Not as a target, of which make would see two where the path has a space.
+export VIRTUAL_ENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
+export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 
 .PHONY: env demo test test-slurm lint lock
 
