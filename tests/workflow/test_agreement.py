@@ -131,6 +131,17 @@ def test_a_mistyped_parameter_stops_before_any_job_with_its_own_message(tree):
     assert tree.ran() == []
 
 
+def test_a_tree_without_git_is_one_sentence_that_says_how_to_go_on(tree):
+    shutil.rmtree(tree.root / ".git")
+    said = tree.snakemake("-n", code=1)
+    assert "is not a git repository: give `git init`, or `dvc config" in said and "Traceback" not in said
+    tree.do("dvc", "config", "--local", "core.no_scm", "true")
+    assert tree.planned() == set()
+    tree.do("dvc", "config", "--local", "--unset", "core.no_scm")
+    tree.do("git", "init", "--quiet")
+    assert tree.planned() == set()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

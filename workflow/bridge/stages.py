@@ -21,6 +21,7 @@ from dvc.dvcfile import LOCK_FILE, PROJECT_FILE, load_file
 from dvc.exceptions import DvcException
 from dvc.parsing import ResolveError
 from dvc.repo import Repo
+from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
 
@@ -145,6 +146,8 @@ def one_sentence() -> Iterator[None]:
             raise BridgeError(mistakes) from err
         if isinstance(err, TypeError):
             raise
+        if isinstance(err, SCMError):
+            raise BridgeError(f"{err}: give `git init`, or `dvc config --local core.no_scm true` to do without git") from err
         said = [str(err).strip()] + ([str(err.__cause__).strip()] if err.__cause__ else [])
         raise BridgeError(": ".join(said)) from err
 
