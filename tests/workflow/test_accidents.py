@@ -102,7 +102,7 @@ def test_a_look_beside_another_start_says_whose_rest_it_shows_or_that_there_is_n
     for dry, rest in ((True, "the last start"), (False, "it")):
         assert session.begin("snakemake all", dry)
         with pytest.raises(BridgeError, match=r"graph.json is not there.*: wait for the one at work here"):
-            sync("snakemake -n", True, set())
+            sync("snakemake -n", True, set(), lambda stage: False)
         assert f"`snakemake all` (process {os.getpid()} on" in (said := capsys.readouterr().err)
         assert said.endswith(f" is at work here: this is what is left of {rest}\n")
         session.end()

@@ -84,6 +84,21 @@ def test_a_stage_with_the_same_output_spares_its_dependants(tree):
     assert tree.stale() == set()
 
 
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (("-R", "run_prepare"), ["prepare"]),
+        (("-R", "prepare", "judge"), ["judge@large-knn", "judge@large-voc", "prepare"]),
+        (("-f", "judge@large-voc"), ["judge@large-voc"]),
+        (("-F",), sorted(DEPENDANTS)),
+    ],
+)
+def test_what_snakemake_is_told_to_force_is_computed_and_nothing_else_whose_inputs_come_out_the_same(tree, words, ran):
+    tree.snakemake(*words)
+    assert tree.ran() == [stage for stage in ran if stage != "plan"]  # its own command keeps no log
+    assert tree.stale() == set() == tree.planned()
+
+
 def test_stages_loaded_alone_are_those_of_the_whole_graph(tree, monkeypatch):
     monkeypatch.chdir(tree.root)
     tree.edit("params.yaml", "iters: 10", "iters: 11")

@@ -10,6 +10,8 @@ from io import StringIO
 
 from snakemake.cli import parse_args
 
+from workflow.bridge.cutoff import RUN
+
 LOOKS = (
     "dryrun",
     "dag",
@@ -36,12 +38,18 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`dry`: nothing is to be computed. `executor`: None on this machine. `partition`: of stages that name none."""
+    """`dry`: nothing is to be computed. `executor`: None on this machine. `partition`: of stages that name none.
+    `forced`: rules to run again whatever DVC says, None for all of them."""
 
     text: str
     dry: bool
     executor: str | None
     partition: str | None
+    forced: frozenset[str] | None
+
+    def forces(self, stage: str) -> bool:
+        """Whether it is asked to compute the stage again: `-R` or `-f` with its name or its group's, or `-F`."""
+        return self.forced is None or not self.forced.isdisjoint({stage, RUN + stage, stage.partition("@")[0]})
 
 
 def command_line() -> CommandLine:
@@ -53,4 +61,5 @@ def command_line() -> CommandLine:
     partition = defaults.get("slurm_partition", "")
     plain = re.fullmatch(r"[\w.,-]+", partition)  # it may be an expression, which Snakemake evaluates for each job
     dry = any(getattr(args, look, None) for look in LOOKS)
-    return CommandLine(text, dry, args.executor, partition if plain else None)
+    forced = None if args.forceall else frozenset({*args.forcerun, *(args.targets if args.force else ())})
+    return CommandLine(text, dry, args.executor, partition if plain else None, forced)

@@ -32,7 +32,7 @@ def record(name: str) -> None:
 def _commit(stage: Stage) -> None:
     done = stamp(stage.name, "done")
     receipt = json.loads(done.read_text()) if done.exists() else {}
-    if not receipt:  # the stamp of a stage that DVC has recorded, and `snakemake --force` asks again
+    if not receipt:  # of a stage that DVC has recorded
         return
     if changed := _changed(stage, receipt):  # the receipt stays: sync looks at it again at the next start
         raise BridgeError(
@@ -66,7 +66,8 @@ def _look(stage: Stage, receipt: dict) -> list[str]:
 
 def _spare_dependants(name: str, graph: dict[str, list[str]]) -> None:
     """Spare those, all of whose inputs are there, that DVC holds for up to date or can restore; then their dependants."""
-    ready = [d for d, up in graph.items() if name in up and not settled(d) and all(map(settled, up))]
+    waiting = [d for d, up in graph.items() if name in up and not settled(d) and all(map(settled, up))]
+    ready = [d for d in waiting if not stamp(d, "forced").exists()]
     for dependant, stage in load_some(open_repo(), ready).items() if ready else ():
         if not stage.status():
             spare(dependant, "its inputs came out the same")

@@ -10,11 +10,12 @@ import os
 from pathlib import Path
 
 STATE = Path(".snakemake/dvc")
-KINDS = ("done", "rec", "skip", "running", "again")
+KINDS = ("done", "rec", "skip", "forced", "running", "again")
 
 
 def stamp(stage: str, kind: str) -> Path:
-    """`done` and `rec` are Snakemake's outputs; `skip`: nothing to compute; `running`: by whom; `again`: requeue me."""
+    """`done` and `rec` are Snakemake's outputs; `skip`: nothing to compute; `forced`: compute it in any case;
+    `running`: by whom; `again`: requeue me."""
     assert kind in KINDS, kind
     return STATE / f"{stage}.{kind}"
 

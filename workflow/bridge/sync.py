@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from workflow.bridge import alive, fingerprint, head, session
 from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.restore import restorable, restore
 from workflow.bridge.stages import Stage, load, one_sentence, open_repo, save_graph, saved_graph
-from workflow.bridge.stamps import set_finished, set_fresh, set_stale, stamp
+from workflow.bridge.stamps import set_finished, set_fresh, set_stale, stamp, write
 
 Graph = dict[str, tuple[str, ...]]
 NAMED = 3  # so many stages with live jobs are named, of hundreds that there may be
 
 
-def sync(command: str, dry: bool, heads: set[str]) -> Graph:
+def sync(command: str, dry: bool, heads: set[str], forces: Callable[[str], bool]) -> Graph:
     """Stamps as DVC sees the tree, and the graph that rules are made of.
 
-    `heads` are the names in workflow/resources.yaml that are marked `head`. A dry run restores nothing, but writes
-    stamps and runs head stages (see head.py for why that is harmless).
+    `heads` are the names in workflow/resources.yaml that are marked `head`, `forces` tells of a stage whether it is to be
+    computed whatever DVC says. A dry run restores nothing, but writes stamps and runs head stages (see head.py for why
+    that is harmless).
     """
     if not session.begin(command, dry):
         return saved_graph()
@@ -27,7 +29,7 @@ def sync(command: str, dry: bool, heads: set[str]) -> Graph:
         stages = _after_heads(heads)
         graph = {name: stage.up for name, stage in stages.items()}
         refuse_beside_jobs(stages, dry)
-        stale = _verdicts(stages, dry)
+        stale = _verdicts(stages, dry, forces)
         if dry:
             session.end()
         else:
@@ -62,15 +64,20 @@ def refuse_beside_jobs(stages: dict[str, Stage], dry: bool) -> None:
     say(told)
 
 
-def _verdicts(stages: dict[str, Stage], dry: bool) -> set[str]:
+def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]) -> set[str]:
     """Stamp every stage; returns the stale ones.
 
     DVC is asked stage by stage, since a stage that was restored changes what is to be said of those that follow.
     """
     stale: set[str] = set()
     for position, (name, stage) in enumerate(stages.items()):
-        stamp(name, "skip").unlink(missing_ok=True)
-        if stale.intersection(stage.up):
+        for kind in ("skip", "forced"):
+            stamp(name, kind).unlink(missing_ok=True)
+        if forces(name):
+            stale.add(name)
+            set_stale(name)
+            write(stamp(name, "forced"), "")
+        elif stale.intersection(stage.up):
             stale.add(name)
             set_stale(name)
         elif not (entries := stage.status()):
