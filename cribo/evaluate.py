@@ -31,7 +31,7 @@ from cribo.evaluation.harness.result import Meter, write_json
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.model.weights import encoder_of
 from cribo.params import Compute, as_tuples
-from cribo.params.checks import twice_in
+from cribo.params.checks.names import twice_in
 from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.training.engine.distributed import World
 from cribo.training.engine.interruption import finish, ignore_signals, resumable_command

@@ -8,7 +8,7 @@ import torch
 
 from cribo import params
 from cribo.data.preparation.scenes import CLASSES
-from cribo.params.checks import PAPERS
+from cribo.params.checks.names import PAPERS
 from cribo.params.data import SCENE_CLASSES
 from cribo.report.paper.values import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
 from tests.edits import DEMO, edited, judging, line_of, renamed

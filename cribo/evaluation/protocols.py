@@ -20,7 +20,7 @@ from cribo.evaluation.dense_nn import result as dense_nn_result
 from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.harness.stage import Judge, Kept, nothing_kept
 from cribo.evaluation.hummingbird import run as hummingbird
-from cribo.params.checks import repeated
+from cribo.params.checks.names import repeated
 from cribo.params.data import DATA_KINDS
 from cribo.params.errors import problems_of
 from cribo.params.types import Group

@@ -6,7 +6,7 @@ protocols), `report`, and `compute`, which must not change any result. Values an
 
     data.py      pretrain.py   evaluate.py   a group each, and what it may hold
     schema.py                                all of the file
-    checks.py                                values that are legal alone and impossible together
+    checks/                                  values that are legal alone and impossible together
     loading.py                               read, check, or say what is wrong
     yaml_lines.py                            YAML with the line of each key
     errors.py                                a mistake as a sentence: where it is, what could stand there

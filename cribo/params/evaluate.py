@@ -145,3 +145,5 @@ class Evaluate(Group):
 
 
 PROTOCOLS = tuple(name for name in Evaluate.model_fields if name != "models")
+# Of data that these protocols can judge on; the others need a mask for each image.
+KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cribo.params.checks import contradictions
+from cribo.params.checks.contradictions import contradictions
 from cribo.params.data import Data
 from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.params.evaluate import LinearDecoding, SegmenterDecoding

@@ -15,7 +15,7 @@ from cribo.params.types import Count, Group, Name, NonNegative, Positive, Seed, 
 
 
 class Imported(Group):
-    """Weights from elsewhere; checks.py says which keys go with which `weights`, docs/encoders.md explains them."""
+    """Weights from elsewhere; checks/weights.py says which keys go with which `weights`, docs/encoders.md explains them."""
 
     weights: Annotated[str, Field(min_length=1)]
     backbone: str | None = None

@@ -1,0 +1,15 @@
+"""Every check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cribo.params.checks import judging, names, photos, training, weights
+from cribo.params.errors import Problem
+from cribo.params.schema import Params
+
+
+def contradictions(params: Params) -> Iterator[Problem]:
+    """Every one of them, each once, at the key that the file really has."""
+    for checks in (names, photos, weights, judging, training):
+        yield from checks.problems(params)

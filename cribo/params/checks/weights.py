@@ -1,0 +1,45 @@
+"""Weights from elsewhere: keys that are missing, or that mean nothing for weights of this kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cribo.model.architectures import BACKBONES
+from cribo.model.foreign.catalogue import CATALOGUE
+from cribo.params.errors import Problem
+from cribo.params.schema import Imported, Params
+
+# Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
+FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
+
+
+def problems(params: Params) -> Iterator[Problem]:
+    """At the key that says too much, or at the model that says too little."""
+    for name, spec in params.models.imported.items():
+        kind, needed, also = _kind(spec)
+        for key in ("backbone", "image_size", "seed", "format", "stride", "mean", "std"):
+            given = getattr(spec, key) is not None
+            if given and key not in needed + also:
+                yield Problem(("models", "imported", name, key), f"says nothing where weights are {kind}: leave it out")
+            elif not given and key in needed:
+                yield Problem(("models", "imported", name), f"needs {key}, as weights are {kind}")
+        if spec.weights == "random" and spec.backbone is not None and spec.backbone not in BACKBONES:
+            key = ("models", "imported", name, "backbone")
+            yield Problem(key, f"{spec.backbone!r} is not allowed", list(BACKBONES), spec.backbone)
+        patch = BACKBONES[spec.backbone].patch_size if spec.backbone in BACKBONES else 1
+        if spec.weights == "random" and spec.image_size is not None and spec.image_size % patch:
+            key = ("models", "imported", name, "image_size")
+            yield Problem(key, f"{spec.image_size} px is no multiple of {spec.backbone}'s {patch} px patch")
+
+
+def _kind(spec: Imported) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """What `weights` stands for, the keys that it needs, and those that it may have."""
+    if spec.weights == "random":
+        return "random", ("backbone", "image_size", "seed"), ()
+    if spec.weights in CATALOGUE:
+        return "in the catalogue", (), ("stride",)
+    if spec.format is not None or spec.weights.endswith(FILES):
+        return "a file", ("backbone", "format"), ("image_size", "stride", "mean", "std")
+    if "/" in spec.weights:
+        return "a folder", (), ()
+    return "a name of timm", (), ("stride",)
