@@ -283,6 +283,7 @@ def test_folder_follows_links_to_folders_but_not_in_circles(root, tmp_path):
     trees.photo(tmp_path / "disk/e.jpg")
     (root / "linked").symlink_to(tmp_path / "disk")
     (tmp_path / "disk/back").symlink_to(root)
+    (tmp_path / "disk/itself").symlink_to("itself")
     (root / "deep/above").symlink_to(tmp_path)
     (root / "deep/er/again").symlink_to(root / "linked")
     ids = [record.id for record in opened(root, "folder").splits["train"]]

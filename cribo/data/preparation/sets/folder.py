@@ -68,7 +68,7 @@ def _files(root: Path, inside: str, above: tuple[Path, ...] = ()) -> Iterator[st
             f"{folder} cannot be listed ({error.strerror}): make it readable, or give a folder of photos beside it"
         ) from None
     for child in children:
-        if not child.is_dir():
+        if not (os.path.isdir(child) if child.is_symlink() else child.is_dir()):  # a link to itself is no error then
             yield f"{inside}{child.name}"
         elif not child.name.startswith("."):
             yield from _files(root, f"{inside}{child.name}/", (*above, real))
