@@ -99,6 +99,16 @@ def test_what_snakemake_is_told_to_force_is_computed_and_nothing_else_whose_inpu
     assert tree.stale() == set() == tree.planned()
 
 
+def test_a_look_at_what_would_be_forced_loses_no_result_that_waits_to_be_recorded(tree):
+    tree.edit("params.yaml", "iters: 10", "iters: 11")
+    tree.snakemake("plan")
+    tree.do(sys.executable, "-m", "workflow.bridge", "run", "judge@large-voc")
+    for words in (("-R", "judge"), ("-R", "prepare"), ("-F",)):
+        assert "run_judge@large-knn" in tree.snakemake("-n", *words)
+    tree.snakemake()
+    assert tree.ran() == ["judge@large-voc", "tables"]
+
+
 def test_stages_loaded_alone_are_those_of_the_whole_graph(tree, monkeypatch):
     monkeypatch.chdir(tree.root)
     tree.edit("params.yaml", "iters: 10", "iters: 11")

@@ -73,13 +73,14 @@ def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]
     for position, (name, stage) in enumerate(stages.items()):
         for kind in ("skip", "forced"):
             stamp(name, kind).unlink(missing_ok=True)
-        if forces(name):
+        if (asked := forces(name)) or stale.intersection(stage.up):
             stale.add(name)
-            set_stale(name)
-            write(stamp(name, "forced"), "")
-        elif stale.intersection(stage.up):
-            stale.add(name)
-            set_stale(name)
+            if dry and _finished(stage) and stage.status():  # a look loses no result that waits to be recorded
+                set_finished(name)
+            else:
+                set_stale(name)
+            if asked:
+                write(stamp(name, "forced"), "")
         elif not (entries := stage.status()):
             set_fresh(name, position)
         elif _finished(stage):
