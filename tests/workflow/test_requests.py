@@ -175,21 +175,22 @@ def program(folder: Path, name: str, text: str) -> None:
 def test_without_slurm_nothing_is_submitted_and_the_sentence_says_where_to_start(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BridgeError, match="there is no Slurm here"):
-        preflight(["pretrain"], Requests({}), "slurm", None)
-    preflight(["pretrain"], Requests({}), None, None)
+        preflight(["pretrain"], Requests({}), "slurm", None, False)
+    preflight(["pretrain"], Requests({}), None, None, False)
+    preflight(["pretrain"], Requests({}), "slurm", None, True)  # `snakemake -n --profile slurm` on a workstation
 
 
 def test_the_cluster_is_read_from_sinfo(tmp_path, monkeypatch):
     program(tmp_path, "sinfo", "n1|gpu|16|64000|gpu:a100:4(S:0-1),shard:4|1-00:00:00\nn2|cpu|64|32000|(null)|infinite")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     four, five = (Requests({"pretrain": {"gpus_per_node": n, "gpu_type": "a100"}}) for n in (4, 5))
-    preflight(["pretrain"], four, "slurm", None)
+    preflight(["pretrain"], four, "slurm", None, False)
     with pytest.raises(BridgeError, match=r"5 a100 GPUs .*at most 64 CPUs, 64000 MB, 4 GPUs of a100"):
-        preflight(["pretrain"], five, "slurm", None)
-    preflight(["pretrain"], five, None, None)  # this machine
+        preflight(["pretrain"], five, "slurm", None, False)
+    preflight(["pretrain"], five, None, None, False)  # this machine
     with pytest.raises(BridgeError, match="which 0 nodes"):
-        preflight(["pretrain"], four, "slurm", "cpu")
-    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 4, "partition": "gpu"}}), "slurm", "cpu")
+        preflight(["pretrain"], four, "slurm", "cpu", False)
+    preflight(["pretrain"], Requests({"pretrain": {"gpus_per_node": 4, "partition": "gpu"}}), "slurm", "cpu", False)
 
 
 @pytest.mark.parametrize(("words", "partition"), [("gpu,night", "gpu,night"), ("'g' + 'pu'", None), (None, None)])

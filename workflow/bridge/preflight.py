@@ -35,15 +35,15 @@ class Node:
         )
 
 
-def preflight(stages: Iterable[str], resources: Requests, executor: str | None, partition: str | None) -> None:
+def preflight(stages: Iterable[str], resources: Requests, executor: str | None, partition: str | None, dry: bool) -> None:
     """Compare with the cluster, where there is one; resources.py has checked what can be checked without.
 
-    `partition` is the profile's, for stages that name none.
+    `partition` is the profile's, for stages that name none. `dry`: nothing is to be submitted, so Slurm may be elsewhere.
     """
     if executor != "slurm":
         return
     if not shutil.which("sinfo"):
-        if shutil.which("sbatch"):
+        if dry or shutil.which("sbatch"):
             return
         raise BridgeError(
             "there is no Slurm here, neither sinfo nor sbatch is on PATH: start snakemake where jobs are submitted, or on "
