@@ -16,7 +16,7 @@ mae.py            MAE                   a baseline
 health.py         App. C.6              scalars that tell learning from collapse
 
 fused_clustering.py  fused_search.py    Eqs. 17 and 2 as kernels of a GPU
-fused_losses.py                         Eqs. 5-11 as a kernel of a GPU
+fused_losses.py                         Eqs. 5, 7, 9 as a kernel of a GPU
 sharded_bank.py                         Eq. 2 in a bank spread over processes
 rows.py           lane.py  world.py     which rows are worth computing, and beside what; what is asked of other processes
 precision.py                            fp32 or better, whatever the backbone gives
