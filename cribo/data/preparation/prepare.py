@@ -233,7 +233,8 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
     faults: list[Fault] = []
     present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
     images = Counter(entry.split for entry in listing.entries)
-    _insist(name, settings, listing, {split: {"images": images[split]} for split in present})  # before hours of decoding
+    if not settings["exclude_broken"]:  # none will be left out, so it can be said before hours of decoding
+        _insist(name, settings, listing, {split: {"images": images[split]} for split in present})
     work = partial(check, listing.root, listing.rules, len(listing.classes))
     for result in each(work, listing.entries, workers, name):
         if isinstance(result, Fault):
