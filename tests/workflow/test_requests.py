@@ -201,6 +201,21 @@ def test_the_partition_of_the_profile_is_that_of_stages_that_name_none(tmp_path,
     assert command_line().partition == partition
 
 
+@pytest.mark.parametrize(
+    ("words", "forced"),
+    [
+        (["-R", "judge", "prepare"], {"judge@voc", "prepare"}),
+        (["-R", "run_judge@voc"], {"judge@voc"}),
+        (["-f", "prepare"], {"prepare"}),
+        (["prepare"], set()),
+        (["-F"], {"judge@voc", "prepare", "tables"}),
+    ],
+)
+def test_a_stage_is_forced_by_its_name_its_groups_or_its_rules_and_all_by_capital_f(monkeypatch, words, forced):
+    monkeypatch.setattr("sys.argv", ["snakemake", "-n", *words])
+    assert {stage for stage in ("judge@voc", "prepare", "tables") if command_line().forces(stage)} == forced
+
+
 def test_a_job_of_this_directory_in_the_queue_counts_as_computing(tmp_path, monkeypatch):
     program(tmp_path, "squeue", f"7|rule_run_pretrain@a|{tmp_path}\n8|rule_run_pretrain@b|/elsewhere\n9||{tmp_path}")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
