@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,18 @@ def test_output_md_names_every_output():
                 path = out if isinstance(out, str) else next(iter(out))
                 folder = re.sub(r"\$\{.*", "", path).rstrip("/")
                 assert folder in text, f"{stage}: {path}"
+
+
+def test_git_leaves_to_dvc_what_dvc_keeps_and_only_that_on_every_branch(tmp_path):
+    kept, others = [], []
+    for stage in DAG:
+        for out in (out for kind in ("outs", "metrics", "plots") for out in spec(stage).get(kind, [])):
+            path, flags = (out, {}) if isinstance(out, str) else next(iter(out.items()))
+            (kept if flags.get("cache", True) else others).append(re.sub(r"\$\{[^}]*\}", "x", path))
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(".gitignore", tmp_path)
+    listed = subprocess.run(["git", "check-ignore", *kept, *others], cwd=tmp_path, capture_output=True, text=True).stdout
+    assert listed.split() == kept
 
 
 def test_every_protocol_is_a_stage_that_asks_for_a_machine_and_has_a_card():
