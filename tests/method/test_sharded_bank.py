@@ -78,11 +78,11 @@ def test_a_bank_saved_by_some_processes_goes_on_on_others(before, after):
     def work(world):
         bank = ShardedBank.empty(S, K, D, world)
         sharded_bank.restore(bank, saved)
-        for objects, valid, ids in list(batches(5))[3:]:
+        for objects, valid, ids in list(batches(4))[3:]:  # half of the slots still hold what was restored
             push_sharded(bank, objects, valid, ids, classes(ids))
         return sharded_bank.whole(bank)
 
-    bank, _ = one_bank(steps=5)
+    bank, _ = one_bank(steps=4)
     result = on_ranks(after, work)[0]
     assert all(torch.equal(result[name], getattr(bank, name)) for name in SLOTS) and result["pushed"] == bank.pushed
 
