@@ -51,6 +51,12 @@ def test_views_of_an_image_share_clusters_and_images_do_not():
 
 
 def test_a_cluster_that_loses_all_its_tokens_stays_where_it_was_and_ties_go_to_the_first():
-    tokens = torch.tensor([[[1.0, 0], [1.0, 0], [0, 1], [0, 1]]])
-    labels = kmeans(tokens, torch.tensor([[0, 1, 2]]), KMeansSettings(3, 4))
-    assert labels.tolist() == [[0, 0, 2, 2]]
+    tokens = torch.tensor([[[-1.0, 0], [-2, 1], [1, -1], [-1, -2], [-1, -2]]])
+    seeds = torch.tensor([[3, 4, 1]])  # the second starts where the first does, and takes over when that has moved away
+    labels = [kmeans(tokens, seeds, KMeansSettings(3, rounds)).tolist() for rounds in (1, 4)]
+    assert labels == [[[2, 2, 0, 0, 0]], [[2, 2, 0, 1, 1]]] == [slow(tokens, seeds, 3, n).tolist() for n in (1, 4)]
+
+
+def test_a_cluster_of_one_token_moves_to_it():
+    tokens, seeds = torch.tensor([[[1.0, 2], [1, 2], [2, 2], [2, 0], [1, 1]]]), torch.tensor([[4, 2]])
+    assert kmeans(tokens, seeds, KMeansSettings(2, 4)).tolist() == slow(tokens, seeds, 2, 4).tolist() == [[1, 1, 1, 0, 1]]
