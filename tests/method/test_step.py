@@ -184,6 +184,15 @@ def test_objects_of_one_view_only_reach_no_loss_and_no_centre():
     assert torch.equal(spoiled.total, before.total)
 
 
+def test_the_centre_of_images_moves_to_their_mean_logits():
+    teacher, student, centres, bank, how = setting(["global"])
+    teaching, *_ = run(teacher, student, centres, bank, how)
+    start = centres.images.clone()
+    centres_step(teaching, centres, how, Alone())
+    rows = teaching.images.flatten(0, 1) @ teaching.image_prototypes.matrix().T
+    torch.testing.assert_close(centres.images, 0.9 * start + 0.1 * rows.mean(0))
+
+
 def test_no_valid_object_at_all_gives_a_finite_loss_and_leaves_the_object_centre_alone():
     teacher, student, centres, bank, how = setting(["global", "cross_view"])
     teaching, _, (images, *_) = run(teacher, student, centres, bank, how)
