@@ -61,3 +61,7 @@ def test_every_signal_of_a_step_is_explained_in_the_docs():
     signals = losses.terms.keys() | teaching.health.keys()
     assert {"bank_age", "centre_entropy_objects", "bootstrapping_2"} <= signals
     assert not [name for name in signals if f"`{name}`" not in text]
+    steps = torch.ones_like(teaching.accepted)  # all that the bank holds came in the step before
+    expected = object_signals(teaching.labels, teaching.valid)
+    expected |= neighbour_signals(teaching.accepted, teaching.valid.expand(2, -1, -1), steps)
+    assert teaching.health == expected and teaching.accepted.sum() < 2 * teaching.valid.sum()
