@@ -11,6 +11,7 @@ from cribo.method.oracle import VOID, LabelSettings
 from cribo.method.step import centres_step
 from cribo.method.student import student_step
 from cribo.method.teacher import teacher_step
+from tests.method.ranks import on_ranks
 from tests.method.test_oracle import members
 from tests.method.test_step import GRID, Alone, B, K, batch, entropy, setting
 
@@ -140,6 +141,20 @@ def test_the_label_criterion_accepts_neighbours_of_the_objects_own_classes():
                     )
                     expected = bool(taught.valid[b, k]) and bool(mine) and members(bank.classes[found]) == mine
                     assert taught.accepted[v, b, k] == expected
+
+
+def test_processes_that_share_a_batch_accept_by_labels_what_one_does():
+    teacher, _, _, _, how = setting(criterion="labels")
+
+    def accepted(world):
+        share, bank = slice(world.rank * B // world.size, (world.rank + 1) * B // world.size), setting()[3]
+        for images, *rest in (batch(1), batch()):
+            mine = (images.unflatten(0, (2, B))[:, share].flatten(0, 1), *(x[share] for x in rest))
+            taught = teacher_step(teacher, *mine, bank, True, how, world, classes()[share])
+        return taught.accepted
+
+    (whole,) = on_ranks(1, accepted)
+    assert whole.any() and torch.equal(torch.cat(on_ranks(2, accepted), dim=1), whole)
 
 
 def test_k_means_and_the_mask_oracle_replace_the_clusters_and_all_else_follows_from_those():
