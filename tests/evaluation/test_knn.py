@@ -22,7 +22,9 @@ from cribo.training.engine.distributed import World
 
 ALONE = World(0, 1, torch.device("cpu"))
 SETTINGS = Settings((1, 3, 7, 500), 0.07, 40, 32)
-TINTS = {"ash": (40, 40, 40), "brick": (200, 60, 50), "clay": (150, 120, 90)}
+# So alike that every k finds others, and so many that the first five are not all.
+NAMES = ("ash", "brick", "clay", "dun", "ebony", "fawn", "grey")
+TINTS = {name: (110 + 8 * (n % 3), 110 + 8 * (n // 3), 110) for n, name in enumerate(NAMES)}
 
 
 def write_photos(root: Path) -> Path:
@@ -78,9 +80,10 @@ def test_protocol_equals_restatement(encoder, data):
     found = evaluate(encoder, data, SETTINGS, 0, ALONE)
     for k in SETTINGS.k:
         first, among_five = restated_hits(encoder, data, k, 0.07)
-        assert (found.top1[k], found.top5[k]) == (pytest.approx(first / 12), pytest.approx(among_five / 12))
-    assert found.neighbours == {1: 1, 3: 3, 7: 7, 500: 18}
-    assert found.counts == {"classes": 3, "train_images": 18, "val_images": 12}
+        assert (found.top1[k], found.top5[k]) == (pytest.approx(first / 28), pytest.approx(among_five / 28))
+    assert len(set(found.top1.values())) >= 3 and len(set(found.top5.values())) == 4
+    assert found.neighbours == {1: 1, 3: 3, 7: 7, 500: 42}
+    assert found.counts == {"classes": 7, "train_images": 42, "val_images": 28}
 
 
 def test_blocks_of_queries_change_nothing(encoder, data, monkeypatch):
@@ -98,15 +101,22 @@ def test_input_is_torchvisions_resize_and_centre_crop(tmp_path, size):
 
 
 def test_rank_counts_larger_shares_and_lower_ids_among_equals():
-    shares = torch.tensor([[0.2, 0.5, 0.2, 0.1, 0.0], [0.2, 0.5, 0.2, 0.1, 0.0], [0.2, 0.5, 0.2, 0.1, 0.0]])
+    shares = torch.tensor([[0.2, 0.5, 0.2, 0.1, 0.0]]).expand(3, -1)
     assert rank_of(shares, torch.tensor([1, 2, 4])).tolist() == [0, 2, 5]
+
+
+def test_the_fifth_class_is_among_the_first_five_and_the_sixth_is_not(encoder, data, monkeypatch):
+    for rank, hit in ((0, 1.0), (4, 1.0), (5, 0.0)):
+        monkeypatch.setattr(knn, "rank_of", lambda shares, truth, rank=rank: torch.full_like(truth, rank))
+        assert evaluate(encoder, data, SETTINGS, 0, ALONE).top5 == dict.fromkeys(SETTINGS.k, hit)
 
 
 def test_the_result_names_the_best_k_and_its_card(encoder, data):
     found = evaluate(encoder, data, SETTINGS, 0, ALONE)
     tree = knn_result("small", data, SETTINGS, found, encoder.whole, {"seconds": 1})
     assert tree["protocol"]["features"] == "CLS token of the last block after the final norm, L2-normalised"
-    assert tree["value"] == max(tree["top1"].values()) == tree["top1"][str(tree["k"])]
+    assert tree["value"] == max(tree["top1"].values()) > min(tree["top1"].values())
+    assert tree["k"] == min(k for k in SETTINGS.k if tree["top1"][str(k)] == tree["value"])
     assert tree["protocol"]["fewer_than_k_keys"] == "all keys vote at 500"
     assert tree["protocol_id"] == "knn" and tree["dataset_digest"] == data.digest
 
