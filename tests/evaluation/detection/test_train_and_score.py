@@ -18,10 +18,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cribo.evaluation.detection import run, train
+from cribo.evaluation.detection.augment import val_sample
 from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.run import fingerprint, judge
 from cribo.evaluation.detection.score import average_precision, detect, entries
-from cribo.evaluation.detection.train import Order, finetune, sizes_of
+from cribo.evaluation.detection.train import Order, finetune, network_input, sizes_of
 from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.harness.result import Meter
 from cribo.training.engine.distributed import World, join_world
@@ -39,6 +40,13 @@ def official(data, detections):
         judged = COCOeval(truth, truth.loadRes(detections), "bbox")
         judged.evaluate(), judged.accumulate(), judged.summarize()
     return np.where(judged.stats[:6] < 0, np.nan, judged.stats[:6])
+
+
+def test_the_detector_sees_photos_with_the_encoders_mean_and_deviation(encoder, data, settings):
+    samples = [val_sample(data.splits["val"][n], sizes_of(settings, 8)) for n in (0, 2)]
+    for sample, ours in zip(samples, network_input(encoder, samples), strict=True):
+        expected = (sample.image / 255 - np.array(encoder.mean)) / np.array(encoder.std)
+        np.testing.assert_allclose(ours.permute(1, 2, 0), expected, rtol=1e-5)
 
 
 def test_average_precision_is_that_of_pycocotools(data):
