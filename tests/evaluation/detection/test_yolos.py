@@ -109,13 +109,15 @@ def test_the_loss_of_one_photo_is_that_of_transformers():
     assert terms["giou"].item() == pytest.approx(2 * expected["loss_giou"].item(), rel=1e-5)
 
 
-def test_the_loss_of_a_batch_does_not_depend_on_its_split():
+def test_the_loss_of_a_batch_is_a_mean_over_its_photos_and_objects_and_does_not_depend_on_its_split():
     torch.manual_seed(0)
     logits, boxes, wanted = torch.randn(3, 6, 5), torch.rand(3, 6, 4), targets(2, 0, 4)
     whole = set_loss(logits, boxes, wanted, 3, 6)
     parts = [set_loss(logits[i : i + 1], boxes[i : i + 1], wanted[i : i + 1], 3, 6) for i in range(3)]
+    alone = [set_loss(logits[i : i + 1], boxes[i : i + 1], wanted[i : i + 1], 1, 1) for i in range(3)]
     for name, value in whole.items():
         torch.testing.assert_close(value, sum(part[name] for part in parts))
+        torch.testing.assert_close(value, sum(part[name] for part in alone) / (3 if name == "class" else 6))
 
 
 def test_a_batch_without_any_object_has_a_loss_and_a_gradient():
