@@ -104,6 +104,12 @@ def test_protocol_equals_restatement(encoder, any_data, monkeypatch):
     assert found.counts["keys"] == 48 and found.counts["queries"] == 32 and found.counts["neighbours"] == 4
 
 
+def test_where_classes_are_matched_the_score_is_that_after_matching_and_the_one_before_is_kept(encoder, data, monkeypatch):
+    monkeypatch.setattr(hummingbird, "matched", lambda matrix: matrix[:, [1, 0, 2, 3]])
+    found, plain = (evaluate(encoder, data, replace(PLAIN, match_classes=flag), ALONE) for flag in (True, False))
+    assert found.unmatched.mean == plain.unmatched.mean == plain.pixel.mean != found.pixel.mean
+
+
 def test_chunks_and_disk_change_nothing(encoder, data, monkeypatch):
     settings = replace(PLAIN, passes=2, crop_area=(0.5, 1.0), jitter=0.1, jitter_probability=0.5, match_classes=True)
     whole = evaluate(encoder, data, settings, ALONE)
@@ -195,6 +201,20 @@ def test_photo_and_mask_are_cropped_alike(data):
         for label, colour in ((1, 0), (2, 1), (3, 2)):
             if (mask == label).sum() > 200:
                 assert image[mask == label].mean(0).argmax() == colour
+
+
+def test_jitter_moves_brightness_by_its_share_and_hue_by_its_part_of_the_circle(data, tmp_path):
+    record = replace(data.splits["train"][0], image=tmp_path / "flat.png")  # flat: contrast has nothing to change
+
+    def seen(colour):
+        Image.new("RGB", (32, 32), colour).save(record.image)
+        draws = [square(record, 8, Augmentation((1.0, 1.0), 0.2, 1.0), np.random.default_rng(seed))[0] for seed in range(40)]
+        return draws, [Image.fromarray(image).convert("HSV").getpixel((4, 4)) for image in draws]
+
+    grey = [image.mean() for image in seen((100, 100, 100))[0]]
+    assert 79 <= min(grey) < 90 and 110 < max(grey) <= 121
+    hue = [(h + 128) % 256 - 128 for h, _, _ in seen((150, 60, 60))[1]]  # red: zero
+    assert -53 <= min(hue) < -30 and 30 < max(hue) <= 53
 
 
 def test_a_square_that_is_no_multiple_of_the_patch(encoder, data):
