@@ -91,6 +91,15 @@ def test_protocol_equals_restatement(encoder, data, k, temperature):
             assert run.pixel.mean == pytest.approx(pixel, abs=1e-9)
             assert run.images == len(images) and run.neighbours == min(k, run.keys)
     assert found.runs[1][0].patch.occurring == 3  # val has no blue
+    labels = {
+        split: [c for record in records for _, c in restated_patches(encoder, record)[0]]
+        for split, records in data.splits.items()
+    }
+    scored = {split: sum(c != 255 for c in found) for split, found in labels.items()}
+    pixels = sum((np.asarray(Image.open(record.mask)) != 255).sum() for record in data.splits["val"])
+    counted = {"keys": scored["train"], "queries": len(labels["val"]), "queries_scored": scored["val"]}
+    sizes = {"classes": 4, "train_images": 6, "val_images": 3, "pixels_scored": pixels}
+    assert found.counts == counted | sizes and scored["val"] < len(labels["val"])
 
 
 def test_photos_that_no_run_draws_are_not_read_and_the_scores_of_a_factor_do_not_depend_on_the_others(
@@ -138,7 +147,7 @@ def test_result_is_json_and_the_same_twice(encoder, data, tmp_path):
     read = [json.loads((tmp_path / "results" / f"{n}.json").read_text()) for n in (0, 1)]
     assert [tree.pop("cost") for tree in read] == [{"seconds": 1}, {"seconds": 2}]
     first = read[0]
-    assert first == read[1]
+    assert first == read[1] and (first["model"], first["dataset"]) == ("small", "rectangles")
     assert first["value"] == first["patch"]["1/1"]["mean"] == first["patch"]["1/1"]["runs"][0]
     assert first["patch"]["1/1"]["std"] is None
     a, b = first["pixel"]["1/3"]["runs"]
