@@ -184,6 +184,20 @@ def test_objects_of_one_view_only_reach_no_loss_and_no_centre():
     assert torch.equal(spoiled.total, before.total)
 
 
+@pytest.mark.parametrize("directions", ["mean", "sum"])
+def test_entropies_are_means_over_the_teachers_rows_and_those_of_the_centres(directions):
+    teacher, student, centres, bank, how = setting(directions=directions, local_crops=3)
+    centres = Centres(0.1 * centres.images, 0.1 * centres.objects)  # else the teacher is nearly certain
+    teaching, losses, _ = run(teacher, student, centres, bank, how)
+    rows = {"images": teaching.images.flatten(0, 1), "objects": teaching.objects[:, teaching.valid].flatten(0, 1)}
+    for name, prototypes in (("images", teaching.image_prototypes), ("objects", teaching.object_prototypes)):
+        centre = getattr(centres, name)
+        q = ((rows[name] @ prototypes.matrix().T - centre) / 0.05).softmax(dim=1)
+        torch.testing.assert_close(losses.terms[f"entropy_{name}"], torch.special.entr(q).sum(dim=1).mean())
+        expected = torch.special.entr((centre / 0.05).softmax(dim=0)).sum()
+        torch.testing.assert_close(losses.terms[f"centre_entropy_{name}"], expected)
+
+
 def test_the_centre_of_images_moves_to_their_mean_logits():
     teacher, student, centres, bank, how = setting(["global"])
     teaching, *_ = run(teacher, student, centres, bank, how)
