@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cribo.evaluation.detection.augment import Sizes, training_sample, val_sample
-from cribo.evaluation.detection.boxes import boxes_of
+from cribo.evaluation.detection.boxes import boxes_of, digest_of
 from cribo.evaluation.harness.errors import EvaluationError
 
 SIZES = Sizes((32, 48, 8), 64, (32, 40), (24, 40), 40, patch=1)
@@ -20,6 +20,14 @@ def test_crowds_are_no_boxes_and_photos_without_boxes_stay(data):
     assert len(train) == 9 and len(train[4].boxes) == 0 and len(train[2].boxes) == 0
     assert all(len(train[i].boxes) for i in train if i not in (2, 4))
     assert data.categories == {1: "red", 3: "green"}
+
+
+def test_the_digest_is_of_the_photos_and_of_the_boxes_of_both_splits(prepared, tmp_path):
+    seen = {digest_of(prepared), digest_of(replace(prepared, digest="of other photos"))}
+    for split, path in prepared.annotations.items():
+        (tmp_path / split).write_bytes(path.read_bytes() + b" ")
+        seen.add(digest_of(replace(prepared, annotations=prepared.annotations | {split: tmp_path / split})))
+    assert len(seen) == 4
 
 
 def red_or_green(sample):
