@@ -55,7 +55,7 @@ def test_the_paper_s_crops_are_those_of_mmsegmentation_s_configuration(photos):
     theirs = Compose(config.train_pipeline[2:-1])
     block = params.load("recipes/demo.yaml").evaluate.linear_segmentation.model_copy(update={"datasets": {"any": {}}})
     crops = Crops(photos.splits["train"], block.on("any").model_dump(mode="json"), 4, 255)
-    for n in range(4):
+    for n in range(16):
         record = photos.splits["train"][crops.photo(n)]
         image, mask = read_image(record.image)[..., ::-1], read_mask(record.mask)
         with numpy_stream(0, AUGMENTATION, n):
