@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cribo.training.schedules import cosine, learning_rate, peak_learning_rate, teacher_temperature
+from cribo.training.schedules import Schedule, cosine, learning_rate, peak_learning_rate, teacher_temperature
 
 
 def test_learning_rate_equals_dinos_array():
@@ -30,3 +30,14 @@ def test_warm_ups_may_be_absent_or_fill_the_whole_run():
 
 def test_learning_rate_scales_with_the_batch():
     assert peak_learning_rate(5e-4, 1024) == 2e-3
+
+
+def test_a_moment_is_that_of_its_step_and_of_its_epoch(settings):
+    settings["optimisation"] |= {"weight_decay": [0.04, 0.4], "ema": [0.9, 1.0], "base_lr": 0.01, "min_lr": 1e-5}
+    schedule = Schedule(settings, 26)  # 3 steps an epoch; one epoch of frozen prototypes, one before neighbours count
+    for step in range(9):
+        now = schedule.at(step)
+        assert now.learning_rate == learning_rate(step, 9, 3, 0.01 * 8 / 256, 1e-5)
+        assert (now.weight_decay, now.ema) == (cosine(0.04, 0.4, step, 9), cosine(0.9, 1.0, step, 9))
+        assert (now.epoch, now.temperature) == (step // 3, 0.04 if step < 3 else 0.07)
+        assert (now.prototypes_frozen, now.cross_image) == (step < 3, step >= 3)
