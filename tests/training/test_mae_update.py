@@ -53,6 +53,8 @@ def test_a_step_takes_maes_loss_and_does_not_depend_on_its_parts(settings, photo
             expected = reconstruction_loss(state.student(images, masking), patch_pixels(images, 8), masking.masked, True)
         values = advance(state, state.student, batch, course, ALONE)
         torch.testing.assert_close(values["loss"], expected)
+        decay = settings["optimisation"]["weight_decay"][0]
+        assert [(g["lr"], g["weight_decay"]) for g in state.optimiser.param_groups] == [(0.0, decay), (0.0, 0.0)]
         gradients.append([state.optimiser.state[p]["exp_avg"] for p in state.student.parameters() if p.requires_grad])
     for whole, parts in zip(*gradients, strict=True):  # the first moment is a tenth of the gradient
         assert whole.any()

@@ -101,6 +101,20 @@ def test_the_teacher_works_in_the_lane_and_the_student_waits_for_it_before_its_o
     ]  # fmt: skip
 
 
+def test_a_step_takes_its_moments_numbers_then_the_teacher_follows_and_frozen_prototypes_stay(settings, photos, compute):
+    state, course, batches = prepared(settings, photos, compute)
+    for step, batch in zip(range(4), batches, strict=False):
+        now, before = course.schedule.at(step), [p.clone() for p in state.teacher.parameters()]
+        prototypes = state.student.head.image_prototypes.direction.detach().clone()
+        advance(state, state.student, batch, course, ALONE)
+        groups = {(group["lr"], group["weight_decay"]) for group in state.optimiser.param_groups}
+        assert groups == {(now.learning_rate, now.weight_decay), (now.learning_rate, 0.0)}
+        for t, b, s in zip(state.teacher.parameters(), before, state.student.parameters(), strict=True):
+            torch.testing.assert_close(t.detach(), now.ema * b + (1 - now.ema) * s.detach())
+        assert torch.equal(state.student.head.image_prototypes.direction, prototypes) == (step < 3)  # one epoch
+    assert any(not torch.equal(t, s) for t, s in zip(state.teacher.parameters(), state.student.parameters(), strict=True))
+
+
 def test_memory_does_not_grow_over_200_steps(settings, photos, compute):
     state, course, batches = prepared(settings, photos, compute)
     seen = {}
