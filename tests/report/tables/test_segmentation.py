@@ -83,3 +83,19 @@ def test_no_data_set_is_no_table(results):
 
 def test_latex_is_written(results):
     assert all("\\bottomrule" in render_latex(table) for table in segmentation_tables(PLAN, {}, results))
+
+
+def test_a_table_says_what_its_decoder_read_and_names_the_paper_s_table_where_that_has_the_data_set(results):
+    tables = {table.name: table for table in segmentation_tables(PLAN, {}, results)}
+    titles = [tables[name].title for name in ("linear_segmentation", "linear_segmentation_last4")]
+    assert "frozen encoder" in titles[0] and "last 4 blocks concatenated" in titles[1]
+    assert "Table 3" in " ".join(tables["segmenter"].notes)
+    alone = {**PLAN, "linear_segmentation": {**PLAN["linear_segmentation"], "datasets": ["scenes"]}}
+    assert not any(note.startswith("Paper:") for note in segmentation_tables(alone, {}, results)[0].notes)
+
+
+def test_of_learning_rates_with_one_score_the_first_listed_is_named(results):
+    for value, rate in ((60.0, "0.0008"), (60.1, "8e-05")):
+        results[Planned("linear_segmentation", "ours", "voc2012", 1, 8e-5)] = {"value": value}
+        row = next(x for x in render_markdown(segmentation_tables(PLAN, {}, results)[0]).splitlines() if "CrIBo" in x)
+        assert row.split("|")[5].strip() == rate
