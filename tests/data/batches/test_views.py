@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from cribo.data.batches.views import Draw, draw_view, render_view
+from cribo.data.batches.views import Draw, draw_crop, draw_view, local_views, render_view
 
 SETTINGS = {
     "crop_area": [0.25, 1.0],
@@ -136,3 +136,16 @@ def test_gray_solarise_and_blur_equal_their_definitions():
     blurred = render_view(x, Draw(**{**PLAIN, "blur": 1.5}), 48).astype(float)
     exact = tv.gaussian_blur(torch.from_numpy(x.transpose(2, 0, 1)).float(), [13, 13], [1.5, 1.5]).numpy()
     assert np.abs(blurred - exact)[:, 8:-8, 8:-8].max() < 2
+
+
+@pytest.mark.parametrize(("size", "crop"), [((300, 100), (83, 0, 133, 100)), ((100, 300), (0, 83, 100, 133))])
+def test_where_no_crop_fits_the_largest_centred_one_is_taken_of_wide_and_of_tall_photos(size, crop):
+    assert draw_crop(np.random.default_rng(0), *size, [5, 5], [3 / 4, 4 / 3]) == crop
+
+
+def test_local_crops_are_cut_from_the_whole_of_a_photo_that_is_not_square():
+    image = np.random.default_rng(0).integers(0, 256, (48, 16, 3), dtype=np.uint8)
+    plain = dict.fromkeys(("flip", "jitter", "grayscale"), 0.0)
+    local = {"count": 1, "size": 8, "crop_area": [1, 1], "blur": 0.0}
+    found = local_views(np.random.default_rng(0), image, {**plain, "crop_aspect": [1 / 3, 1 / 3], "local": local})
+    assert np.array_equal(found[0], render_view(image, Draw(0, 0, 16, 48, False, (), False, 0.0, False), 8))
