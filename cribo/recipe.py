@@ -3,6 +3,7 @@
     python -m cribo.recipe list          every recipe with its first sentence
     python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
     python -m cribo.recipe use NAME      write params.yaml, show what changed; edits are kept as params.yaml.before
+    python -m cribo.recipe diff NAME     every key of params.yaml that has another value than in the recipe
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
 `models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import re
 import sys
 from io import StringIO
@@ -22,7 +24,8 @@ from ruamel.yaml import YAML
 
 from cribo import params
 from cribo.command import did_you_mean, explained, show_help
-from cribo.params.yaml_lines import read_yaml
+from cribo.params.types import flat
+from cribo.params.yaml_lines import parse_yaml, read_yaml
 from cribo.recipe_grid import expand
 
 RECIPES, TARGET, KEPT, BASE = Path("recipes"), Path("params.yaml"), Path("params.yaml.before"), "demo"
@@ -109,6 +112,10 @@ def is_edited(text: str) -> bool:
         return True
 
 
+def _shown(tree: dict, key: str) -> str:
+    return json.dumps(tree[key], ensure_ascii=False) if key in tree else "not there"
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["list"]:
@@ -126,6 +133,12 @@ def main(arguments: list[str]) -> None:
             TARGET.write_text(after)
             old, new = before.splitlines(True), after.splitlines(True)
             sys.stdout.writelines(difflib.unified_diff(old, new, "before", f"{TARGET} ({name})", n=0))
+        case ["diff", name]:
+            theirs, ours = flat(parse_yaml(text_of(name), path_of(name))[0]), flat(read_yaml(TARGET)[0])
+            others = [key for key in dict.fromkeys((*theirs, *ours)) if _shown(ours, key) != _shown(theirs, key)]
+            for key in others:
+                print(f"{key}: {_shown(ours, key)} ({name}: {_shown(theirs, key)})")
+            print(f"{TARGET} has {len(others)} values other than recipe {name}", file=sys.stderr)
         case _:
             show_help(arguments, __doc__)
             sys.exit(__doc__)

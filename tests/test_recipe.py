@@ -153,6 +153,19 @@ def test_use_writes_params_and_shows_the_difference(tmp_path, monkeypatch, capsy
     assert (tmp_path / "params.yaml").read_text() == recipe.text_of("voc-mini")
 
 
+def test_diff_names_each_value_that_is_not_the_recipes_and_its_value_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipe, "TARGET", tmp_path / "params.yaml")
+    text = recipe.text_of("tiny")
+    assert "lambda_pos: 0.25" in text
+    recipe.TARGET.write_text(text.replace("lambda_pos: 0.25", "lambda_pos: 1.0"))
+    recipe.main(["diff", "tiny"])
+    said = capsys.readouterr()
+    assert said.out == "pretrain.clustering.lambda_pos: 1.0 (tiny: 0.25)\n" and "1 values other than recipe tiny" in said.err
+    recipe.main(["diff", "voc-mini"])
+    said = capsys.readouterr().out
+    assert 'data.voc.kind: not there (voc-mini: "voc")' in said and "data.scenes.size: 64 (voc-mini: not there)" in said
+
+
 def test_use_keeps_a_params_file_with_edits_and_no_other(tmp_path, monkeypatch, capsys):
     (tmp_path / "recipes").symlink_to(Path("recipes").absolute())
     monkeypatch.chdir(tmp_path)

@@ -43,3 +43,15 @@ def merged(base: dict, overlay: dict) -> dict:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         out[key] = merged(base[key], value) if both else value
     return out
+
+
+def flat(tree: dict, at: str = "") -> dict[str, object]:
+    """Values by dotted key."""
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        here = f"{at}.{key}" if at else key
+        if isinstance(value, dict):
+            found |= flat(value, here)
+        else:
+            found[here] = value
+    return found

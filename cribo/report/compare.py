@@ -17,9 +17,9 @@ from pathlib import Path
 
 from cribo import params, plan
 from cribo.command import check_out, run
+from cribo.params.types import flat
 from cribo.params.yaml_lines import parse_yaml
 from cribo.report.experiment.curves import BOOTSTRAPPING, Curve, points, read_curve
-from cribo.report.experiment.description import flat
 from cribo.report.experiment.planned import planned
 from cribo.report.experiment.results import ReportError
 from cribo.report.page.charts import Line, lines
@@ -196,6 +196,8 @@ def _make_way(out: Path) -> None:
 
 def main(rev: str, out: str = "results/compare.html") -> None:
     root, path = Path.cwd(), Path(out)
+    if not (root / "results").is_dir():
+        raise ReportError("there is no results/ here: run it from the folder that holds dvc.yaml")
     there = There(root, rev)
     _make_way(path)
     html = compare(there, Here(root), rev)

@@ -41,6 +41,13 @@ def test_scores_curves_and_parameters_of_a_revision_stand_beside_those_here(root
     assert html == compare(There(root, "main"), Here(root), "main")
 
 
+def test_from_another_folder_a_sentence_says_where_to_run_it(root, monkeypatch):
+    (root / "docs").mkdir()
+    monkeypatch.chdir(root / "docs")
+    with pytest.raises(ReportError, match=r"no results/ here: run it from the folder that holds dvc.yaml"):
+        main("HEAD")
+
+
 def test_in_a_folder_of_a_larger_repository_that_folder_is_compared(root):
     inner = root / "inner"
     experiment(inner / "results")

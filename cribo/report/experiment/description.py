@@ -10,22 +10,11 @@ import yaml
 
 from cribo import params, plan, recipe
 from cribo.fidelity import in_force
+from cribo.params.types import flat
 from cribo.report.experiment.results import Results, as_result, read_as
 
 PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # else by data set
 DEFAULT_RECIPE = {"imagenet": "paper-vits16-in1k"}
-
-
-def flat(tree: dict, at: str = "") -> dict[str, object]:
-    """Values by dotted key."""
-    found: dict[str, object] = {}
-    for key, value in tree.items():
-        here = f"{at}.{key}" if at else key
-        if isinstance(value, dict):
-            found |= flat(value, here)
-        else:
-            found[here] = value
-    return found
 
 
 def paper_recipe(settings: dict) -> str:

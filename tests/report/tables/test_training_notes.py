@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cribo import params, plan, recipe
-from cribo.report.experiment.description import flat
+from cribo.params.types import flat
 from cribo.report.paper.settings import of_training
 from cribo.report.tables.counterparts import model_of
 from cribo.report.tables.training_notes import photos_notes, training_notes
