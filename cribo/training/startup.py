@@ -29,7 +29,7 @@ def opening(
         f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
         f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
         f"memory: about {_size(memory.total)} a process ({parts})",
-        *(f"not as in paper or released code: {departure}" for departure in in_force(settings)),
+        *(f"departs from what stands in brackets: {departure}" for departure in in_force(settings)),
     ]
 
 
