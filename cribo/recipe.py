@@ -17,6 +17,7 @@ import itertools
 import json
 import re
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ruamel.yaml import YAML
 
 from cribo import params
 from cribo.command import did_you_mean, explained, show_help
+from cribo.params.errors import Key, Problem
 from cribo.params.types import flat
 from cribo.params.yaml_lines import parse_yaml, read_yaml
 from cribo.recipe_grid import expand
@@ -70,8 +72,31 @@ def text_of(name: str) -> str:
         buffer = StringIO()
         yaml.dump(tree, buffer)
         text = WRITTEN.format(name) + buffer.getvalue()
-    params.parse(text, path_of(name), numbered=name == BASE)
+    try:
+        params.parse(text, path_of(name), numbered=name == BASE)
+    except params.ParamsError as error:
+        raise params.ParamsError([_of_its_file(name, problem) for problem in error.problems], path_of(name), {}) from None
     return text
+
+
+def _of_its_file(name: str, problem: Problem) -> Problem:
+    """A mistake with the file that has its key, where that is not the recipe itself but one that it starts from."""
+    base = path_of(BASE), read_yaml(path_of(BASE))[0]
+    has = [path for path, changes in (base, *chain(name)) if _sets(changes, problem.key)]
+    if not has or has[-1] == path_of(name):
+        return problem
+    return replace(problem, wrong=f"{problem.wrong} ({has[-1]} says so: set it here)")
+
+
+def _sets(tree: object, key: Key) -> bool:
+    """Whether a file has a key, or a value in place of a group that would hold it."""
+    for step in key:
+        if not isinstance(tree, dict):
+            return True
+        if step not in tree:
+            return False
+        tree = tree[step]
+    return True
 
 
 def _expanded(path: Path, changes: dict) -> dict:

@@ -103,6 +103,10 @@ def own(tmp_path, monkeypatch):
             "pretrain: {clustering: {K: 0}}",
             r"recipes/mine.yaml: pretrain.clustering.K: should be greater than or equal to 2",
         ),
+        (
+            "models: {trained: {a: {dataset: scenes}}}\nevaluate: {models: [a]}",
+            r"recipes/mine.yaml: report.reference: random is not evaluated \(recipes/demo.yaml says so: set it here\)",
+        ),
         ("extends: demp", r"no recipe demp in recipes/ \(demo, mine\); did you mean demo\?"),
         ("extends: ../recipes/demo", r"no recipe \.\./recipes/demo in recipes/ \(demo, mine\)"),
     ],
