@@ -21,7 +21,7 @@ def examples(folder: Path) -> str:
     except (ValueError, KeyError, TypeError, OSError) as error:
         stage = f"examples@{folder.name}"
         raise ReportError(f"{path} or one of its pictures is damaged ({error!r}): run dvc repro -f {stage}") from None
-    licence = paragraph(f"Photos: {tree['source']}. Licence: {tree['licence']}.", "note")
+    licence = paragraph(f"Photos: {tree['source']}. Licence: {tree['licence'].rstrip('.')}.", "note")
     return "\n".join([*filter(None, parts), licence])
 
 
