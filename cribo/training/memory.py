@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import torch
 
@@ -26,6 +26,16 @@ class Memory:
     @property
     def total(self) -> int:
         return sum(astuple(self))
+
+    def told(self) -> str:
+        """For a person, in the units of a run's log lines."""
+        parts = ", ".join(f"{f.name} {size(getattr(self, f.name))}" for f in fields(self))
+        return f"{size(self.total)} a process ({parts})"
+
+
+def size(count: float) -> str:
+    """`1.5 GB`, `30 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def memory_estimate(settings: dict, state: TrainingState, batch: int, device: str) -> Memory:

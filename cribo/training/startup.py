@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from cribo.fidelity import in_force
 from cribo.training.memory import memory_estimate
 from cribo.training.schedules import peak_learning_rate
@@ -21,17 +19,12 @@ def opening(
     at_once = min(share, micro_batch or share)
     memory = memory_estimate(settings, state, at_once, device)
     local = settings["views"].get("local")
-    parts = ", ".join(f"{f.name} {_size(getattr(memory, f.name))}" for f in fields(memory))
     return [
         f"batch: {o['batch_size']} images a step, {share} on each of {processes} processes ({device})"
         + (f", {at_once} at once" if at_once < share else "")
         + (f", each with {local['count']} local crops of {local['size']} px" if local else ""),
         f"learning rate: {o['base_lr']:g} × {o['batch_size']}/256 = {peak:g} at its peak, after {o['warmup_epochs']} epochs",
         f"steps: {o['epochs']} epochs of {steps} = {o['epochs'] * steps}, from {images} photos",
-        f"memory: about {_size(memory.total)} a process ({parts})",
+        f"memory: about {memory.told()}, and on top what Python and torch take",
         *(f"departs from what stands in brackets: {departure}" for departure in in_force(settings)),
     ]
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -18,7 +18,7 @@ def test_the_opening_gives_batch_scaled_learning_rate_and_steps(settings):
     assert lines[0] == "batch: 64 images a step, 16 on each of 4 processes (cpu)"
     assert lines[1] == "learning rate: 0.001 × 64/256 = 0.00025 at its peak, after 2 epochs"
     assert lines[2] == "steps: 3 epochs of 15 = 45, from 1000 photos"
-    assert lines[3].startswith("memory: about ") and "bank" in lines[3]
+    assert lines[3].startswith("memory: about ") and "bank" in lines[3] and "Python and torch" in lines[3]
     assert len(lines) == 4 + len(in_force(changed))
 
 
