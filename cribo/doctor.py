@@ -1,8 +1,9 @@
 """python -m cribo.doctor: is this machine fit for what params.yaml asks, how long will it take, and in how much memory?
 
-Looks at the device, its driver, memory, disk and data, then does a few real steps of every model on noise, and loads a few
-real images. `--images N` bounds the images of those steps; the default is a process's share of the batch, on a CPU at most
-8. Exit status 1 when something stands in the way.
+Looks at the device, its driver, memory, disk and data, foretells the memory of every model from shapes, then does a few
+real steps of each on noise, and loads a few real images. `--images N` bounds the images of those steps; the default is a
+process's share of the batch. On a CPU it is what 90 seconds for all models allow, at most 8, never compiled and with a small
+memory bank; time is then scaled to the whole. Exit status 1 when something stands in the way.
 """
 
 from __future__ import annotations
@@ -24,22 +25,36 @@ from cribo import plan
 from cribo.command import explained
 from cribo.data.location import starts
 from cribo.data.preparation.parallel import cores
+from cribo.data.preparation.sets import ade20k, coco, imagenet, pascal_context, voc
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.launch import count
-from cribo.measure import Measured, measure
+from cribo.measure import measure
 from cribo.model.networks.network import build_network
-from cribo.params import Params, load
+from cribo.params import Compute, Params, load, merged
 from cribo.params.data import Data
 from cribo.training.engine.checkpoint import RUNS
-from cribo.training.engine.distributed import pick_device
-from cribo.training.engine.log import clock
+from cribo.training.engine.distributed import World, pick_device
+from cribo.training.engine.log import clock, peak_memory
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.loop import check_shapes
+from cribo.training.memory import memory_estimate, size
 from cribo.training.schedules import Schedule
+from cribo.training.state import initial_state
 from cribo.training.update import view_pairs
 
 GB = 1e9
+SETS = {
+    "ade20k": ade20k,
+    "coco": coco,
+    "coco_stuff": coco,
+    "imagenet": imagenet,
+    "pascal_context": pascal_context,
+    "voc": voc,
+}
+
+# On a CPU: seconds for the steps of all models, images of a step, and of the memory bank, whose search grows with it.
+CPU_SECONDS, CPU_IMAGES, CPU_BANK = 90.0, 8, 1000
 
 
 @dataclass
@@ -57,17 +72,52 @@ class Findings:
         self.obstacles.append(text)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Of one model's steps here: seconds an image, the bytes of its training if they were measured, how both were got."""
+
+    each: float
+    memory: float | None = None
+    how: str = ""
+
+
 def examine(params: Params, images: int | None) -> Findings:
     """Look at everything; each line is printed as soon as it is known. Raises ValueError if a wished GPU is not there."""
     found, compute = Findings(), params.compute
-    device = pick_device(compute.device)
+    device, own = pick_device(compute.device), peak_memory(torch.device("cpu"))
     if compute.threads:
         torch.set_num_threads(compute.threads)
     room = _machine(found, device)
     data = {name: _data(found, name, about) for name, about in params.data.items()}
-    tried: dict[str, tuple[Measured, Measured]] = {}
+    trained = {model.dataset for model in params.trained.values()}
+    photos = {name: len(there.splits["train"]) for name, there in data.items() if there is not None}
+    photos |= {name: _assumed(found, name, params.data[name]) for name in data if name in trained and name not in photos}
+    processes = count(os.environ, "CRIBO_GPUS", 0) or 1
+    groups: dict[str, dict[str, dict]] = {}
     for name, model in params.trained.items():
-        _model(found, name, plan.pretrain_settings(model), data[model.dataset], params, device, images, room, tried)
+        settings = plan.pretrain_settings(model)
+        try:
+            check_shapes(settings, photos[model.dataset] or settings["optimisation"]["batch_size"], processes)
+            groups.setdefault(_cost_key(settings), {})[name] = settings
+        except ValueError as error:
+            found.add_obstacle(f"{name}: {error}")
+    for group in groups.values():
+        _foretell(found, group, compute, device, processes, room, own)
+    until = time.perf_counter() + CPU_SECONDS
+    for left, group in zip(range(len(groups), 0, -1), groups.values(), strict=True):
+        seconds = (until - time.perf_counter()) / left
+        pace = None
+        if device.type == "cuda" or images or seconds > 0:
+            found.say("trying", f"{_names(group)}: a few steps on noise")
+            settings = next(iter(group.values()))
+            at_once = _at_once(settings, compute, processes)[1]
+            if device.type == "cuda":
+                pace = _pace(settings, compute, device, at_once, images)
+            else:
+                pace = _pace_on_cpu(settings, compute, at_once, images, seconds)
+        for name, settings in group.items():
+            dataset = params.trained[name].dataset
+            _model(found, name, settings, data[dataset], photos[dataset], compute, device, processes, room, pace)
     return found
 
 
@@ -145,56 +195,149 @@ def _unreachable(name: str, about: Data) -> str | None:
     return f"{' and '.join(map(str, folders))} is no folder: correct data.{name}.path or CRIBO_DATA"
 
 
+def _assumed(found: Findings, name: str, about: Data) -> int:
+    """Training images of a set that is not prepared, 0 where nothing tells them."""
+    if about.kind == "scenes":
+        photos, by = about.train, f"as data.{name}.train asks"
+    elif about.kind in SETS and getattr(about, "train", "train_aug") in ("train_aug", "trainaug"):
+        photos, by = SETS[about.kind].PUBLISHED["train"], "as published"
+    else:
+        found.say("data", f"{name}: how many photos is not known, and so no time: `dvc repro prepare@{name}` counts them")
+        return 0
+    found.say("data", f"{name}: {photos:,} train images assumed, {by}")
+    return photos
+
+
+def _names(group: dict[str, dict]) -> str:
+    """Of models whose steps cost the same."""
+    return next(iter(group)) + (f" and {len(group) - 1} whose steps cost the same" if len(group) > 1 else "")
+
+
+def _at_once(settings: dict, compute: Compute, processes: int) -> tuple[int, int]:
+    """Images of a process in a step, and of those the ones that go through the networks together."""
+    share = settings["optimisation"]["batch_size"] // processes
+    return share, min(share, compute.micro_batch or share)
+
+
+def _foretell(
+    found: Findings, group: dict[str, dict], compute: Compute, device: torch.device, processes: int, room: int, own: int
+) -> None:
+    """Memory of a training from its shapes; on a CPU, where it is not measured, too much of it is an obstacle.
+
+    `own`: bytes of this process with nothing but Python and torch.
+    """
+    settings = next(iter(group.values()))
+    world, meta, cpu = World(0, processes, device), torch.device("meta"), device.type == "cpu"
+    try:
+        with meta:
+            state = initial_state(settings, meta, compute.precision == "bf16", world if compute.shard_bank else None)
+    except ValueError as error:  # a bank that cannot be spread
+        found.add_obstacle(f"{_names(group)}: {error}")
+        return
+    at_once = _at_once(settings, compute, processes)[1]
+    memory = memory_estimate(settings, state, at_once, device.type)
+    needed = (memory.total + own) * processes if cpu else memory.total
+    told = f"{_names(group)}: foretold, about {memory.told()}"
+    told += f"; Python and torch take {size(own)} more" if cpu else ""
+    told += "; compute.recompute keeps fewer activations" if compute.recompute else ""
+    if needed > room:
+        told += f". WARNING: {size(needed)} in all are more than the {size(room)} that are there"
+    found.say("memory", told)
+    if cpu and needed - (memory.activations * processes if compute.recompute else 0) > room:
+        _too_much(found, _names(group), needed, room, at_once)
+
+
+def _too_much(found: Findings, name: str, memory: float, room: int, at_once: int) -> None:
+    found.add_obstacle(
+        f"{name}: about {memory / GB:.1f} GB are needed and {room / GB:.1f} GB are there: set compute.micro_batch below "
+        f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
+    )
+
+
+def _pace(settings: dict, compute: Compute, device: torch.device, at_once: int, images: int | None) -> Pace:
+    """From a few steps, of `images` images at most."""
+    tried = min(at_once, images or at_once)
+    half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
+    per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
+    return Pace(full.seconds / tried, full.held + per_image * (at_once - tried))
+
+
+def _pace_on_cpu(settings: dict, compute: Compute, at_once: int, images: int | None, seconds: float) -> Pace:
+    """From steps of `images` images, or of as many as `seconds` allow, and of one image: more of them cost in proportion."""
+    whole = settings.get("memory_bank", {}).get("images", 0)
+    bank = min(whole, max(CPU_BANK, images or 0))
+    small = merged(settings, {"memory_bank": {"images": bank}}) if whole else settings
+    plain = compute.model_copy(update={"compile": False})
+
+    def took(n: int, steps: int) -> float:
+        step = measure(small, plain, torch.device("cpu"), n, steps, phases=whole > bank)
+        return step.seconds + (step.phases["nn_retrieval"] * (whole / bank - 1) if whole > bank else 0.0)
+
+    start = time.perf_counter()
+    alone = step = took(1, 1)
+    spent = time.perf_counter() - start  # for three steps, as two warm up
+    affordable = images or max(1, min(CPU_IMAGES, int(0.75 * (seconds / spent - 1)) - 1))
+    if (tried := min(at_once, affordable)) > 1:
+        alone, step = took(1, 2), took(tried, 2)
+    more = (step - alone) / max(1, tried - 1)
+    each = (step + (at_once - tried) * (more if 0 < more < step / tried else step / tried)) / at_once
+    scaled = [f"steps of 1 and {tried} images" if tried > 1 else "steps of 1 image"] if tried < at_once else []
+    scaled += [f"a bank of {bank:,} images for {whole:,}"] if whole > bank else []
+    how = ["scaled from " + " and ".join(scaled)] if scaled else []
+    how += ["not compiled"] if compute.compile else []
+    return Pace(each, how=", ".join(how))
+
+
 def _model(
     found: Findings,
     name: str,
     settings: dict,
     data: PreparedSet | None,
-    params: Params,
+    photos: int,
+    compute: Compute,
     device: torch.device,
-    images: int | None,
+    processes: int,
     room: int,
-    done: dict[str, tuple[Measured, Measured]],
+    pace: Pace | None,
 ) -> None:
-    """Time and memory of one training, from a few steps of it, or of one in `done` whose steps cost the same."""
-    compute, batch = params.compute, settings["optimisation"]["batch_size"]
-    processes = count(os.environ, "CRIBO_GPUS", 0) or 1
-    try:
-        check_shapes(settings, batch if data is None else len(data.splits["train"]), processes)
-    except ValueError as error:
-        found.add_obstacle(f"{name}: {error}")
-        return
-    share = batch // processes
-    at_once = min(share, compute.micro_batch or share)
-    tried = min(at_once, images or (at_once if device.type == "cuda" else 8))
-    if (key := _cost_key(settings)) not in done:
-        done[key] = tuple(measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
-    half, full = done[key]
-    each = full.seconds / tried
-    per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
-    memory = full.held + per_image * (at_once - tried)
-    rate = processes / each
-    told = f"{share} images a process, {at_once} at once: {rate:.4g} img/s, {memory / GB:.1f} GB"
-    if peak := peak_flops(device, compute.precision, compute.tf32):
-        told += f", MFU {flops_per_image(settings) / each / peak:.0%}"
-    if data is not None:
-        schedule = Schedule(settings, len(data.splits["train"]))
-        most, workers = cores(), max(1, compute.workers) * processes
-        loading = _loading(settings, data) * min(workers, most)
-        seconds = schedule.steps * batch / min(rate, loading)
-        told += f"; loader {loading:.4g} img/s; {schedule.steps:,} steps, about {clock(seconds)}"
-        if loading < rate:
-            more = f"raise compute.workers from {compute.workers}" if workers < most else f"it has all {most} CPU cores"
-            told += f" (the loader is the brake: {more})"
+    """Time and measured memory of one training, and room for its states. `photos`: 0 where nobody knows their number."""
+    share, at_once = _at_once(settings, compute, processes)
+    told = f"{share} images a process, {at_once} at once: "
+    steps = Schedule(settings, photos).steps
+    if pace is None:
+        told += f"not tried, as the models before took {CPU_SECONDS:.0f} s: `--images 1` tries all"
+    else:
+        rate = processes / pace.each
+        told += f"{rate:.4g} img/s" + (f" ({pace.how})" if pace.how else "")
+        told += f", {pace.memory / GB:.1f} GB" if pace.memory is not None else ""
+        if peak := peak_flops(device, compute.precision, compute.tf32):
+            told += f", MFU {flops_per_image(settings) / pace.each / peak:.0%}"
+        told += _duration(settings, data, steps, compute.workers, processes, rate) if steps else ""
     found.say("model", f"{name}: {told}")
-    if memory > room:
-        found.add_obstacle(
-            f"{name} needs about {memory / GB:.1f} GB and {room / GB:.1f} GB are there: set compute.micro_batch below "
-            f"{at_once}, or compute.recompute, or compute.shard_bank with more processes"
-        )
+    if pace and pace.memory is not None and pace.memory > room:
+        _too_much(found, name, pace.memory, room, at_once)
     needed = (compute.keep_states + 1) * _state_bytes(settings)
     if (free := _free_for_states()) < needed:
         found.add_obstacle(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
+
+
+def _duration(settings: dict, data: PreparedSet | None, steps: int, workers: int, processes: int, rate: float) -> str:
+    """Of a training whose networks do `rate` images a second, with the loader if there are photos to load."""
+    images = steps * settings["optimisation"]["batch_size"]
+    if data is None:
+        return f"; {steps:,} steps, about {_long(images / rate)} if loading keeps up, which is not known before `prepare`"
+    most, loaders = cores(), max(1, workers) * processes
+    loading = _loading(settings, data) * min(loaders, most)
+    told = f"; loader {loading:.4g} img/s; {steps:,} steps, about {_long(images / min(rate, loading))}"
+    if loading < rate:
+        more = f"raise compute.workers from {workers}" if loaders < most else f"it has all {most} CPU cores"
+        told += f" (the loader is the brake: {more})"
+    return told
+
+
+def _long(seconds: float) -> str:
+    """`2:03:20`, from three days on `11,491 days`."""
+    return clock(seconds) if seconds < 3 * 86400 else f"{seconds / 86400:,.0f} days"
 
 
 def _cost_key(settings: dict) -> str:

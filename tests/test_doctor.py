@@ -11,7 +11,7 @@ from PIL import Image
 from cribo import doctor, measure, params, plan
 from cribo.data.prepared.readers import PreparedSet, Record
 from cribo.method import teacher
-from cribo.params.data import Published
+from cribo.params.data import Folder, Published, Voc
 from tests.processes import run_m
 
 
@@ -45,6 +45,7 @@ def test_a_training_is_foretold_from_a_few_steps_of_it(small, photos, monkeypatc
 def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacles(small, photos, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**15, {}))
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setattr(doctor, "peak_memory", lambda _device: 10**15)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: type("Disk", (), {"free": 10**6}))
     needy = doctor.examine(small, images=1).obstacles
     assert any("set compute.micro_batch" in o for o in needy) and any("GB of disk" in o for o in needy)
@@ -79,13 +80,61 @@ def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch,
         assert re.search(told, capsys.readouterr().out)
 
 
-def test_data_that_is_not_prepared_is_said_and_time_is_left_out(small, monkeypatch, tmp_path, capsys):
+def test_photos_of_a_set_that_is_not_prepared_are_assumed_where_something_tells_them(small, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**8, {}))
     (tmp_path / "recipes").mkdir()
     monkeypatch.chdir(tmp_path)
     doctor.examine(small, images=1)
     said = capsys.readouterr().out
-    assert "scenes: not there" in said and "about" not in said
+    assert "scenes: not there" in said and "1,000 train images assumed, as data.scenes.train asks" in said
+    assert "620 steps, about" in said and "if loading keeps up" in said
+    mine = small.model_copy(update={"data": {"scenes": Folder(kind="folder", path=None, train="train")}})
+    doctor.examine(mine, images=1)
+    said = capsys.readouterr().out
+    assert "no time: `dvc repro prepare@scenes` counts them" in said and "img/s" in said and "steps, about" not in said
+    voc = {"kind": "voc", "path": None, "val": "val", "masks": "SegmentationClass"}
+    sets = [Published(kind="coco_stuff"), Voc(train="train_aug", **voc), Voc(train="somebodys", **voc)]
+    assert [doctor._assumed(doctor.Findings(), "x", about) for about in sets] == [118287, 10582, 0]
+
+
+def test_memory_is_foretold_before_anything_is_measured(small, photos, monkeypatch, capsys):
+    def measured(*_args, **_more):
+        said = capsys.readouterr().out
+        assert re.search(r"memory     cribo: foretold, .* a process .*WARNING.*\ntrying     cribo", said)
+        raise InterruptedError
+
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setattr(doctor, "peak_memory", lambda _device: 10**15)
+    monkeypatch.setattr(doctor, "measure", measured)
+    with pytest.raises(InterruptedError):
+        doctor.examine(small, images=None)
+
+
+def test_on_a_cpu_a_large_step_is_scaled_from_small_ones_and_never_compiled(small, monkeypatch):
+    settings = params.merged(plan.pretrain_settings(small.model("cribo")), {"memory_bank": {"images": 25000}})
+    compute, tried = small.compute.model_copy(update={"compile": True}), []
+
+    def measured(settings, compute, _device, images, steps, phases):
+        assert phases and not compute.compile and settings["memory_bank"]["images"] == 1000
+        tried.append(images)
+        return measure.Measured(images, 0.5 + 0.3 * images, 0, 0, {"nn_retrieval": 0.1 * images})
+
+    monkeypatch.setattr(doctor, "measure", measured)
+    pace = doctor._pace_on_cpu(settings, compute, 256, None, 60.0)
+    assert tried == [1, 1, 8] and pace.each == pytest.approx(0.5 / 256 + 0.3 + 0.1 * 24)
+    assert pace.how == "scaled from steps of 1 and 8 images and a bank of 1,000 images for 25,000, not compiled"
+    tried.clear()
+    monkeypatch.setattr(doctor.time, "perf_counter", iter((0.0, 50.0)).__next__)
+    doctor._pace_on_cpu(settings, compute, 256, None, 60.0)
+    assert tried == [1]  # where this takes most of the time, no more is tried
+
+
+def test_models_that_a_cpu_has_no_time_for_are_not_tried(small, photos, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
+    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: pytest.fail("measured"))
+    monkeypatch.setattr(doctor, "CPU_SECONDS", -1.0)
+    doctor.examine(small, images=None)
+    assert re.search("model      cribo: .*not tried, as", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +176,7 @@ def test_models_whose_steps_cost_the_same_are_measured_once(small, monkeypatch):
     twins = small.model_copy(deep=True)
     twins.models.trained["twin"] = params.merged(twins.models.trained["cribo"], {"seed": 9})
     doctor.examine(twins, 2)
-    assert len(tried) == 2 * (len(twins.models.trained) - 1)
+    assert len(tried) == 3 * (len(twins.models.trained) - 1)
 
 
 def test_time_is_booked_on_the_phase_in_which_it_passes(small, monkeypatch):
