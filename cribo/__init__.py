@@ -11,6 +11,7 @@
 
     plan.py        params.yaml -> what each stage reads      fidelity.py     where paper and released code differ
     launch.py      one process per GPU                       measure.py      what a training step costs
+    pace.py        how fast a training is here, from a few
     command.py     how a command ends when a person, a file or the machine is at fault
 
 Commands for people, `python -m cribo.NAME --help`:

@@ -9,7 +9,6 @@ memory bank; time is then scaled to the whole. Exit status 1 when something stan
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -29,9 +28,9 @@ from cribo.data.preparation.sets import ade20k, coco, imagenet, pascal_context, 
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.launch import count
-from cribo.measure import measure
 from cribo.model.networks.network import build_network
-from cribo.params import Compute, Params, load, merged
+from cribo.pace import CPU_SECONDS, Pace, cost_key, loading_rate, shares, try_steps, try_steps_on_cpu
+from cribo.params import Compute, Params, load
 from cribo.params.data import Data
 from cribo.training.engine.checkpoint import RUNS
 from cribo.training.engine.distributed import World, pick_device
@@ -41,7 +40,6 @@ from cribo.training.loop import check_shapes
 from cribo.training.memory import memory_estimate, size
 from cribo.training.schedules import Schedule
 from cribo.training.state import initial_state
-from cribo.training.update import view_pairs
 
 GB = 1e9
 SETS = {
@@ -52,9 +50,6 @@ SETS = {
     "pascal_context": pascal_context,
     "voc": voc,
 }
-
-# On a CPU: seconds for the steps of all models, images of a step, and of the memory bank, whose search grows with it.
-CPU_SECONDS, CPU_IMAGES, CPU_BANK = 90.0, 8, 1000
 
 
 @dataclass
@@ -70,15 +65,6 @@ class Findings:
 
     def add_obstacle(self, text: str) -> None:
         self.obstacles.append(text)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Of one model's steps here: seconds an image, the bytes of its training if they were measured, how both were got."""
-
-    each: float
-    memory: float | None = None
-    how: str = ""
 
 
 def examine(params: Params, images: int | None) -> Findings:
@@ -98,7 +84,7 @@ def examine(params: Params, images: int | None) -> Findings:
         settings = plan.pretrain_settings(model)
         try:
             check_shapes(settings, photos[model.dataset] or settings["optimisation"]["batch_size"], processes)
-            groups.setdefault(_cost_key(settings), {})[name] = settings
+            groups.setdefault(cost_key(settings), {})[name] = settings
         except ValueError as error:
             found.add_obstacle(f"{name}: {error}")
     for group in groups.values():
@@ -110,11 +96,11 @@ def examine(params: Params, images: int | None) -> Findings:
         if device.type == "cuda" or images or seconds > 0:
             found.say("trying", f"{_names(group)}: a few steps on noise")
             settings = next(iter(group.values()))
-            at_once = _at_once(settings, compute, processes)[1]
+            at_once = shares(settings, compute, processes)[1]
             if device.type == "cuda":
-                pace = _pace(settings, compute, device, at_once, images)
+                pace = try_steps(settings, compute, device, at_once, images)
             else:
-                pace = _pace_on_cpu(settings, compute, at_once, images, seconds)
+                pace = try_steps_on_cpu(settings, compute, at_once, images, seconds)
         for name, settings in group.items():
             dataset = params.trained[name].dataset
             _model(found, name, settings, data[dataset], photos[dataset], compute, device, processes, room, pace)
@@ -213,12 +199,6 @@ def _names(group: dict[str, dict]) -> str:
     return next(iter(group)) + (f" and {len(group) - 1} whose steps cost the same" if len(group) > 1 else "")
 
 
-def _at_once(settings: dict, compute: Compute, processes: int) -> tuple[int, int]:
-    """Images of a process in a step, and of those the ones that go through the networks together."""
-    share = settings["optimisation"]["batch_size"] // processes
-    return share, min(share, compute.micro_batch or share)
-
-
 def _foretell(
     found: Findings, group: dict[str, dict], compute: Compute, device: torch.device, processes: int, room: int, own: int
 ) -> None:
@@ -234,7 +214,7 @@ def _foretell(
     except ValueError as error:  # a bank that cannot be spread
         found.add_obstacle(f"{_names(group)}: {error}")
         return
-    at_once = _at_once(settings, compute, processes)[1]
+    at_once = shares(settings, compute, processes)[1]
     memory = memory_estimate(settings, state, at_once, device.type)
     needed = (memory.total + own) * processes if cpu else memory.total
     told = f"{_names(group)}: foretold, about {memory.told()}"
@@ -254,40 +234,6 @@ def _too_much(found: Findings, name: str, memory: float, room: int, at_once: int
     )
 
 
-def _pace(settings: dict, compute: Compute, device: torch.device, at_once: int, images: int | None) -> Pace:
-    """From a few steps, of `images` images at most."""
-    tried = min(at_once, images or at_once)
-    half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
-    per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
-    return Pace(full.seconds / tried, full.held + per_image * (at_once - tried))
-
-
-def _pace_on_cpu(settings: dict, compute: Compute, at_once: int, images: int | None, seconds: float) -> Pace:
-    """From steps of `images` images, or of as many as `seconds` allow, and of one image: more of them cost in proportion."""
-    whole = settings.get("memory_bank", {}).get("images", 0)
-    bank = min(whole, max(CPU_BANK, images or 0))
-    small = merged(settings, {"memory_bank": {"images": bank}}) if whole else settings
-    plain = compute.model_copy(update={"compile": False})
-
-    def took(n: int, steps: int) -> float:
-        step = measure(small, plain, torch.device("cpu"), n, steps, phases=whole > bank)
-        return step.seconds + (step.phases["nn_retrieval"] * (whole / bank - 1) if whole > bank else 0.0)
-
-    start = time.perf_counter()
-    alone = step = took(1, 1)
-    spent = time.perf_counter() - start  # for three steps, as two warm up
-    affordable = images or max(1, min(CPU_IMAGES, int(0.75 * (seconds / spent - 1)) - 1))
-    if (tried := min(at_once, affordable)) > 1:
-        alone, step = took(1, 2), took(tried, 2)
-    more = (step - alone) / max(1, tried - 1)
-    each = (step + (at_once - tried) * (more if 0 < more < step / tried else step / tried)) / at_once
-    scaled = [f"steps of 1 and {tried} images" if tried > 1 else "steps of 1 image"] if tried < at_once else []
-    scaled += [f"a bank of {bank:,} images for {whole:,}"] if whole > bank else []
-    how = ["scaled from " + " and ".join(scaled)] if scaled else []
-    how += ["not compiled"] if compute.compile else []
-    return Pace(each, how=", ".join(how))
-
-
 def _model(
     found: Findings,
     name: str,
@@ -301,7 +247,7 @@ def _model(
     pace: Pace | None,
 ) -> None:
     """Time and measured memory of one training, and room for its states. `photos`: 0 where nobody knows their number."""
-    share, at_once = _at_once(settings, compute, processes)
+    share, at_once = shares(settings, compute, processes)
     told = f"{share} images a process, {at_once} at once: "
     steps = Schedule(settings, photos).steps
     if pace is None:
@@ -327,7 +273,7 @@ def _duration(settings: dict, data: PreparedSet | None, steps: int, workers: int
     if data is None:
         return f"; {steps:,} steps, about {_long(images / rate)} if loading keeps up, which is not known before `prepare`"
     most, loaders = cores(), max(1, workers) * processes
-    loading = _loading(settings, data) * min(loaders, most)
+    loading = loading_rate(settings, data) * min(loaders, most)
     told = f"; loader {loading:.4g} img/s; {steps:,} steps, about {_long(images / min(rate, loading))}"
     if loading < rate:
         more = f"raise compute.workers from {workers}" if loaders < most else f"it has all {most} CPU cores"
@@ -338,29 +284,6 @@ def _duration(settings: dict, data: PreparedSet | None, steps: int, workers: int
 def _long(seconds: float) -> str:
     """`2:03:20`, from three days on `11,491 days`."""
     return clock(seconds) if seconds < 3 * 86400 else f"{seconds / 86400:,.0f} days"
-
-
-def _cost_key(settings: dict) -> str:
-    """The same for models whose steps cost the same, whatever their seed, photos, epochs and rates."""
-    free = {"clustering": ("lambda_pos", "sharpness"), "matching": ("first_epoch",)}
-    read = {key: value for key, value in settings.items() if key not in ("seed", "dataset", "targets", "optimisation")}
-    for group, keys in free.items():
-        if group in read:
-            read[group] = {key: value for key, value in read[group].items() if key not in keys}
-    how = settings["optimisation"]
-    return json.dumps([read, how["batch_size"], how["clip_norm"] > 0])
-
-
-def _loading(settings: dict, data: PreparedSet, tries: int = 12) -> float:
-    """Images a second that one worker loads and augments."""
-    records = data.splits["train"]
-    pairs = view_pairs(settings, records)
-    places = [i * len(records) // tries for i in range(tries)]
-    _ = pairs[0, places[0]]
-    start = time.perf_counter()
-    for place in places:
-        _ = pairs[0, place]
-    return tries / (time.perf_counter() - start)
 
 
 def _state_bytes(settings: dict) -> float:

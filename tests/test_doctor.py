@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cribo import doctor, measure, params, plan
+from cribo import doctor, measure, pace, params, plan
 from cribo.data.prepared.readers import PreparedSet, Record
 from cribo.method import teacher
 from cribo.params.data import Folder, Published, Voc
@@ -43,7 +43,7 @@ def test_a_training_is_foretold_from_a_few_steps_of_it(small, photos, monkeypatc
 
 
 def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacles(small, photos, monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**15, {}))
+    monkeypatch.setattr(pace, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**15, {}))
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
     monkeypatch.setattr(doctor, "peak_memory", lambda _device: 10**15)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _path: type("Disk", (), {"free": 10**6}))
@@ -70,9 +70,9 @@ def test_disk_is_measured_where_the_states_go(monkeypatch, tmp_path):
 
 
 def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 1e-6, 0, 10**8, {}))
+    monkeypatch.setattr(pace, "measure", lambda *_a, **_k: measure.Measured(1, 1e-6, 0, 10**8, {}))
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
-    monkeypatch.setattr(doctor, "_loading", lambda *_a: 10.0)
+    monkeypatch.setattr(doctor, "loading_rate", lambda *_a: 10.0)
     monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
     for workers, told in ((2, "loader 20 img/s;.* raise compute.workers from 2"), (8, "loader 30 img/s;.* all 3 CPU cores")):
         many = small.model_copy(update={"compute": small.compute.model_copy(update={"workers": workers})})
@@ -81,7 +81,7 @@ def test_workers_beyond_the_cores_do_not_load_faster(small, photos, monkeypatch,
 
 
 def test_photos_of_a_set_that_is_not_prepared_are_assumed_where_something_tells_them(small, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**8, {}))
+    monkeypatch.setattr(pace, "measure", lambda *_a, **_k: measure.Measured(1, 0.1, 0, 10**8, {}))
     (tmp_path / "recipes").mkdir()
     monkeypatch.chdir(tmp_path)
     doctor.examine(small, images=1)
@@ -105,7 +105,7 @@ def test_memory_is_foretold_before_anything_is_measured(small, photos, monkeypat
 
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
     monkeypatch.setattr(doctor, "peak_memory", lambda _device: 10**15)
-    monkeypatch.setattr(doctor, "measure", measured)
+    monkeypatch.setattr(pace, "measure", measured)
     with pytest.raises(InterruptedError):
         doctor.examine(small, images=None)
 
@@ -119,19 +119,19 @@ def test_on_a_cpu_a_large_step_is_scaled_from_small_ones_and_never_compiled(smal
         tried.append(images)
         return measure.Measured(images, 0.5 + 0.3 * images, 0, 0, {"nn_retrieval": 0.1 * images})
 
-    monkeypatch.setattr(doctor, "measure", measured)
-    pace = doctor._pace_on_cpu(settings, compute, 256, None, 60.0)
-    assert tried == [1, 1, 8] and pace.each == pytest.approx(0.5 / 256 + 0.3 + 0.1 * 24)
-    assert pace.how == "scaled from steps of 1 and 8 images and a bank of 1,000 images for 25,000, not compiled"
+    monkeypatch.setattr(pace, "measure", measured)
+    found = pace.try_steps_on_cpu(settings, compute, 256, None, 60.0)
+    assert tried == [1, 1, 8] and found.each == pytest.approx(0.5 / 256 + 0.3 + 0.1 * 24)
+    assert found.how == "scaled from steps of 1 and 8 images and a bank of 1,000 images for 25,000, not compiled"
     tried.clear()
-    monkeypatch.setattr(doctor.time, "perf_counter", iter((0.0, 50.0)).__next__)
-    doctor._pace_on_cpu(settings, compute, 256, None, 60.0)
+    monkeypatch.setattr(pace.time, "perf_counter", iter((0.0, 50.0)).__next__)
+    pace.try_steps_on_cpu(settings, compute, 256, None, 60.0)
     assert tried == [1]  # where this takes most of the time, no more is tried
 
 
 def test_models_that_a_cpu_has_no_time_for_are_not_tried(small, photos, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
-    monkeypatch.setattr(doctor, "measure", lambda *_a, **_k: pytest.fail("measured"))
+    monkeypatch.setattr(pace, "measure", lambda *_a, **_k: pytest.fail("measured"))
     monkeypatch.setattr(doctor, "CPU_SECONDS", -1.0)
     doctor.examine(small, images=None)
     assert re.search("model      cribo: .*not tried, as", capsys.readouterr().out)
@@ -164,15 +164,15 @@ def test_prepared_data_that_cannot_be_opened_is_an_obstacle(small, monkeypatch, 
 
 
 def test_models_whose_steps_cost_the_same_are_measured_once(small, monkeypatch):
-    key = doctor._cost_key
+    key = pace.cost_key
     settings = plan.pretrain_settings(small.model("cribo"))
     same = [{"seed": 9}, {"clustering": {"lambda_pos": 9.0}}, {"optimisation": {"epochs": 9, "base_lr": 1.0}}]
     assert {key(params.merged(settings, change)) for change in same} == {key(settings)}
     others = [{"clustering": {"K": 9}}, {"memory_bank": {"images": 9}}, {"optimisation": {"batch_size": 9}}, {"losses": []}]
     others += [{"mae": {"mask": 0.5}}, {"drop_path": 0.3}, {"optimisation": {"clip_norm": 1.0}}]
     assert len({key(params.merged(settings, change)) for change in others} | {key(settings)}) == len(others) + 1
-    tried, real = [], doctor.measure
-    monkeypatch.setattr(doctor, "measure", lambda *args, **more: tried.append(args) or real(*args, **more))
+    tried, real = [], pace.measure
+    monkeypatch.setattr(pace, "measure", lambda *args, **more: tried.append(args) or real(*args, **more))
     twins = small.model_copy(deep=True)
     twins.models.trained["twin"] = params.merged(twins.models.trained["cribo"], {"seed": 9})
     doctor.examine(twins, 2)

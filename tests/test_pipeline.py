@@ -175,7 +175,15 @@ def test_method_knows_tensors_only():
 
 
 ORDER = ["params", "data", "method", "model", "training", "evaluation", "examples", "report"]
-COMMANDS = {"doctor", "evaluate", "inspect", "launch", "measure", "replay"}  # beside the folders, and above all of them
+COMMANDS = {
+    "doctor",
+    "evaluate",
+    "inspect",
+    "launch",
+    "measure",
+    "pace",
+    "replay",
+}  # beside the folders, and above all of them
 TABLES = {"model.architectures", "model.foreign.catalogue", "model.foreign.formats"}  # free of torch, for params.yaml
 
 
