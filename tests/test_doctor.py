@@ -121,8 +121,8 @@ def test_on_a_cpu_a_large_step_is_scaled_from_small_ones_and_never_compiled(smal
 
     monkeypatch.setattr(pace, "measure", measured)
     found = pace.try_steps_on_cpu(settings, compute, 256, None, 60.0)
-    assert tried == [1, 1, 8] and found.each == pytest.approx(0.5 / 256 + 0.3 + 0.1 * 24)
-    assert found.how == "scaled from steps of 1 and 8 images and a bank of 1,000 images for 25,000, not compiled"
+    assert tried == [1, 1, 64] and found.each == pytest.approx(0.5 / 256 + 0.3 + 0.1 * 24)
+    assert found.how == "scaled from steps of 1 and 64 images and a bank of 1,000 images for 25,000, not compiled"
     tried.clear()
     monkeypatch.setattr(pace.time, "perf_counter", iter((0.0, 50.0)).__next__)
     pace.try_steps_on_cpu(settings, compute, 256, None, 60.0)
