@@ -2,6 +2,9 @@
 
     python -m cribo.evaluate --weights results/encoders/cribo --protocol dense_nn --dataset voc2012=/data/VOCdevkit
     python -m cribo.evaluate --weights vit_small_patch16_224.dino --protocol knn --dataset imagenet=/data/imagenet
+    python -m cribo.evaluate --weights mine.pth --set weights.format=teacher weights.backbone=vit_small_16 ...    a file
+    python -m cribo.evaluate ... --dataset mine=/my/photos --set data.kind=folder data.train=train data.val=val
+                                 data.masks=labels 'data.classes=[cat, dog]'      any folder of photos, with masks
     torchrun --nproc-per-node 4 -m cribo.evaluate ...          shares the work between four GPUs
 
 Settings are the paper's where it states them (docs/protocols.md); `--set k=20` changes one. The result goes to stdout as the
@@ -29,10 +32,13 @@ from cribo.command import check_out, explained
 from cribo.evaluation.harness.compute import join
 from cribo.evaluation.harness.result import Meter, write_json
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
-from cribo.model.weights import encoder_of
-from cribo.params import Compute, as_tuples
+from cribo.model.foreign.formats import FORMATS
+from cribo.model.weights import RANDOM, encoder_of
+from cribo.params import Compute, Imported, as_tuples
 from cribo.params.checks.names import twice_in
+from cribo.params.checks.weights import problems_in
 from cribo.params.errors import ParamsError, Problem, problems_of
+from cribo.plan import import_settings
 from cribo.training.engine.distributed import World
 from cribo.training.engine.interruption import finish, ignore_signals, resumable_command
 
@@ -48,14 +54,14 @@ def main(arguments: list[str]) -> None:
     if not re.fullmatch(NAME, name):
         raise ValueError(f"--dataset {given.dataset}: {name!r} is no name: letters, digits, _ and . only, before the =")
     changes = assignments(given.set)
-    about_data = {key.removeprefix("data."): changes.pop(key) for key in list(changes) if key.startswith("data.")}
-    spec = settings(protocol, changes)
+    about_data, about_weights = taken(changes, "data."), taken(changes, "weights.")
+    spec, weights = settings(protocol, changes), described(given.weights, about_weights)
     compute = computing(given)
     if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
         check_out(given.out, "--out")
     with join(compute.device, compute.threads) as world, scratch_of_host(world) as (scratch, first):
         meter = Meter(world.device, compute.precision)
-        encoder = encoder_of(given.weights, world.device, compute.precision)
+        encoder = encoder_of(given.weights, world.device, compute.precision, weights)
         for turn in (True, False):  # the first process of a machine verifies the photos for all
             if turn == first:
                 data = protocol.open(name, Path(path), about_data, scratch)
@@ -135,6 +141,35 @@ def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
     return checked.model_dump(mode="json", exclude=cells)
 
 
+def described(weights: str, about: dict[str, Any]) -> dict | None:
+    """What a line under models.imported would say of the weights, checked as it is; None where they need no more than their
+    name. Raises ParamsError, or ValueError where a file's settings are missing."""
+    own = sorted(Imported.model_fields.keys() - {"weights", "row"})
+    if wrong := [Problem(("weights", key), "is no parameter", own, key) for key in about if key not in own]:
+        raise ParamsError(wrong, Path("--set"), {})
+    if Path(weights).is_file() and not {"format", "backbone"} <= about.keys():
+        raise ValueError(
+            f"--weights {weights} is a file: say how it is laid out and for which network, as --set weights.format=teacher "
+            f"weights.backbone=vit_small_16 (formats: {', '.join(FORMATS)}; docs/encoders.md)"
+        )
+    if not about:
+        return None
+    if weights.startswith(RANDOM):
+        raise ValueError(f"--set weights.{next(iter(about))} says nothing where weights are {weights}: leave it out")
+    try:
+        spec = Imported.model_validate(as_tuples({**about, "weights": weights}), strict=True)
+    except ValidationError as error:
+        raise ParamsError(problems_of(error, Imported, ("weights",)), Path("--set"), {}) from None
+    if wrong := list(problems_in(spec, ("weights",))):
+        raise ParamsError(wrong, Path("--set"), {})
+    return import_settings(spec)
+
+
+def taken(changes: dict[str, Any], start: str) -> dict[str, Any]:
+    """Those whose keys begin so, without that beginning; they leave `changes`."""
+    return {key.removeprefix(start): changes.pop(key) for key in list(changes) if key.startswith(start)}
+
+
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
     """Values by key. Raises ValueError for what is no assignment, or a key given twice."""
     found: dict[str, Any] = {}
@@ -165,13 +200,19 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--weights",
         required=True,
-        help="folder of an encoder that timm loads; name in docs/encoders.md or of timm; or random:vit_small_16",
+        help="folder of an encoder that timm loads; name in docs/encoders.md or of timm; random:vit_small_16; or a file, of "
+        "which --set says weights.format and weights.backbone",
     )
     own.add_argument("--protocol", required=True, choices=PROTOCOLS)
     layouts = "; ".join(f"{name}: {protocol.layout}" for name, protocol in PROTOCOLS.items())
     own.add_argument("--dataset", required=True, metavar="NAME=PATH", help=layouts)
     own.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as in params.yaml's `evaluate`"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="as in params.yaml's `evaluate`; data.KEY as in its `data`, weights.KEY as in `models.imported`",
     )
     own.add_argument("--out", type=Path, help="file for the result instead of stdout")
     own.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])

@@ -33,8 +33,7 @@ def plan(params: Params) -> dict[str, dict]:
     for name, model in params.trained.items():
         files[f"pretrain/{name}"] = pretrain_settings(model)
     for name, spec in params.models.imported.items():
-        settings, ours = spec.model_dump(mode="json", exclude={"row"}), BACKBONES.get(spec.backbone)
-        files[f"import/{name}"] = {**settings, "ours": asdict(ours) if ours else None}
+        files[f"import/{name}"] = import_settings(spec)
     for protocol in PROTOCOLS:
         block = getattr(params.evaluate, protocol)
         for name in block.datasets:
@@ -46,6 +45,12 @@ def plan(params: Params) -> dict[str, dict]:
             files[f"examples/{model}-{dataset}"] = example_settings(params, model)
     files["report"] = report_settings(params)
     return files
+
+
+def import_settings(spec: Imported) -> dict:
+    """What importing these weights reads."""
+    ours = BACKBONES.get(spec.backbone)
+    return {**spec.model_dump(mode="json", exclude={"row"}), "ours": asdict(ours) if ours else None}
 
 
 def pretrain_settings(model: Trained) -> dict:

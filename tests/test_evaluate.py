@@ -58,6 +58,34 @@ def test_a_folder_in_voc_layout_gives_the_result_of_the_prepared_one(root, capsy
     assert voc["patch"] == prepared["patch"] and voc["n"]["keys"] == prepared["n"]["keys"]
 
 
+def test_a_file_gives_the_result_of_the_folder_with_the_same_weights_and_is_normalised_as_said(root):
+    torch.save(seeded_backbone(DEMO, 32, 0).state_dict(), root / "plain.pth")
+    asked = [root, "dense_nn", f"scenes={root}/data/scenes", "--set", "subsample=[1]", "runs=1", "k=7"]
+    said = ["--weights", f"{root}/plain.pth", "--set", "weights.format=timm", "weights.backbone=vit_demo_8"]
+    folder, file = run(*asked), run(*asked, *said, "weights.image_size=32")
+    other = run(*asked, *said, "weights.image_size=32", "weights.mean=[0, 0, 0]")
+    assert file["patch"] == folder["patch"] != other["patch"] and file["model"] == "plain.pth"
+
+
+@pytest.mark.parametrize(
+    ("weights", "about", "says"),
+    [
+        (sys.executable, {}, "is a file: say how .* as --set weights.format=teacher weights.backbone="),
+        (sys.executable, {"backbone": "vit_small_16"}, "is a file: say how .*formats: timm, teacher"),
+        ("a.pth", {"fromat": "timm"}, "^--set: weights.fromat: is no parameter .*did you mean format"),
+        ("a.pth", {"row": "mine"}, "^--set: weights.row: is no parameter"),
+        ("a.pth", {"format": "tim", "backbone": "x"}, "^--set: weights.format: 'tim' is not allowed .*did you mean timm"),
+        ("a.pth", {"format": "timm"}, "^--set: weights: needs backbone, as weights are a file$"),
+        ("a.pth", {"format": "timm", "backbone": "x", "mean": [1, 2]}, "^--set: weights.mean"),
+        ("dino_vits16_in1k", {"format": "timm", "backbone": "x"}, "weights.backbone: says nothing where weights are in the"),
+        ("random:vit_demo_8", {"stride": 8}, "^--set weights.stride says nothing where weights are random:vit_demo_8"),
+    ],
+)
+def test_what_is_said_of_weights_is_checked_as_a_line_of_params_yaml_is(weights, about, says):
+    with pytest.raises(ValueError, match=says):
+        evaluate.described(weights, about)
+
+
 def test_of_two_processes_one_verifies_the_photos_and_both_judge(root, tmp_path):
     folders, out = write_photos(tmp_path / "folders"), tmp_path / "out.json"
     given = ["--weights", str(root / "encoder"), "--protocol", "knn", "--dataset", f"tints={folders}", "--out", str(out)]

@@ -1,9 +1,9 @@
 """python -m cribo.model.onnx ENCODER OUT.onnx: an exported encoder as ONNX, for programs without torch.
 
-ENCODER is a folder as in results/encoders/, or any other weights that `python -m cribo.evaluate` takes. The file takes
-`images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`), normalises them itself, and gives `global` [batch, d] and
-`patches` [batch, h, w, d]. It is run and compared with the encoder before it gets its name. Needs the packages onnx,
-onnxscript and onnxruntime, the extra `onnx` of this project.
+ENCODER is a folder as in results/encoders/, or any other weights that `python -m cribo.evaluate` takes without --set. The
+file takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`), normalises them itself, and gives `global`
+[batch, d] and `patches` [batch, h, w, d]. It is run and compared with the encoder before it gets its name. Needs the
+packages onnx, onnxscript and onnxruntime, the extra `onnx` of this project.
 """
 
 from __future__ import annotations

@@ -16,29 +16,32 @@ RANDOM_SIZE = 224  # px, of the position embedding of random weights
 UNSAID = dict.fromkeys(("backbone", "ours", "image_size", "seed", "format", "stride", "mean", "std"))
 
 
-def encoder_of(weights: str, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:
+def encoder_of(
+    weights: str, device: str | torch.device = "cpu", precision: str = "fp32", settings: dict | None = None
+) -> Encoder:
     """The encoder that `weights` names.
 
     Args:
         weights: a folder with config.json and weights, exported here or saved by timm; a name of the catalogue
             (`dino_vits16_in1k`: its file must lie in the folder of published weights); a model of timm with pretrained
             weights (`vit_small_patch16_224.dino`: downloaded once); or `random:vit_small_16`, drawn with seed 0.
+        settings: what a line under models.imported says of them, as planned, where the name does not say it all.
 
     Raises:
         EncoderError: there is no such folder, file or model, it has no map of features, or its weights do not fit or cannot
             be had.
     """
-    if weights == "random":
+    if settings is None and weights == "random":
         raise EncoderError(f"{weights} does not say of what: write {RANDOM}BACKBONE, as {RANDOM}vit_small_16")
-    if weights.startswith(RANDOM):
+    if settings is None and weights.startswith(RANDOM):
         return _random(weights, precision).to(device)
-    if Path(weights).is_file():
+    if settings is None and Path(weights).is_file():
         raise EncoderError(
             f"{weights} is a file: give the folder of an encoder, or import the file by a line under models.imported "
             "that says its format (docs/encoders.md)"
         )
-    found = load({"weights": weights, **UNSAID})
-    name = Path(weights).resolve().name if Path(weights).is_dir() else weights
+    found = load(settings or {"weights": weights, **UNSAID})
+    name = Path(weights).resolve().name if Path(weights).exists() else weights
     return Encoder(found.net, found.mean, found.std, name, precision).to(device)
 
 

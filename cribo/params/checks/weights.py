@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.foreign.catalogue import CATALOGUE
-from cribo.params.errors import Problem
+from cribo.params.errors import Key, Problem
 from cribo.params.schema import Imported, Params
 
 # Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
@@ -14,22 +14,26 @@ FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """At the key that says too much, or at the model that says too little."""
+    """Of each line of models.imported."""
     for name, spec in params.models.imported.items():
-        kind, needed, also = _kind(spec)
-        for key in ("backbone", "image_size", "seed", "format", "stride", "mean", "std"):
-            given = getattr(spec, key) is not None
-            if given and key not in needed + also:
-                yield Problem(("models", "imported", name, key), f"says nothing where weights are {kind}: leave it out")
-            elif not given and key in needed:
-                yield Problem(("models", "imported", name), f"needs {key}, as weights are {kind}")
-        if spec.weights == "random" and spec.backbone is not None and spec.backbone not in BACKBONES:
-            key = ("models", "imported", name, "backbone")
-            yield Problem(key, f"{spec.backbone!r} is not allowed", list(BACKBONES), spec.backbone)
-        patch = BACKBONES[spec.backbone].patch_size if spec.backbone in BACKBONES else 1
-        if spec.weights == "random" and spec.image_size is not None and spec.image_size % patch:
-            key = ("models", "imported", name, "image_size")
-            yield Problem(key, f"{spec.image_size} px is no multiple of {spec.backbone}'s {patch} px patch")
+        yield from problems_in(spec, ("models", "imported", name))
+
+
+def problems_in(spec: Imported, at: Key) -> Iterator[Problem]:
+    """Those of one line, which stands at a key: where it says too much, or as a whole where it says too little."""
+    kind, needed, also = _kind(spec)
+    for key in ("backbone", "image_size", "seed", "format", "stride", "mean", "std"):
+        given = getattr(spec, key) is not None
+        if given and key not in needed + also:
+            yield Problem((*at, key), f"says nothing where weights are {kind}: leave it out")
+        elif not given and key in needed:
+            yield Problem(at, f"needs {key}, as weights are {kind}")
+    if spec.weights == "random" and spec.backbone is not None and spec.backbone not in BACKBONES:
+        yield Problem((*at, "backbone"), f"{spec.backbone!r} is not allowed", list(BACKBONES), spec.backbone)
+    patch = BACKBONES[spec.backbone].patch_size if spec.backbone in BACKBONES else 1
+    if spec.weights == "random" and spec.image_size is not None and spec.image_size % patch:
+        wrong = f"{spec.image_size} px is no multiple of {spec.backbone}'s {patch} px patch"
+        yield Problem((*at, "image_size"), wrong)
 
 
 def _kind(spec: Imported) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
