@@ -86,6 +86,25 @@ def test_what_is_said_of_weights_is_checked_as_a_line_of_params_yaml_is(weights,
         evaluate.described(weights, about)
 
 
+def test_a_plain_folder_of_photos_and_masks_gives_the_result_of_the_prepared_one(root):
+    photos, few = root / "data/scenes/VOCdevkit/VOC2012", ["--set", "subsample=[1]", "runs=1", "k=7"]
+    classes = json.loads((root / "data/scenes/MANIFEST.json").read_text())["classes"]
+    for split in ("train", "val"):
+        for name in (photos / f"ImageSets/Segmentation/{split}.txt").read_text().split():
+            for source, copy in (
+                (f"JPEGImages/{name}.jpg", f"{split}/{name}.jpg"),
+                (f"SegmentationClass/{name}.png", f"labels/{split}/{name}.png"),
+            ):
+                (root / "own" / copy).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(photos / source, root / "own" / copy)
+    said = ["data.kind=folder", "data.train=train", "data.val=val", "data.masks=labels", f"data.classes={classes}"]
+    own, prepared = (
+        run(root, "dense_nn", f"mine={root}/own", *few, *said),
+        run(root, "dense_nn", f"s={root}/data/scenes", *few),
+    )
+    assert own["patch"] == prepared["patch"] and own["n"]["keys"] == prepared["n"]["keys"]
+
+
 def test_of_two_processes_one_verifies_the_photos_and_both_judge(root, tmp_path):
     folders, out = write_photos(tmp_path / "folders"), tmp_path / "out.json"
     given = ["--weights", str(root / "encoder"), "--protocol", "knn", "--dataset", f"tints={folders}", "--out", str(out)]
@@ -129,6 +148,11 @@ def test_the_defaults_are_the_papers():
         (["--protocol", "dense_nn", "--dataset", "a=b", "--set", "subsample=[1, 1]"], "--set: subsample: names 1 twice"),
         (["--protocol", "dense_nn", "--dataset", "a=nowhere"], "--dataset a=nowhere: nowhere is no folder: correct"),
         (["--protocol", "dense_nn", "--dataset", "a=."], "holds no JPEGImages folder.*correct the path of --dataset"),
+        (
+            ["--protocol", "dense_nn", "--dataset", "a=."],
+            "data.kind=folder data.train=.*`dvc repro prepare@NAME` made: --dataset",
+        ),
+        ([*MASKS, "data.masks=m"], "^--set data.masks: needs --set data.classes too"),
         (["--protocol", "dense_nn", "--dataset", "voc/2012=b"], "'voc/2012' is no name: letters"),
         (["--protocol", "knn", "--dataset", "a=b", "--workers", "-1"], "^--workers should be .*0, not -1"),
         (["--protocol", "knn", "--dataset", "a=b", "--feature-memory-gb", "-3"], "^--feature-memory-gb should be .*not -3"),

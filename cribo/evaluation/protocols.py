@@ -21,6 +21,7 @@ from cribo.evaluation.detection import run as yolos
 from cribo.evaluation.harness.stage import Judge, Kept, nothing_kept
 from cribo.evaluation.hummingbird import run as hummingbird
 from cribo.params.checks.names import repeated
+from cribo.params.checks.photos import problems_in
 from cribo.params.data import DATA_KINDS
 from cribo.params.errors import problems_of
 from cribo.params.types import Group
@@ -39,6 +40,12 @@ class Protocol:
     kept: Kept = nothing_kept
 
 
+OTHERWISE = (  # of protocols that judge on masks
+    ", or say what is in it: --set data.kind=folder data.train=… data.val=… data.masks=… data.classes=[…], or give what "
+    "`dvc repro prepare@NAME` made: --dataset NAME=data/NAME (docs/data.md)"
+)
+
+
 def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
     """A function that opens a folder of one of these kinds of data (docs/data.md)."""
 
@@ -55,8 +62,8 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
             raise DataError(f"--set data.{places[0]} is no setting here: leave it out, as --dataset says where photos are")
         kind = _known(settings.get("kind")) or _kind(name, path, kinds)
         root = _root(name, kind, path)
-        complete = _complete({"kind": kind, "path": str(path), **_lists(kind, root), **settings})
         try:
+            complete = _complete(name, {"kind": kind, "path": str(path), **_lists(kind, root), **settings})
             if not (scratch / name / MANIFEST).exists():
                 prepare(name, complete, scratch)
         except DataError as error:  # its advice is for params.yaml, which nobody has here
@@ -87,7 +94,7 @@ def _known(kind: object) -> object:
     return kind
 
 
-def _complete(settings: dict) -> dict:
+def _complete(name: str, settings: dict) -> dict:
     """`settings` of a data set, checked as params.yaml is. Raises DataError that says which --set is at fault."""
     kind = settings["kind"]
     schema = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published)
@@ -102,13 +109,15 @@ def _complete(settings: dict) -> dict:
         key = ".".join(str(part) for part in first.key if part != kind)
         advice = f": add --set data.{key}=…" if first.wrong == "is missing" else ""
         raise DataError(f"--set data.{key} {first.wrong}, of the kind {kind}{advice}") from None
+    if wrong := next(problems_in(name, schema.model_validate(params.as_tuples(complete), strict=True)), None):
+        raise DataError(f"data.{name}.{wrong.key[-1]}: {wrong.wrong}")
     if (again := repeated(complete.get("classes") or ())) is not None:
         raise DataError(f"--set data.classes names {again} twice: give each class a name of its own")
     return complete
 
 
 def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
-    """The first kind whose folders are there; the message of the first where none is."""
+    """The first kind whose folders are there; the message of the first where none is, and what else the folder may be."""
     faults = []
     for kind in kinds:
         try:
@@ -116,7 +125,7 @@ def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
             return kind
         except DataError as error:
             faults.append(error)
-    raise faults[0]
+    raise DataError(f"{faults[0]}{OTHERWISE}") if "voc" in kinds and path.expanduser().is_dir() else faults[0]
 
 
 def _root(name: str, kind: str, path: Path) -> Path:
@@ -148,7 +157,8 @@ PROTOCOLS = {
     "dense_nn": Protocol(
         params.evaluate.DenseNN,
         {"k": 50, "temperature": 0.07, "subsample": [1, 8, 64, 128], "runs": 5, "seed": 0},
-        "VOC, ADE20K, COCO-Stuff or Pascal Context as published, or a folder that `prepare` made",
+        "VOC, ADE20K, COCO-Stuff or Pascal Context as published, a folder that `prepare` made, or any with "
+        "--set data.kind=folder",
         MASKED,
         dense_nn_result.judge,
     ),

@@ -14,24 +14,23 @@ MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # a 
 
 def problems(params: Params) -> Iterator[Problem]:
     """Data sets that lack masks, or judge on what they teach."""
-    yield from _leaks(params)
+    for name, spec in params.data.items():
+        yield from problems_in(name, spec)
     yield from _masks(params)
 
 
-def _leaks(params: Params) -> Iterator[Problem]:
-    """Data sets that judge on the photos from which models learn."""
-    for name, spec in params.data.items():
-        if isinstance(spec, Voc | Folder) and spec.train == spec.val:
-            wrong = f"{spec.val} is train too, and no model is to be judged on photos that it learned from: name another"
-            yield Problem(("data", name, "val"), wrong)
+def problems_in(name: str, spec: Scenes | Photos) -> Iterator[Problem]:
+    """Of one data set: it judges on the photos from which models learn, or its masks and classes do not go together."""
+    if isinstance(spec, Voc | Folder) and spec.train == spec.val:
+        wrong = f"{spec.val} is train too, and no model is to be judged on photos that it learned from: name another"
+        yield Problem(("data", name, "val"), wrong)
+    if isinstance(spec, Folder) and (spec.masks is None) != (spec.classes is None):
+        given, lacking = ("classes", "masks") if spec.masks is None else ("masks", "classes")
+        yield Problem(("data", name, given), f"needs data.{name}.{lacking} too: what masks hold, and where they are")
 
 
 def _masks(params: Params) -> Iterator[Problem]:
-    """Folders whose masks and classes do not go together, and data sets judged on masks that they do not have."""
-    for name, spec in params.data.items():
-        if isinstance(spec, Folder) and (spec.masks is None) != (spec.classes is None):
-            given, lacking = ("classes", "masks") if spec.masks is None else ("masks", "classes")
-            yield Problem(("data", name, given), f"needs data.{name}.{lacking} too: what masks hold, and where they are")
+    """Data sets judged on masks that they do not have."""
     without = {name for name, spec in params.data.items() if not has_masks(spec)}
     for protocol in MASKS:
         for name in getattr(params.evaluate, protocol).datasets:
