@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from cribo.command import check_out, explained
 from cribo.evaluation.harness.compute import join
 from cribo.evaluation.harness.result import Meter, write_json
+from cribo.evaluation.harness.stage import nothing_kept
 from cribo.evaluation.protocols import PROTOCOLS, Protocol
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.weights import RANDOM, encoder_of
@@ -40,7 +41,7 @@ from cribo.params.checks.weights import problems_in
 from cribo.params.errors import ParamsError, Problem, problems_of
 from cribo.plan import import_settings
 from cribo.training.engine.distributed import World
-from cribo.training.engine.interruption import finish, ignore_signals, resumable_command
+from cribo.training.engine.interruption import ANEW, GOES_ON, finish, ignore_signals, resumable_command
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 
@@ -48,6 +49,12 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
 def main(arguments: list[str]) -> None:
     given = parser().parse_args(arguments)
     protocol = PROTOCOLS[given.protocol]
+    with resumable_command(ANEW if protocol.kept is nothing_kept else GOES_ON):
+        judge(protocol, given)
+
+
+def judge(protocol: Protocol, given: argparse.Namespace) -> None:
+    """Judge what the command line names, and write the result."""
     name, separator, path = given.dataset.partition("=")
     if not separator or not name or not path:
         raise ValueError(f"--dataset {given.dataset}: write NAME=PATH, as voc2012=/where/it/is")
@@ -226,5 +233,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with explained(), resumable_command():
+    with explained():
         main(sys.argv[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -249,6 +250,17 @@ def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, 
     done = run_m("cribo.evaluate", *command, cwd=tmp_path)
     assert done.returncode == 0 and "going on after step" in done.stderr, done.stderr
     assert json.loads((tmp_path / "out.json").read_text())["n"]["val_images"] == 5 and not list(tmp_path.glob(".resume/*"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"),
+    [("dense_nn", "; nothing of it is kept: .* begins anew$"), ("yolos", "goes on from the last saved")],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_stops_it_is_told_whether_anything_is_kept(protocol, says, number, monkeypatch):
+    monkeypatch.setattr(evaluate, "judge", lambda *_: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit, match=says):
+        evaluate.main(["--weights", "random:vit_demo_8", "--protocol", protocol, "--dataset", "a=b"])
 
 
 # ------------------------------------------------------------------------------------------------------------- weights

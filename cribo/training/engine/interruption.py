@@ -27,6 +27,7 @@ class Terminated(BaseException):
 
 
 GOES_ON = "the same command goes on from the last saved state, if there is one"
+ANEW = "nothing of it is kept: the same command begins anew"  # of a command that saves no state
 ASKS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE = 2  # times that somebody may type Ctrl-C before it ends a loop in the middle of a step
 _HEARD: list[int] = []  # every such signal since the command began
@@ -64,8 +65,8 @@ def asked_by(flag: list[int]) -> str:
 
 
 @contextmanager
-def resumable_command() -> Iterator[None]:
-    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence.
+def resumable_command(follows: str = GOES_ON) -> Iterator[None]:
+    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence, `follows` in it.
 
     Where no loop acts on SIGTERM or Ctrl-C, before the first step or while a trained model is judged, they end the command
     at once.
@@ -76,11 +77,14 @@ def resumable_command() -> Iterator[None]:
         yield
     except RunInUse as error:
         raise SystemExit(str(error)) from None
-    except (Interrupted, Terminated) as stop:
+    except Interrupted as stop:
         _ask_for_a_turn()
         raise SystemExit(str(stop)) from None
+    except Terminated:
+        _ask_for_a_turn()
+        raise SystemExit(f"stopped by SIGTERM; {follows}") from None
     except KeyboardInterrupt:
-        raise SystemExit(f"stopped by Ctrl-C; {GOES_ON}") from None
+        raise SystemExit(f"stopped by Ctrl-C; {follows}") from None
     finally:
         if signal.getsignal(signal.SIGTERM) is _terminate:
             signal.signal(signal.SIGTERM, before)
@@ -122,7 +126,7 @@ def _ask_for_a_turn() -> None:
 
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, _ignore)
-    raise Terminated(f"stopped by SIGTERM; {GOES_ON}")
+    raise Terminated
 
 
 def _ignore(number: int, _frame: object) -> None:
