@@ -11,6 +11,8 @@ from cribo.model.encoder import EncoderError
 from cribo.model.foreign.flax_vit import timm_names
 from cribo.model.foreign.formats import FORMATS
 
+DDP = "module."  # torch's DistributedDataParallel puts it before every name of the network that it wraps
+
 
 def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
     """The encoder's weights in a file's tree, by timm's names. Raises EncoderError for an entry or key that does not fit."""
@@ -24,6 +26,8 @@ def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
         return timm_names(_flattened(tree, path))
     if odd := [key for key in tree if not isinstance(key, str)]:
         raise EncoderError(f"{path} has the key {odd[0]!r}, where the format {form} has names: it holds no such weights")
+    if not rule.prefix.startswith(DDP) and all(key.startswith(DDP) for key in tree):
+        tree = {key.removeprefix(DDP): value for key, value in tree.items()}
     kept = {}
     for key, value in tree.items():
         dropped = max((len(start) for start in rule.dropped if key.startswith(start)), default=-1)

@@ -60,6 +60,17 @@ def test_the_weights_of_a_published_file_arrive_under_timms_names(form, tmp_path
         assert torch.equal(found[key], value + moved), key
 
 
+@pytest.mark.parametrize("form", [form for form in published.FILES if form != "slotcon"])  # whose own names begin so
+def test_what_ddp_puts_before_every_name_is_left_out_and_before_some_is_not(form):
+    make, architecture, path, prefix = published.FILES[form]
+    wrapped = published.under("module.", entry(make(), path))
+    tree = {path[0]: wrapped} if path else wrapped
+    assert loaded(form, tree).keys() == published.weights(architecture).keys()
+    wrapped[prefix + matrix(form)] = wrapped.pop(f"module.{prefix}{matrix(form)}")
+    with pytest.raises(EncoderError, match=r"lacks|surplus module\."):
+        loaded(form, tree)
+
+
 def surplus(weights, prefix, key):
     weights[f"{prefix}blocks.12.norm1.weight"] = torch.zeros(384)
 
