@@ -58,6 +58,7 @@ def _folder(encoder: Encoder, dataset: str, digest: str, settings: dict) -> Path
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
     """Sixteen hex digits for everything that decides the detector: weights, settings, photos and our sources."""
     sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode() + _sources())
+    sha.update(repr((encoder.mean, encoder.std)).encode())  # of one file of weights, whatever --set says they are
     for key, value in encoder.net.state_dict().items():
         sha.update(key.encode() + value.cpu().numpy().tobytes())
     return sha.hexdigest()[:16]

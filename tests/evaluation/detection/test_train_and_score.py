@@ -25,6 +25,7 @@ from cribo.evaluation.detection.score import average_precision, detect, entries
 from cribo.evaluation.detection.train import Order, finetune, network_input, sizes_of
 from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.harness.result import Meter
+from cribo.model.encoder import Encoder
 from cribo.training.engine.distributed import World, join_world
 from cribo.training.engine.interruption import Interrupted
 from cribo.training.engine.log import Journal, read_records
@@ -229,7 +230,9 @@ def test_every_setting_changes_the_fingerprint(encoder, data, settings):
     for key, value in settings.items():
         other = [*value, 8] if isinstance(value, list) else value + 1
         before.add(fingerprint(encoder, {**settings, key: other}, data.digest))
-    assert len(before | {fingerprint(encoder, settings, "other photos")}) == len(settings) + 2
+    darker = Encoder(encoder.net, (0.1, 0.1, 0.1), encoder.std, encoder.name)
+    before |= {fingerprint(encoder, settings, "other photos"), fingerprint(darker, settings, data.digest)}
+    assert len(before) == len(settings) + 3
 
 
 def test_processes_share_each_batch_and_each_epoch_has_every_photo_once():
