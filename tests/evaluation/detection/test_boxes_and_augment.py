@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cribo.evaluation.detection.augment import Sizes, training_sample, val_sample
 from cribo.evaluation.detection.boxes import boxes_of, digest_of
@@ -53,6 +54,30 @@ def test_boxes_follow_their_objects_through_flips_crops_and_scales(data):
             shapes.add(sample.image.shape[:2])
             assert max(sample.image.shape[:2]) <= 64 and min(sample.image.shape[:2]) <= 48
     assert sizes > 100 and seen == sizes and len(shapes) > 10
+
+
+def test_half_of_the_photos_are_flipped_half_cropped_and_sizes_and_places_reach_both_ends(data, tmp_path, monkeypatch):
+    """DETR's draws, on a photo without black and brighter to the right, whose box is the whole of it."""
+    Image.fromarray(np.full((40, 48, 3), np.linspace(20, 240, 48)[:, None], np.uint8)).save(tmp_path / "brighter.png")
+    whole = np.array([[0, 0, 48, 40]], dtype=np.float64)
+    photo = replace(data.splits["train"][0], photo=tmp_path / "brighter.png", boxes=whole, categories=np.array([1]))
+    sizes, crops, crop = replace(SIZES, longest=1000, crop_from=(33, 45)), [], Image.Image.crop
+
+    def noting(image, box):
+        crops.append((image.size, *box))
+        return crop(image, box)
+
+    monkeypatch.setattr(Image.Image, "crop", noting)
+    samples = [training_sample(photo, sizes, np.random.default_rng(draw)) for draw in range(1000)]
+    for sample in samples:
+        assert sample.image.min() >= 20 and sample.boxes == pytest.approx(np.array([[0.5, 0.5, 1, 1]]))
+    assert 450 < sum(bool(s.image[0, 0, 0] > s.image[0, -1, 0]) for s in samples) < 550 and 450 < len(crops) < 550
+    assert {min(sample.image.shape[:2]) for sample in samples} == {32, 40, 48}
+    assert {size for size, *_ in crops} == {(39, 33), (54, 45)}
+    for axis in range(2):
+        assert {corners[2 + axis] - corners[axis] for _, *corners in crops} == set(range(24, 41))
+        assert min(size[axis] - corners[2 + axis] for size, *corners in crops) == 0
+        assert min(corners[axis] for _, *corners in crops) == 0
 
 
 def test_a_box_without_width_or_height_is_counted_and_no_target(data):
