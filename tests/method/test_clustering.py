@@ -198,6 +198,8 @@ def test_a_constant_cost_stays_finite():
     tokens, positions, seeds = batch()
     labels = joint_space_clustering(torch.ones_like(tokens), positions, seeds, how(lambda_pos=0.0))
     assert ((labels >= 0) & (labels < 6)).all()
+    together = positional_cost(nearest_tokens(pairwise_distance(torch.ones_like(positions), False), labels, 6))
+    assert together.eq(0).all()  # patches that are all in one place
 
 
 def test_a_batch_of_one_keeps_its_axis():
@@ -207,7 +209,7 @@ def test_a_batch_of_one_keeps_its_axis():
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_one_normalisation_over_the_images_of_several_processes_is_that_of_one(size):
-    cost = torch.randn(8, 6, 3) * torch.arange(1, 9)[:, None, None]
+    cost = torch.randn(8, 6, 3) + 9 * torch.arange(8)[:, None, None]  # each group would be another with the other's images
     expected = min_max(cost, 4)
     parts = on_ranks(size, lambda world: min_max(cost.chunk(size)[world.rank], 4, world))
     assert torch.equal(torch.cat(parts), expected)
