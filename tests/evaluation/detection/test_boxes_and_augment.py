@@ -28,7 +28,15 @@ def test_the_digest_is_of_the_photos_and_of_the_boxes_of_both_splits(prepared, t
     for split, path in prepared.annotations.items():
         (tmp_path / split).write_bytes(path.read_bytes() + b" ")
         seen.add(digest_of(replace(prepared, annotations=prepared.annotations | {split: tmp_path / split})))
-    assert len(seen) == 4
+    assert len(seen) == 4 and boxes_of(prepared).digest == digest_of(prepared) and boxes_of(prepared).name == "squares"
+
+
+def test_boxes_that_rounding_left_outside_end_at_the_photo_s_edges(prepared, tmp_path):
+    tree = json.loads(prepared.annotations["train"].read_text())
+    tree["annotations"][0] |= {"image_id": 1, "bbox": [-0.5, -1, 49, 41.5]}
+    (tmp_path / "rounded.json").write_text(json.dumps(tree))
+    rounded = boxes_of(replace(prepared, annotations=prepared.annotations | {"train": tmp_path / "rounded.json"}))
+    assert rounded.splits["train"][0].boxes[0].tolist() == [0, 0, 48, 40]
 
 
 def red_or_green(sample):
