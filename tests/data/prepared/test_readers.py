@@ -16,7 +16,7 @@ from cribo.data.preparation.prepare import prepare
 from cribo.data.preparation.sets import ade20k, pascal_context
 from cribo.data.prepared.images import Mask, read_image, read_mask
 from cribo.data.prepared.manifest import DataError, Row
-from cribo.data.prepared.readers import open_set
+from cribo.data.prepared.readers import _changed, open_set
 from cribo.data.prepared.records import Record, Records
 
 SETTINGS = {"kind": "scenes", "seed": 0, "size": 32, "train": 4, "val": 2, "objects": [1, 2]}
@@ -183,6 +183,11 @@ def test_first_process_of_a_machine_checks_the_files_for_all(prepared, monkeypat
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(DataError, match=r"1 file of scenes in .* changed since"):
         open_set("scenes", prepared)
+
+
+def test_none_of_many_files_goes_unchecked(tmp_path):
+    gone = [(f"{n}.jpg", 9) for n in range(2500)]
+    assert _changed(tmp_path, gone) == [file for file, _ in gone]
 
 
 def test_set_that_was_never_prepared_says_what_to_run(tmp_path):
