@@ -8,7 +8,7 @@ import pytest
 
 from cribo import params
 
-SIZES = {"train": [(40, 40), (48, 37), (33, 52), (40, 40), (41, 40)], "val": [(40, 48), (61, 35), (33, 33)]}
+SIZES = {"train": [(40, 40), (48, 37), (33, 52), (40, 40), (41, 40)], "val": [(40, 48), (61, 35), (20, 120)]}
 SMALL = {
     "iterations": 8,
     "batch_size": 4,
