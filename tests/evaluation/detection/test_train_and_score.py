@@ -124,9 +124,9 @@ def test_entries_are_boxes_in_px_of_the_photo_and_known_categories(data):
     photo = data.splits["val"][0]  # 48 × 40 px
     logits = torch.full((3, 5), -9.0)
     logits[0, 1], logits[1, 2], logits[2, 4], logits[2, 3] = 9, 9, 9, 5  # the last column is "no object"
-    found = entries(logits, torch.tensor([[0.5, 0.5, 0.5, 0.5]]).expand(3, 4), photo, data.categories)
+    found = entries(logits, torch.tensor([[0.5, 0.6, 0.25, 0.5]]).expand(3, 4), photo, data.categories)
     assert [e["category_id"] for e in found] == [1, 3]  # 2 is no category here
-    assert found[0]["bbox"] == pytest.approx([12, 10, 24, 20]) and found[0]["score"] > 0.99 > 0.1 > found[1]["score"]
+    assert found[0]["bbox"] == pytest.approx([18, 14, 12, 20]) and found[0]["score"] > 0.99 > 0.1 > found[1]["score"]
 
 
 def weights(model):
