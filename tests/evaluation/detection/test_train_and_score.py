@@ -22,7 +22,7 @@ from cribo.evaluation.detection.augment import val_sample
 from cribo.evaluation.detection.boxes import boxes_of
 from cribo.evaluation.detection.run import fingerprint, judge
 from cribo.evaluation.detection.score import average_precision, detect, entries
-from cribo.evaluation.detection.train import Order, finetune, network_input, sizes_of
+from cribo.evaluation.detection.train import Order, finetune, learning_rate, network_input, sizes_of
 from cribo.evaluation.harness.errors import EvaluationError
 from cribo.evaluation.harness.result import Meter
 from cribo.model.encoder import Encoder
@@ -155,7 +155,8 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_an_undisturbed_one(
     resumed = weights(finetune(encoder, data, settings, tmp_path / "killed", compute, ALONE))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
     metrics = [read_records(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
-    assert metrics[0] == metrics[1] and len(metrics[0]) == 6
+    assert metrics[0] == metrics[1] and [entry["epoch"] for entry in metrics[0]] == [0, 0, 1, 1, 2, 2]
+    assert [entry["lr"] for entry in metrics[0]] == [learning_rate(epoch, 3, 1e-3, 1e-5) for epoch in (0, 0, 1, 1, 2, 2)]
 
 
 @pytest.mark.parametrize(("after", "says", "saved"), [(2, "after step 3 of 6", 3), (6, "after all 6 steps", 6)])
@@ -220,6 +221,7 @@ def test_the_state_is_left_until_the_result_is_safe(encoder, prepared, settings,
 
 def test_detections_of_a_trained_detector_score_as_pycocotools_says(encoder, data, settings, compute, tmp_path):
     model = finetune(encoder, data, settings, tmp_path / "run", compute, ALONE)
+    assert model.config.num_labels == 4  # ids go up to 3, and what comes after the last says "no object"
     detections = detect(model, encoder, data, sizes_of(settings, encoder.patch_size), 1, ALONE)
     found = average_precision(data, detections)
     np.testing.assert_allclose(list(found.stats.values()), official(data, detections), atol=1e-6)
