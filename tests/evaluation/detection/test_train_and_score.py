@@ -237,12 +237,25 @@ def test_every_setting_changes_the_fingerprint(encoder, data, settings):
     assert len(before) == len(settings) + 3
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lr", 2e-3), ("min_lr", 1e-3), ("weight_decay", 0.5), ("clip_norm", 10), ("batch_size", 3), ("seed", 1)],
+)
+def test_every_parameter_of_the_finetuning_acts(encoder, data, settings, compute, tmp_path, key, value):
+    before, after = (
+        weights(finetune(encoder, data, {**settings, **changed}, tmp_path / name, compute, ALONE))
+        for name, changed in (("whole", {}), ("run", {key: value}))
+    )
+    head = "class_labels_classifier.layers.0.weight"
+    assert not torch.equal(before[head], after[head])
+
+
 def test_processes_share_each_batch_and_each_epoch_has_every_photo_once():
     orders = [Order(9, 4, 2, 0, World(rank, 2, torch.device("cpu"))) for rank in range(2)]
     whole = Order(9, 4, 2, 0, ALONE)
     assert len(whole) == 4
     for step in range(4):
-        assert sorted(orders[0].at(step) + orders[1].at(step)) == sorted(whole.at(step))
+        assert sorted(orders[0].at(step) + orders[1].at(step)) == sorted(whole.at(step)) and len(whole.at(step)) == 4
     assert len(set(whole.at(0) + whole.at(1))) == 8 and whole.at(0) != [(0, i) for _, i in whole.at(2)]
 
 
