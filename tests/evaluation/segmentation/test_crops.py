@@ -42,6 +42,7 @@ def test_every_photo_is_shown_once_before_any_is_shown_twice(photos, linear_sett
 def test_workers_restarts_and_processes_change_nothing(photos, linear_settings):
     crops = Crops(photos.splits["train"], linear_settings, 4, 255)
     whole = list(load_crops(crops, 4, 0, 4, 0, 1, 0))
+    assert [len(batch) for batch in whole] == 4 * [4]
     resumed = list(load_crops(crops, 4, 2, 4, 0, 1, 2))
     assert all(same(a, b) for one, two in zip(whole[2:], resumed, strict=True) for a, b in zip(one, two, strict=True))
     shares = [list(load_crops(crops, 4, 0, 4, rank, 2, 0)) for rank in range(2)]
