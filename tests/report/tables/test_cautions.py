@@ -105,6 +105,12 @@ def test_runs_count_only_where_training_images_are_drawn():
     assert settings_notes({DENSE: {"protocol": COARSE | {"k": 50}}}) == ()
 
 
+def test_the_learning_rates_said_of_a_decoder_are_its_own():
+    rates = {"voc2012": 8e-4, "ade20k": 3e-4}
+    (note,) = settings_notes({Planned("linear_segmentation", "cribo", on, 1, lr): {} for on, lr in rates.items()})
+    assert "on voc2012: learning_rates [0.0008] (" in note and "on ade20k: learning_rates [0.0003] (" in note
+
+
 @pytest.mark.parametrize("protocol", ["linear_segmentation", "segmenter"])
 def test_of_a_decoder_every_setting_that_changes_the_result_is_stated_or_left_open_by_paper_and_code(protocol):
     group = params.load("recipes/demo.yaml").evaluate.model_dump()[protocol]
