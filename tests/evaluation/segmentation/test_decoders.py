@@ -55,9 +55,10 @@ def restated_loss(logits, samples):
     return total / count
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_the_linear_decoder_is_one_matrix_on_the_concatenated_tokens(own_encoder, linear_settings, layers):
-    model = decoders.linear(own_encoder, linear_settings, layers, 4, 255).train()
+@pytest.mark.parametrize(("layers", "norm"), [(1, "last"), (2, "last"), (2, "each")])
+def test_the_linear_decoder_is_one_matrix_on_the_concatenated_tokens(own_encoder, linear_settings, layers, norm):
+    model = decoders.linear(own_encoder, {**linear_settings, "layer_norm": norm}, layers, 4, 255).train()
+    assert model.backbone.norm_each == (norm == "each")
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert {name: p.shape for name, p in trained.items()} == {
         "decode_head.conv_seg.weight": (4, 24 * layers, 1, 1),
