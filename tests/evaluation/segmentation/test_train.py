@@ -131,6 +131,18 @@ def test_the_schedule_is_mmengine_s():
         schedule.step()
 
 
+def test_the_rate_ends_where_it_shall_and_each_iteration_draws_a_drop_path_of_its_own(
+    run, linear_settings, tmp_path, monkeypatch
+):
+    drawn, seed_of = [], training.seed_of
+    monkeypatch.setattr(training, "seed_of", lambda *stream: drawn.append(seed_of(*stream)) or drawn[-1])
+    run("linear", {**linear_settings, "end_lr": [0.1, 1e-4]})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    end = 0.1 * LR + 1e-4
+    assert [json.loads(line)["lr"] for line in lines] == [polynomial(LR, end, step - 1, 8) for step in (2, 4, 6, 8)]
+    assert json.loads(lines[-1])["lr"] == end and len(set(drawn)) == 8
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
