@@ -2,8 +2,8 @@
 
 Looks at the device, its driver, memory, disk and data, foretells the memory of every model from shapes, then does a few
 real steps of each on noise, and loads a few real images. `--images N` bounds the images of those steps; the default is a
-process's share of the batch. On a CPU it is what 90 seconds for all models allow, at most 64, never compiled and with a small
-memory bank; time is then scaled to the whole. Exit status 1 when something stands in the way.
+process's share of the batch. On a CPU it is what 90 seconds for all models allow, at most 64, never compiled and with a
+small memory bank; time is then scaled to the whole. Exit status 1 when something stands in the way.
 """
 
 from __future__ import annotations
