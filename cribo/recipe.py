@@ -75,6 +75,8 @@ def text_of(name: str) -> str:
     try:
         params.parse(text, path_of(name), numbered=name == BASE)
     except params.ParamsError as error:
+        if name == BASE:
+            raise
         raise params.ParamsError([_of_its_file(name, problem) for problem in error.problems], path_of(name), {}) from None
     return text
 
@@ -138,7 +140,7 @@ def is_edited(text: str) -> bool:
 
 
 def _shown(tree: dict, key: str) -> str:
-    return json.dumps(tree[key], ensure_ascii=False) if key in tree else "not there"
+    return json.dumps(tree[key], ensure_ascii=False, default=str) if key in tree else "not there"
 
 
 def main(arguments: list[str]) -> None:
@@ -160,10 +162,11 @@ def main(arguments: list[str]) -> None:
             sys.stdout.writelines(difflib.unified_diff(old, new, "before", f"{TARGET} ({name})", n=0))
         case ["diff", name]:
             theirs, ours = flat(parse_yaml(text_of(name), path_of(name))[0]), flat(read_yaml(TARGET)[0])
-            others = [key for key in dict.fromkeys((*theirs, *ours)) if _shown(ours, key) != _shown(theirs, key)]
+            keys = dict.fromkeys((*theirs, *ours))
+            others = [key for key in keys if key not in theirs or key not in ours or ours[key] != theirs[key]]
             for key in others:
                 print(f"{key}: {_shown(ours, key)} ({name}: {_shown(theirs, key)})")
-            print(f"{TARGET} has {len(others)} values other than recipe {name}", file=sys.stderr)
+            print(f"values of {TARGET} that recipe {name} has otherwise, or not at all: {len(others)}", file=sys.stderr)
         case _:
             show_help(arguments, __doc__)
             sys.exit(__doc__)

@@ -118,6 +118,14 @@ def test_a_mistake_in_a_recipe_is_one_sentence_with_its_file_and_key(own, text, 
     assert not Path("params.yaml").exists()
 
 
+def test_a_mistake_in_the_demo_is_said_with_its_line(own):
+    demo = Path("recipes/demo.yaml").read_text()
+    line = next(n for n, text in enumerate(demo.splitlines(), 1) if text.startswith("    lambda_pos:"))
+    Path("recipes/demo.yaml").write_text(demo.replace("    lambda_pos: 0.25", "    lambda_pos: -1", 1))
+    with pytest.raises(params.ParamsError, match=f"^recipes/demo.yaml:{line}: pretrain.clustering.lambda_pos"):
+        recipe.text_of("demo")
+
+
 def test_the_recipe_that_the_documentation_shows_is_valid_as_it_stands(monkeypatch, tmp_path):
     example = Path("docs/usage.md").read_text().split("```yaml\n# λ_pos", 1)[1].split("```", 1)[0]
     for name in ("demo", "paper-vits16-coco"):
@@ -164,7 +172,7 @@ def test_diff_names_each_value_that_is_not_the_recipes_and_its_value_there(tmp_p
     recipe.TARGET.write_text(text.replace("lambda_pos: 0.25", "lambda_pos: 1.0"))
     recipe.main(["diff", "tiny"])
     said = capsys.readouterr()
-    assert said.out == "pretrain.clustering.lambda_pos: 1.0 (tiny: 0.25)\n" and "1 values other than recipe tiny" in said.err
+    assert said.out == "pretrain.clustering.lambda_pos: 1.0 (tiny: 0.25)\n" and said.err.endswith("or not at all: 1\n")
     recipe.main(["diff", "voc-mini"])
     said = capsys.readouterr().out
     assert 'data.voc.kind: not there (voc-mini: "voc")' in said and "data.scenes.size: 64 (voc-mini: not there)" in said

@@ -13,21 +13,9 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from cribo.data.batches.views import Draw, draw_view, render_view
+from tests.data.batches import test_views as views
 
-SETTINGS = {
-    "crop_area": [0.25, 1.0],
-    "crop_aspect": [0.75, 4 / 3],
-    "flip": 0.5,
-    "jitter": 0.8,
-    "brightness": 0.4,
-    "contrast": 0.4,
-    "saturation": 0.2,
-    "hue": 0.1,
-    "grayscale": 0.2,
-    "blur": [1.0, 0.1],
-    "blur_radius": [0.1, 2.0],
-    "solarise": [0.0, 0.2],
-}
+SETTINGS = {**views.SETTINGS, "crop_aspect": [0.75, 4 / 3]}
 N, WIDTH, HEIGHT = 4000, 500, 375
 FACTORS = ("brightness", "contrast", "saturation", "hue")
 
