@@ -24,7 +24,7 @@ from cribo import plan
 from cribo.command import explained
 from cribo.data.location import starts
 from cribo.data.preparation.parallel import cores
-from cribo.data.preparation.sets import ade20k, coco, imagenet, pascal_context, voc
+from cribo.data.preparation.sets import SETS
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.launch import count
@@ -42,14 +42,6 @@ from cribo.training.schedules import Schedule
 from cribo.training.state import initial_state
 
 GB = 1e9
-SETS = {
-    "ade20k": ade20k,
-    "coco": coco,
-    "coco_stuff": coco,
-    "imagenet": imagenet,
-    "pascal_context": pascal_context,
-    "voc": voc,
-}
 
 
 @dataclass
@@ -185,7 +177,7 @@ def _assumed(found: Findings, name: str, about: Data) -> int:
     """Training images of a set that is not prepared, 0 where nothing tells them."""
     if about.kind == "scenes":
         photos, by = about.train, f"as data.{name}.train asks"
-    elif about.kind in SETS and getattr(about, "train", "train_aug") in ("train_aug", "trainaug"):
+    elif SETS[about.kind].PUBLISHED and getattr(about, "train", "train_aug") in ("train_aug", "trainaug"):
         photos, by = SETS[about.kind].PUBLISHED["train"], "as published"
     else:
         found.say("data", f"{name}: how many photos is not known, and so no time: `dvc repro prepare@{name}` counts them")

@@ -11,7 +11,7 @@ from PIL import Image
 from cribo import doctor, measure, pace, params, plan
 from cribo.data.prepared.readers import PreparedSet, Record
 from cribo.method import teacher
-from cribo.params.data import Folder, Published, Voc
+from cribo.params.data import Folder, Published, Unmasked, Voc
 from tests.processes import run_m
 
 
@@ -146,10 +146,10 @@ def test_photos_that_prepare_would_not_find_are_an_obstacle(path, says, monkeypa
     monkeypatch.delenv("CRIBO_DATA", raising=False)
     Path("params.yaml").write_text(f"data: {{mine: {{kind: coco, path: {path or 'null'}}}}}\n")
     found = doctor.Findings()
-    assert doctor._data(found, "mine", Published(kind="coco", path=path)) is None
+    assert doctor._data(found, "mine", Unmasked(kind="coco", path=path)) is None
     assert len(found.obstacles) == 1 and re.search(says, found.obstacles[0])
     found = doctor.Findings()
-    assert doctor._data(found, "mine", Published(kind="coco", path=str(tmp_path))) is None and not found.obstacles
+    assert doctor._data(found, "mine", Unmasked(kind="coco", path=str(tmp_path))) is None and not found.obstacles
 
 
 def test_prepared_data_that_cannot_be_opened_is_an_obstacle(small, monkeypatch, tmp_path):

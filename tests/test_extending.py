@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch.nn.functional import normalize
 
 from cribo import params
-from cribo.data import location
-from cribo.data.preparation import sets
 from cribo.data.preparation.prepare import prepare
+from cribo.data.preparation.sets import SETS
 from cribo.data.prepared.images import read_mask
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.evaluation.harness.result import Meter
@@ -27,12 +27,16 @@ FILES = set(re.findall(r"`((?:cribo|docs|recipes|stages|tests|workflow)/[\w/]*\w
 YOURS = {"cribo/data/preparation/sets/MINE.py", "cribo/method/spread.py", "cribo/evaluation/MINE.py", "stages/MINE.py"}
 
 
-def function(name: str) -> Callable:
-    """A function that the page defines."""
+def skeleton(name: str) -> SimpleNamespace:
+    """The file that the page shows with this function in it."""
     (block,) = [block for block in BLOCKS if f"def {name}(" in block]
     made: dict = {}
     exec(block, made)
-    return made[name]
+    return SimpleNamespace(**made)
+
+
+def function(name: str) -> Callable:
+    return getattr(skeleton(name), name)
 
 
 def mine(tmp_path: Path, monkeypatch) -> PreparedSet:
@@ -41,8 +45,7 @@ def mine(tmp_path: Path, monkeypatch) -> PreparedSet:
         for n in range(count):
             photo(tmp_path / f"in/photos/{split}/{n}.jpg", n)
             png(tmp_path / f"in/masks/{split}/{n}.png", values(n, (0, 1, 255)))
-    monkeypatch.setitem(sets.LISTINGS, "folder", function("listing"))
-    monkeypatch.setitem(location.INSIDE, "folder", ((".",), ("photos",)))
+    monkeypatch.setitem(SETS, "folder", skeleton("listing"))
     prepare("mine", {"kind": "folder", "train": ".", "path": str(tmp_path / "in")}, tmp_path, workers=1)
     return open_set("mine", tmp_path, tmp_path / "in")
 

@@ -5,19 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cribo.data.prepared.manifest import DataError
+from cribo.data.prepared.manifest import DataError, Place
 from cribo.params.yaml_lines import read_yaml
-
-# What tells each kind's folder, and where it may lie below the folder that somebody gives.
-INSIDE = {
-    "voc": (("VOCdevkit/VOC2012", "VOC2012", "."), ("JPEGImages",)),
-    "pascal_context": ((".",), ("VOCdevkit/VOC2010/JPEGImages", "VOC2010/JPEGImages", "JPEGImages")),
-    "ade20k": (("ADEChallengeData2016", "."), ("images/training",)),
-    "coco": ((".",), ("train2017", "images/train2017")),
-    "coco_stuff": ((".",), ("train2017", "images/train2017")),
-    "imagenet": ((".", "ILSVRC/Data/CLS-LOC"), ("train",)),
-    "folder": ((".",), (".",)),
-}
 
 
 def starts(name: str, path: str | Path | None) -> tuple[list[Path], str]:
@@ -42,25 +31,25 @@ def starts(name: str, path: str | Path | None) -> tuple[list[Path], str]:
     )
 
 
-def locate(name: str, kind: str, path: str | Path | None) -> Path:
+def locate(name: str, place: Place, path: str | Path | None) -> Path:
     """The folder to which the paths of data set `name` are relative.
 
     Raises:
         DataError: nothing says where the photos are, or they are not there.
     """
     folders, said = starts(name, path)
-    inside, signs = INSIDE[kind]
     for start in folders:
-        for below in inside:
-            if any((start / below / sign).is_dir() for sign in signs):
+        for below in place.inside:
+            if any((start / below / sign).is_dir() for sign in place.signs):
                 return start / below
-    if inside == signs:
+    if place.inside == place.signs:
         raise DataError(
             f"{' and '.join(map(str, folders))} (from {said}) is no folder: correct data.{name}.path or CRIBO_DATA"
         )
-    places = "" if inside == (".",) else f", nor does {' or '.join(i for i in inside if i != '.')} in it"
+    within = [below for below in place.inside if below != "."]
+    places = f", nor does {' or '.join(within)} in it" if within else ""
     raise DataError(
-        f"{' and '.join(map(str, folders))} (from {said}) holds no {' or '.join(signs)} folder{places}: "
+        f"{' and '.join(map(str, folders))} (from {said}) holds no {' or '.join(place.signs)} folder{places}: "
         f"set data.{name}.path in params.yaml or CRIBO_DATA to the folder of {name}"
     )
 

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from cribo import params
 from cribo.command import did_you_mean
-from cribo.data.location import INSIDE, locate
+from cribo.data.location import locate
 from cribo.data.preparation.prepare import PLACES, prepare
+from cribo.data.preparation.sets import SETS
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.evaluation import knn
@@ -86,7 +87,7 @@ def _prepared(name: str, folder: Path, settings: dict) -> PreparedSet:
 
 def _known(kind: object) -> object:
     """The kind of photos that was given, None where none was. Raises DataError for what is no such kind."""
-    kinds = sorted(DATA_KINDS - {"scenes"})
+    kinds = sorted(SETS)
     if kind is not None and kind not in kinds:
         raise DataError(
             f"--set data.kind={kind} is no kind of photos (there are: {', '.join(kinds)}){did_you_mean(str(kind), kinds)}"
@@ -97,7 +98,7 @@ def _known(kind: object) -> object:
 def _complete(name: str, settings: dict) -> dict:
     """`settings` of a data set, checked as params.yaml is. Raises DataError that says which --set is at fault."""
     kind = settings["kind"]
-    schema = {"voc": params.Voc, "folder": params.Folder}.get(kind, params.Published)
+    schema = DATA_KINDS[kind]
     own = [key for key in schema.model_fields if key not in PLACES]
     if unknown := sorted(settings.keys() - {*own, "path"}):
         there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
@@ -130,14 +131,14 @@ def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
 
 def _root(name: str, kind: str, path: Path) -> Path:
     """`locate`, which speaks of params.yaml where nothing is found; here --dataset says where the photos are."""
+    place = SETS[kind].PLACE
     try:
-        return locate(name, kind, path)
+        return locate(name, place, path)
     except DataError:
         here = path.expanduser()
-        below, signs = INSIDE[kind]
-        within = [place for place in below if place != "."]
+        within = [below for below in place.inside if below != "."]
         places = f", nor does {' or '.join(within)} in it" if within else ""
-        wrong = f"holds no {' or '.join(signs)} folder{places}" if here.is_dir() else "is no folder"
+        wrong = f"holds no {' or '.join(place.signs)} folder{places}" if here.is_dir() else "is no folder"
         raise DataError(f"--dataset {name}={path}: {here} {wrong}: correct the path of --dataset") from None
 
 
@@ -152,7 +153,7 @@ def _lists(kind: str, root: Path) -> dict[str, str]:
     return {"train": "train", "val": "val", "masks": "SegmentationClass"}
 
 
-MASKED = opener("voc", "ade20k", "coco_stuff", "pascal_context")
+MASKED = opener(*(kind for kind, schema in DATA_KINDS.items() if schema in (params.Voc, params.Published)))
 PROTOCOLS = {
     "dense_nn": Protocol(
         params.evaluate.DenseNN,

@@ -54,9 +54,17 @@ class Folder(Photos):
 
 
 class Published(Photos):
-    kind: Literal["ade20k", "coco", "coco_stuff", "imagenet", "pascal_context"]
+    """In the layout in which it is published, with a mask for each image."""
+
+    kind: Literal["ade20k", "coco_stuff", "pascal_context"]
     download: bool = False
     strict: bool = False
+
+
+class Unmasked(Published):
+    """With boxes, or a class for each image."""
+
+    kind: Literal["coco", "imagenet"]
 
 
 class Voc(Published):
@@ -66,6 +74,6 @@ class Voc(Published):
     masks: Inside
 
 
-Kind = Scenes | Voc | Published | Folder
+Kind = Scenes | Voc | Published | Unmasked | Folder
 Data = Annotated[Kind, Field(discriminator="kind")]
-DATA_KINDS = frozenset(name for group in get_args(Kind) for name in get_args(group.model_fields["kind"].annotation))
+DATA_KINDS = {name: group for group in get_args(Kind) for name in get_args(group.model_fields["kind"].annotation)}

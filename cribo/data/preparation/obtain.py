@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from cribo.data.preparation.archives import Bounds, unfinished, unpack
-from cribo.data.preparation.catalogue import Archive, needed
 from cribo.data.preparation.download import fetch
+from cribo.data.preparation.sets import SETS
+from cribo.data.preparation.sets.archive import Archive
 from cribo.data.prepared.manifest import DataError
 
 
@@ -44,7 +45,7 @@ def obtain(name: str, settings: dict, folder: Path) -> str:
 
 def _missing(settings: dict, folder: Path) -> tuple[list[Archive], list[Archive]]:
     """Archives that are not wholly unpacked, and those of them that are not there either."""
-    missing = [archive for archive in needed(settings, folder) if not _unpacked(archive, folder)]
+    missing = [archive for archive in SETS[settings["kind"]].archives(settings, folder) if not _unpacked(archive, folder)]
     absent = [archive for archive in missing if not (folder / archive.remote.name).is_file()]
     for archive in absent:
         if (begun := unfinished(Path(archive.remote.name), folder)).exists():

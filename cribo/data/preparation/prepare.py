@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 
 from cribo.data.location import locate, starts
-from cribo.data.preparation import layouts, scenes, sets
+from cribo.data.preparation import layouts, scenes
 from cribo.data.preparation.obtain import obtain
 from cribo.data.preparation.parallel import cores, each
+from cribo.data.preparation.sets import SETS
 from cribo.data.preparation.sets.listing import Listing
 from cribo.data.preparation.verify import Fault, check
 from cribo.data.prepared import manifest
@@ -75,11 +76,11 @@ def list_files(name: str, settings: dict) -> Listing:
     Raises:
         DataError: it is not there; the sentence says what to put where. Or a file has a name that no index can hold.
     """
-    kind = settings["kind"]
+    kind = SETS[settings["kind"]]
     folders, _ = starts(name, settings["path"])
     missing = obtain(name, settings, next((folder for folder in folders if folder.is_dir()), folders[0]))
     try:
-        listing = sets.LISTINGS[kind](name, settings, locate(name, kind, settings["path"]))
+        listing = kind.listing(name, settings, locate(name, kind.PLACE, settings["path"]))
     except DataError as error:
         raise DataError(f"{error}{missing}") from None
     files = (file for entry in listing.entries for file in (entry.image, entry.mask))
@@ -307,4 +308,5 @@ def _manifest(
         annotations=annotations,
         excluded=dict(excluded),
         rules=listing.rules,
+        place=None if settings["kind"] == "scenes" else SETS[settings["kind"]].PLACE,
     )

@@ -46,11 +46,20 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a set lies: its root is one of `inside` in the folder that somebody gives, and has a folder of `signs`."""
+
+    inside: Sequence[str]
+    signs: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv.
 
     `annotations`: COCO's JSON file of a split, with bytes and sha256. `excluded`: what is wrong with each image left out.
     `rules`: by the suffix of a mask, the class id of each value that it stores (`labels.py`); others store class ids.
+    `place`: None for a set whose files lie in its own folder.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Manifest:
     annotations: dict[str, dict]
     excluded: dict[str, str]
     rules: dict[str, bytes]
+    place: Place | None
     version: str = ""
 
     @property
@@ -118,20 +128,25 @@ def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
     try:
         tree = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         raw = (folder / INDEX).read_bytes()
-        rules = tree.get("rules")
-        read_back = {suffix: bytes(map(int, text.split())) for suffix, text in (rules or {}).items()}
-        manifest = Manifest(**tree | {"rules": read_back})
-        if not all(manifest.rules.values()):
-            raise ValueError("a rule for no value at all")
+        manifest = _manifest(tree) if {"rules", "place"} <= tree.keys() else None
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing: run `dvc repro prepare@{name}`") from None
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{folder / MANIFEST} is damaged: run `dvc repro prepare@{name}`") from None
-    if rules is None:
+    if manifest is None:
         raise DataError(f"{folder / MANIFEST} is of an earlier version: run `dvc repro prepare@{name}`")
     if sha256(raw) != manifest.index:
         raise DataError(f"{folder / INDEX} is not the index that {MANIFEST} names: run `dvc repro prepare@{name}`")
     return manifest, _rows(raw)
+
+
+def _manifest(tree: dict) -> Manifest:
+    """The manifest in a file's tree. Raises KeyError, TypeError or ValueError if it does not hold what `write` writes."""
+    rules = {suffix: bytes(map(int, text.split())) for suffix, text in tree["rules"].items()}
+    place = tree["place"] and Place(*(tuple(map(os.fspath, tree["place"][key])) for key in ("inside", "signs")))
+    if not all(rules.values()):
+        raise ValueError("a rule for no value at all")
+    return Manifest(**tree | {"rules": rules, "place": place})
 
 
 def _rows(raw: bytes) -> Iterator[Row]:

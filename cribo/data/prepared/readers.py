@@ -54,7 +54,7 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
     """
     folder = Path(data) / name
     manifest, rows = manifests.read(folder)
-    root = folder if manifest.kind == "scenes" else locate(name, manifest.kind, path)
+    root = locate(name, manifest.place, path) if manifest.place else folder
     classes = {label: number for number, label in enumerate(manifest.classes)}
     records = {split: Records(root, manifest.rules, classes) for split in (*SPLITS, *CROPS.values())}
     checks = os.environ.get("LOCAL_RANK", "0") == "0"

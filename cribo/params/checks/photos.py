@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cribo.params.data import Folder, Photos, Scenes, Voc
+from cribo.params.data import Folder, Photos, Scenes, Unmasked, Voc
 from cribo.params.errors import Problem
 from cribo.params.evaluate import KINDS, PROTOCOLS
 from cribo.params.schema import Params
@@ -42,4 +42,4 @@ def _masks(params: Params) -> Iterator[Problem]:
 def has_masks(spec: Scenes | Photos, split: str = "val") -> bool:
     if isinstance(spec, Folder):
         return spec.masks is not None and getattr(spec, split) is not None
-    return spec.kind not in ("coco", "imagenet")
+    return not isinstance(spec, Unmasked)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from cribo.data.preparation import archives, catalogue, obtain
+from cribo.data.preparation import archives, obtain
 from cribo.data.preparation.prepare import prepare
+from cribo.data.preparation.sets import SETS, ade20k
 from cribo.data.prepared.manifest import DataError
 from cribo.data.prepared.readers import open_set
 from tests.data.preparation import trees
@@ -195,7 +196,7 @@ def test_missing_archives_are_named_with_the_place_to_put_them(tmp_path, kind):
         prepare(kind, settings_of(kind, tmp_path / "in"), tmp_path / "data", workers=1)
     said = str(error.value)
     assert said.count("\n") == 0 and f"put into {tmp_path / 'in'}, packed as it is published: " in said
-    names = [archive.remote.name for archive in catalogue.needed(settings_of(kind, tmp_path), tmp_path / "in")]
+    names = [archive.remote.name for archive in SETS[kind].archives(settings_of(kind, tmp_path), tmp_path / "in")]
     assert len(names) == {"voc": 2, "pascal_context": 2, "ade20k": 1}.get(kind, 3) and all(name in said for name in names)
     assert (f"or set data.{kind}.download to true" in said) == (kind != "imagenet")
 
@@ -216,8 +217,8 @@ def test_download_unpack_prepare_in_one_go(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "www"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/ADEChallengeData2016.zip"
-    remote = dataclasses.replace(catalogue.ADE20K.remote, url=url, digest=None)
-    monkeypatch.setattr(catalogue, "ADE20K", dataclasses.replace(catalogue.ADE20K, remote=remote))
+    remote = dataclasses.replace(ade20k.ARCHIVE.remote, url=url, digest=None)
+    monkeypatch.setattr(ade20k, "ARCHIVE", dataclasses.replace(ade20k.ARCHIVE, remote=remote))
     prepare("ade20k", settings_of("ade20k", tmp_path / "in", download=True), tmp_path / "data", workers=1)
     server.shutdown()
     server.server_close()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cribo.data.preparation.sets import ade20k, coco, pascal_context, voc
+from cribo.data.preparation.sets import ade20k, coco_stuff, pascal_context, voc
 from cribo.data.prepared.labels import IDS, ILLEGAL, VOID, class_ids, illegal, legal, rule, rule_of
 
-ADE20K, COCO_STUFF, CONTEXT = ade20k.RULES[".png"], coco.RULES[".png"], pascal_context.RULES[".mat"]
+ADE20K, COCO_STUFF, CONTEXT = ade20k.RULES[".png"], coco_stuff.RULES[".png"], pascal_context.RULES[".mat"]
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ ADE20K, COCO_STUFF, CONTEXT = ade20k.RULES[".png"], coco.RULES[".png"], pascal_c
         (voc.CLASSES, 21, "background", "tvmonitor"),
         (pascal_context.CLASSES, 60, "background", "wood"),
         (ade20k.CLASSES, 150, "wall", "flag"),
-        (coco.STUFF, 171, "person", "wood"),
+        (coco_stuff.CLASSES, 171, "person", "wood"),
     ],
     ids=["voc", "pascal_context", "ade20k", "coco_stuff"],
 )
@@ -29,7 +29,7 @@ def test_voc_and_context_stand_in_alphabetical_order_behind_the_background():
 
 
 def test_stuff_stands_in_alphabetical_order_behind_the_eighty_things():
-    assert list(coco.STUFF[80:]) == sorted(coco.STUFF[80:])
+    assert list(coco_stuff.CLASSES[80:]) == sorted(coco_stuff.CLASSES[80:])
 
 
 def ids(rule, *stored):
@@ -43,7 +43,7 @@ def test_ade20k_leaves_zero_out_and_moves_the_rest_down():
 def test_coco_stuff_closes_the_gaps_of_coco():
     # COCO ids 1, 11, 13, 90 are person, fire hydrant, stop sign, toothbrush; 92 is banner, 182 wood; maps store id - 1.
     named = {0: "person", 10: "fire hydrant", 12: "stop sign", 89: "toothbrush", 91: "banner", 181: "wood"}
-    assert [coco.STUFF[k] for k in ids(COCO_STUFF, *named)] == list(named.values())
+    assert [coco_stuff.CLASSES[k] for k in ids(COCO_STUFF, *named)] == list(named.values())
     assert ids(COCO_STUFF, 255, 11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90, 182, 254) == [VOID] + 13 * [ILLEGAL]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from cribo.data.prepared import manifest
-from cribo.data.prepared.manifest import DataError, Manifest, Row
+from cribo.data.prepared.manifest import DataError, Manifest, Place, Row
 
 ROWS = [
     Row("train", "a", "JPEGImages/a.jpg", "Masks/a.png", 5, 4, 100, 20, "0" * 64, "1" * 64),
@@ -29,9 +29,12 @@ def _manifest(rows=ROWS) -> Manifest:
         {"train": {"file": "annotations/a.json", "bytes": 1, "sha256": "2" * 64}},
         {"JPEGImages/b.jpg": "cannot be used"},
         {".mat": bytes([255, 0, 1])},
+        Place(("VOC2012", "."), ("JPEGImages",)),
     )
 
 
+OF_A_FEW = json.dumps({"name": "x", "rules": {}, "place": None})
+WRONG_PLACE = json.dumps(asdict(_manifest()) | {"rules": {}, "place": {"inside": ["."], "signs": [1]}})
 NO_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": ""}})
 WRONG_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": "0 256"}})
 
@@ -39,7 +42,8 @@ WRONG_RULE = json.dumps(asdict(_manifest()) | {"rules": {".mat": "0 256"}})
 def test_round_trip(tmp_path):
     manifest.write(tmp_path, _manifest(), ROWS)
     read, rows = manifest.read(tmp_path)
-    assert list(rows) == ROWS and read.index == _manifest().index and read.version and read.rules == _manifest().rules
+    assert list(rows) == ROWS and read.version
+    assert (read.index, read.rules, read.place) == (_manifest().index, _manifest().rules, _manifest().place)
 
 
 def test_another_rule_is_another_content_and_without_rules_the_index_says_it_all():
@@ -48,10 +52,11 @@ def test_another_rule_is_another_content_and_without_rules_the_index_says_it_all
     assert replace(own, rules={}).digest == _manifest().index
 
 
-def test_a_manifest_without_rules_is_said_to_be_of_an_earlier_version(tmp_path):
+@pytest.mark.parametrize("new", ["rules", "place"])
+def test_a_manifest_without_rules_or_place_is_said_to_be_of_an_earlier_version(tmp_path, new):
     manifest.write(tmp_path, _manifest(), ROWS)
     tree = json.loads((tmp_path / "MANIFEST.json").read_text())
-    del tree["rules"]
+    del tree[new]
     (tmp_path / "MANIFEST.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"MANIFEST\.json is of an earlier version: run `dvc repro"):
         manifest.read(tmp_path)
@@ -74,7 +79,7 @@ def test_missing_file_says_what_to_run(tmp_path, file):
         manifest.read(folder)
 
 
-@pytest.mark.parametrize("damage", ["{", json.dumps({"name": "x"}), "[]", WRONG_RULE, NO_RULE])
+@pytest.mark.parametrize("damage", ["{", OF_A_FEW, "[]", WRONG_RULE, NO_RULE, WRONG_PLACE])
 def test_damaged_manifest_is_a_sentence(tmp_path, damage):
     manifest.write(tmp_path, _manifest(), ROWS)
     (tmp_path / "MANIFEST.json").write_text(damage)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo.data.preparation.download import Remote
+from cribo.data.preparation.sets.archive import Archive
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing, names_in, words
 from cribo.data.prepared.labels import VOID, rule
+from cribo.data.prepared.manifest import Place
 
 LICENCE = "Images for non-commercial research and education (MIT CSAIL's terms); annotations BSD-3. Cite Zhou et al. 2017."
 SOURCE = "ADE20K, MIT Scene Parsing Challenge 2016, sceneparsing.csail.mit.edu"
 PUBLISHED = {"train": 20210, "val": 2000}
+PLACE = Place(("ADEChallengeData2016", "."), ("images/training",))
+ARCHIVE = Archive(
+    Remote(
+        "ADEChallengeData2016.zip",
+        "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+        digest="sha1:219e1696abb36c8ba3a3afe7fb2f4b4606a897c7",
+    ),
+    ("ADEChallengeData2016/images/training", "images/training"),
+)
 SPLITS = {"train": "training", "val": "validation"}
 RULES = {".png": rule({0: VOID} | {k: k - 1 for k in range(1, 151)})}  # 0 is "other"
 
@@ -27,6 +39,10 @@ swimming pool, stool, barrel, basket, waterfall, tent, bag, minibike, cradle, ov
 name, microwave, pot, animal, bicycle, lake, dishwasher, screen, blanket, sculpture, hood, sconce, vase, traffic
 light, tray, ashcan, fan, pier, crt screen, plate, monitor, bulletin board, shower, radiator, glass, clock, flag
 """)
+
+
+def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
+    return (ARCHIVE,)
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:

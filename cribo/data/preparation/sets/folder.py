@@ -7,12 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from cribo.data.preparation.sets.archive import Archive
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing
-from cribo.data.prepared.manifest import DataError, listed
+from cribo.data.prepared.manifest import DataError, Place, listed
 
 # Images that are not read; a phone's and a browser's among them.
 OTHERS = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".pgm", ".ppm", ".tga"})
+PUBLISHED: dict[str, int] = {}
+PLACE = Place((".",), (".",))
 LICENCE = "The owner of the images knows; nothing is known here."
+
+
+def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
+    return ()
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:

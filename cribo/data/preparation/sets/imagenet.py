@@ -7,22 +7,53 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo.data.preparation.download import Remote
+from cribo.data.preparation.sets.archive import GIB, Archive
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing, first_folder, names_in
 from cribo.data.prepared.images import load_mat
-from cribo.data.prepared.manifest import DataError, listed
+from cribo.data.prepared.manifest import DataError, Place, listed
 
 LICENCE = "Non-commercial research and education only, under ImageNet's terms of access. Cite Russakovsky et al. 2015."
 SOURCE = "ImageNet ILSVRC 2012, image-net.org"
 PUBLISHED = {"train": 1281167, "val": 50000}
+PLACE = Place((".", "ILSVRC/Data/CLS-LOC"), ("train",))
 DEVKIT = "ILSVRC2012_devkit_t12/data"
 AGAIN = "unpack ILSVRC2012_devkit_t12.tar.gz again"
+
+
+def _archive(name: str, md5: str, makes: tuple[str, ...], into: str, files: int, nested: bool = False) -> Archive:
+    remote = Remote(name, "https://image-net.org/download-images", digest=f"md5:{md5}")
+    return Archive(remote, makes, into, free=False, nested=nested, files=files, unpacked=400 * GIB)
+
+
+TRAIN = _archive(
+    "ILSVRC2012_img_train.tar",
+    "1d675b47d978889d74fa0da5fadfb00e",
+    ("train", "ILSVRC/Data/CLS-LOC/train"),
+    "train",
+    1_400_000,
+    nested=True,
+)
+VAL = _archive(
+    "ILSVRC2012_img_val.tar", "29b22e2961454d5413ddabcf34fc5622", ("val", "ILSVRC/Data/CLS-LOC/val"), "val", 60_000
+)
+LABELS = _archive("ILSVRC2012_devkit_t12.tar.gz", "fa75699e90414af021442c21a62c3abf", ("ILSVRC2012_devkit_t12",), ".", 1000)
+
+
+def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
+    """The development kit too where val is flat, or is not there yet."""
+    by_class = any(_has_classes(folder / place / "val") for place in PLACE.inside)
+    return (TRAIN, VAL) if by_class else (TRAIN, VAL, LABELS)
+
+
+def _has_classes(split: Path) -> bool:
+    return any(path.is_dir() and not path.name.startswith(".") for path in split.glob("*"))
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:
     train = _by_class(root, "train")
     classes = sorted({entry.label for entry in train})
-    folders = any(p.is_dir() and not p.name.startswith(".") for p in (root / "val").glob("*"))
-    val = _by_class(root, "val") if folders else _by_devkit(root)
+    val = _by_class(root, "val") if _has_classes(root / "val") else _by_devkit(root)
     if unknown := sorted({entry.label for entry in val} - set(classes)):
         raise DataError(f"{root / 'val'} has classes that train lacks: {listed(unknown)}")
     return Listing(root, [*train, *val], classes, LICENCE, SOURCE, PUBLISHED)

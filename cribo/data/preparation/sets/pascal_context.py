@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cribo.data.preparation.download import Remote
+from cribo.data.preparation.sets import voc
+from cribo.data.preparation.sets.archive import Archive
 from cribo.data.preparation.sets.listing import Entry, Listing, first_folder, lines_in, words
 from cribo.data.prepared.labels import rule
+from cribo.data.prepared.manifest import Place
 
 LICENCE = "Photos from Flickr under Flickr's terms of use; annotations free for research. Cite Mottaghi et al. 2014."
 SOURCE = "PASCAL-Context, cs.stanford.edu/~roozbeh/pascal-context; photos of PASCAL VOC 2010"
 PUBLISHED = {"train": 4998, "val": 5105}
+PLACE = Place((".",), ("VOCdevkit/VOC2010/JPEGImages", "VOC2010/JPEGImages", "JPEGImages"))
+PHOTOS = voc.devkit(2010, "VOCtrainval_03-May-2010.tar", "da459979d0c395079b5c75ee67908abb")
+MASKS = Archive(
+    Remote("trainval.tar.gz", "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz"),
+    tuple(
+        f"{inside}{masks}"
+        for inside in ("", "VOCdevkit/VOC2010/", "VOC2010/")
+        for masks in ("trainval", "SegmentationClassContext")
+    ),
+)
 
 # The 59 classes of Mottaghi et al. 2014 in alphabetical order, and everything else.
 CLASSES = words("""
@@ -32,8 +46,12 @@ COUNTING = (
 RULES = {".mat": rule({value: COUNTING.index(value) + 1 if value in COUNTING else 0 for value in range(460)}, 461)}
 
 
+def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
+    return PHOTOS, MASKS
+
+
 def listing(name: str, settings: dict, root: Path) -> Listing:
-    photos = first_folder(root, "VOCdevkit/VOC2010/JPEGImages", "VOC2010/JPEGImages", "JPEGImages")
+    photos = first_folder(root, *PLACE.signs)
     inside = photos.removesuffix("JPEGImages")
     masks = first_folder(root, "trainval", f"{inside}trainval", f"{inside}SegmentationClassContext")
     suffix = "mat" if masks.endswith("trainval") else "png"

@@ -6,10 +6,13 @@ there is one, and the list train_aug is made if it is missing: SBD's images and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from cribo.data.preparation.download import Remote
+from cribo.data.preparation.sets.archive import Archive
 from cribo.data.preparation.sets.listing import Entry, Listing, lines_in, words
-from cribo.data.prepared.manifest import DataError
+from cribo.data.prepared.manifest import DataError, Place
 
 LICENCE = (
     "Photos from Flickr under Flickr's terms of use; annotations free for research. Cite Everingham et al. 2010 and 2015."
@@ -17,12 +20,40 @@ LICENCE = (
 SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
 PUBLISHED = {"train": 10582, "val": 1449}  # images that the paper uses: it trains on train_aug
+PLACE = Place(("VOCdevkit/VOC2012", "VOC2012", "."), ("JPEGImages",))
 LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's; another is somebody's own
 OWN = "SegmentationClass"
 CLASSES = words("""
 background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike,
 person, pottedplant, sheep, sofa, train, tvmonitor
 """)
+
+
+def devkit(year: int, name: str, md5: str) -> Archive:
+    """Photos of a year of VOC."""
+    url = f"https://thor.robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
+    inside = f"VOC{year}/JPEGImages"
+    return Archive(Remote(name, url, digest=f"md5:{md5}"), (f"VOCdevkit/{inside}", inside, "JPEGImages"))
+
+
+PHOTOS = devkit(2012, "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd")
+SBD = Archive(
+    Remote(
+        "benchmark.tgz",
+        "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+        digest="md5:82b4d87ceb2ed10f6038a1cba92111cb",
+    ),
+    ("benchmark_RELEASE",),
+)
+
+
+def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
+    """VOC 2012, and where masks are SBD's, SBD for the VOC 2012 that is there or is going to be unpacked."""
+    if not settings["masks"].startswith("benchmark_RELEASE"):
+        return (PHOTOS,)
+    here = (inside for inside in PLACE.inside if (folder / inside / "JPEGImages").is_dir())
+    inside = next(here, "VOCdevkit/VOC2012")
+    return PHOTOS, replace(SBD, makes=(f"{inside}/benchmark_RELEASE",), into=inside)
 
 
 def listing(name: str, settings: dict, root: Path) -> Listing:
