@@ -30,8 +30,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
 
     Raises:
-        DataError: the file is missing, truncated, no image, gray of more than 8 bits, or, but for a JPEG,
-            beyond Pillow's limit of pixels.
+        DataError: the file is missing, truncated, no image, gray of more than 8 bits, or beyond Pillow's limit of pixels.
     """
     return decode_image(_bytes(path), path)
 
@@ -53,7 +52,9 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
     """`read_image` of bytes; `path` is for messages."""
     if raw[:2] == b"\xff\xd8":
         try:
-            return simplejpeg.decode_jpeg(raw, "RGB")
+            height, width, *_ = simplejpeg.decode_jpeg_header(raw)
+            if height * width <= 2 * Image.MAX_IMAGE_PIXELS:  # where Pillow would refuse it, as it does below
+                return simplejpeg.decode_jpeg(raw, "RGB")
         except ValueError as error:
             # CMYK, or bytes too many that other readers forgive: Pillow decides, but draws gray over a hole in the middle.
             if "premature end of data" in str(error) or "Huffman" in str(error):

@@ -117,11 +117,11 @@ def test_mask_in_colour_is_refused(tmp_path):
 
 def test_image_beyond_the_limit_of_pixels_is_called_too_large_and_not_corrupt(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # Pillow warns above it and refuses above its double
-    Image.fromarray(RAMP).save(tmp_path / "large.png")
-    says = r"large.png is too large \(Image size \(1200 pixels\) exceeds limit of 1000 pixels\): scale it down"
-    for read in (read_image, read_mask):
+    for name, read in (("large.png", read_image), ("large.png", read_mask), ("large.jpg", read_image)):
+        Image.fromarray(RAMP).save(tmp_path / name)
+        says = rf"{name} is too large \(Image size \(1200 pixels\) exceeds limit of 1000 pixels\): scale it down"
         with pytest.raises(DataError, match=says) as error:
-            read(tmp_path / "large.png")
+            read(tmp_path / name)
         assert "attack" not in str(error.value) and "corrupt" not in str(error.value)
 
 
