@@ -59,18 +59,32 @@ class Findings:
         self.obstacles.append(text)
 
 
+@dataclass(frozen=True)
+class Means:
+    """What each training would run on; `room`: bytes of memory that it may use."""
+
+    compute: Compute
+    device: torch.device
+    processes: int
+    room: int
+
+    def shares(self, settings: dict) -> tuple[int, int]:
+        """Images a process and step, and how many of them at once."""
+        return shares(settings, self.compute, self.processes)
+
+
 def examine(params: Params, images: int | None) -> Findings:
     """Look at everything; each line is printed as soon as it is known. Raises ValueError if a wished GPU is not there."""
     found, compute = Findings(), params.compute
     device, own = pick_device(compute.device), peak_memory(torch.device("cpu"))
+    processes = count(os.environ, "CRIBO_GPUS", 0) or 1
     if compute.threads:
         torch.set_num_threads(compute.threads)
-    room = _machine(found, device)
+    means = Means(compute, device, processes, room=_machine(found, device))
     data = {name: _data(found, name, about) for name, about in params.data.items()}
     trained = {model.dataset for model in params.trained.values()}
     photos = {name: len(there.splits["train"]) for name, there in data.items() if there is not None}
     photos |= {name: _assumed(found, name, params.data[name]) for name in data if name in trained and name not in photos}
-    processes = count(os.environ, "CRIBO_GPUS", 0) or 1
     groups: dict[str, dict[str, dict]] = {}
     for name, model in params.trained.items():
         settings = plan.pretrain_settings(model)
@@ -80,7 +94,7 @@ def examine(params: Params, images: int | None) -> Findings:
         except ValueError as error:
             found.add_obstacle(f"{name}: {error}")
     for group in groups.values():
-        _foretell(found, group, compute, device, processes, room, own)
+        _foretell(found, group, means, own)
     until = time.perf_counter() + CPU_SECONDS
     for left, group in zip(range(len(groups), 0, -1), groups.values(), strict=True):
         seconds = (until - time.perf_counter()) / left
@@ -88,14 +102,14 @@ def examine(params: Params, images: int | None) -> Findings:
         if device.type == "cuda" or images or seconds > 0:
             found.say("trying", f"{_names(group)}: a few steps on noise")
             settings = next(iter(group.values()))
-            at_once = shares(settings, compute, processes)[1]
+            _, at_once = means.shares(settings)
             if device.type == "cuda":
                 pace = try_steps(settings, compute, device, at_once, images)
             else:
                 pace = try_steps_on_cpu(settings, compute, at_once, images, seconds)
         for name, settings in group.items():
             dataset = params.trained[name].dataset
-            _model(found, name, settings, data[dataset], photos[dataset], compute, device, processes, room, pace)
+            _model(found, name, settings, data[dataset], photos[dataset], means, pace)
     return found
 
 
@@ -191,32 +205,30 @@ def _names(group: dict[str, dict]) -> str:
     return next(iter(group)) + (f" and {len(group) - 1} whose steps cost the same" if len(group) > 1 else "")
 
 
-def _foretell(
-    found: Findings, group: dict[str, dict], compute: Compute, device: torch.device, processes: int, room: int, own: int
-) -> None:
+def _foretell(found: Findings, group: dict[str, dict], means: Means, own: int) -> None:
     """Memory of a training from its shapes; on a CPU, where it is not measured, too much of it is an obstacle.
 
     `own`: bytes of this process with nothing but Python and torch.
     """
-    settings = next(iter(group.values()))
-    world, meta, cpu = World(0, processes, device), torch.device("meta"), device.type == "cpu"
+    settings, compute, processes = next(iter(group.values())), means.compute, means.processes
+    world, meta, cpu = World(0, processes, means.device), torch.device("meta"), means.device.type == "cpu"
     try:
         with meta:
             state = initial_state(settings, meta, compute.precision == "bf16", world if compute.shard_bank else None)
     except ValueError as error:  # a bank that cannot be spread
         found.add_obstacle(f"{_names(group)}: {error}")
         return
-    at_once = shares(settings, compute, processes)[1]
-    memory = memory_estimate(settings, state, at_once, device.type)
+    _, at_once = means.shares(settings)
+    memory = memory_estimate(settings, state, at_once, means.device.type)
     needed = (memory.total + own) * processes if cpu else memory.total
     told = f"{_names(group)}: foretold, about {memory.told()}"
     told += f"; Python and torch take {size(own)} more" if cpu else ""
     told += "; compute.recompute keeps fewer activations" if compute.recompute else ""
-    if needed > room:
-        told += f". WARNING: {size(needed)} in all are more than the {size(room)} that are there"
+    if needed > means.room:
+        told += f". WARNING: {size(needed)} in all are more than the {size(means.room)} that are there"
     found.say("memory", told)
-    if cpu and needed - (memory.activations * processes if compute.recompute else 0) > room:
-        _too_much(found, _names(group), needed, room, at_once)
+    if cpu and needed - (memory.activations * processes if compute.recompute else 0) > means.room:
+        _too_much(found, _names(group), needed, means.room, at_once)
 
 
 def _too_much(found: Findings, name: str, memory: float, room: int, at_once: int) -> None:
@@ -232,14 +244,12 @@ def _model(
     settings: dict,
     data: PreparedSet | None,
     photos: int,
-    compute: Compute,
-    device: torch.device,
-    processes: int,
-    room: int,
+    means: Means,
     pace: Pace | None,
 ) -> None:
     """Time and measured memory of one training, and room for its states. `photos`: 0 where nobody knows their number."""
-    share, at_once = shares(settings, compute, processes)
+    compute, processes = means.compute, means.processes
+    share, at_once = means.shares(settings)
     told = f"{share} images a process, {at_once} at once: "
     steps = Schedule(settings, photos).steps
     if pace is None:
@@ -248,12 +258,12 @@ def _model(
         rate = processes / pace.each
         told += f"{rate:.4g} img/s" + (f" ({pace.how})" if pace.how else "")
         told += f", {pace.memory / GB:.1f} GB" if pace.memory is not None else ""
-        if peak := peak_flops(device, compute.precision, compute.tf32):
+        if peak := peak_flops(means.device, compute.precision, compute.tf32):
             told += f", MFU {flops_per_image(settings) / pace.each / peak:.0%}"
         told += _duration(settings, data, steps, compute.workers, processes, rate) if steps else ""
     found.say("model", f"{name}: {told}")
-    if pace and pace.memory is not None and pace.memory > room:
-        _too_much(found, name, pace.memory, room, at_once)
+    if pace and pace.memory is not None and pace.memory > means.room:
+        _too_much(found, name, pace.memory, means.room, at_once)
     needed = (compute.keep_states + 1) * _state_bytes(settings)
     if (free := _free_for_states()) < needed:
         found.add_obstacle(f"{name}: saved states need {needed / GB:.1f} GB of disk and {free / GB:.1f} GB are free")
