@@ -8,7 +8,6 @@ left to the prepare stage (the manifest stands for the photos' content), and `co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -50,13 +49,13 @@ def plan(params: Params) -> dict[str, dict]:
 def import_settings(spec: Imported) -> dict:
     """What importing these weights reads."""
     ours = BACKBONES.get(spec.backbone)
-    return {**spec.model_dump(mode="json", exclude={"row"}), "ours": asdict(ours) if ours else None}
+    return {**spec.model_dump(mode="json", exclude={"row"}), "ours": ours.tree() if ours else None}
 
 
 def pretrain_settings(model: Trained) -> dict:
     """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
     settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
-    settings["backbone"] = asdict(BACKBONES[model.backbone])
+    settings["backbone"] = BACKBONES[model.backbone].tree()
     if not model.views.local.count:
         del settings["views"]["local"]
     if is_mae(model):

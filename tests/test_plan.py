@@ -105,6 +105,13 @@ def test_a_backbone_is_part_of_what_its_models_read_and_of_nothing_else(monkeypa
     assert changed == {name for name in before if name.startswith(("pretrain/", "import/"))} and len(changed) > 3
 
 
+def test_a_tuple_among_a_backbones_arguments_is_a_list_in_the_plan(tmp_path, monkeypatch):
+    spec = BackboneSpec("vit_demo_8", "vit_tiny_patch16_224", 8, BACKBONES["vit_demo_8"].args | {"img_size": (32, 48)})
+    monkeypatch.setitem(BACKBONES, "vit_demo_8", spec)
+    plan.write(params.parse(DEMO, Path("params.yaml")), tmp_path)
+    assert plan.read("pretrain/cribo", tmp_path)["backbone"]["args"]["img_size"] == [32, 48]
+
+
 def test_one_more_model_is_one_more_cell():
     assert changed_files(DEMO.replace("  imported:", "    more: {dataset: scenes, seed: 7}\n  imported:")) == {
         "pretrain/more"

@@ -6,7 +6,8 @@ the settings of a stage then, so that one more line here makes nothing stale.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class BackboneSpec:
     def depth(self) -> int:
         """Blocks: as many as `args` says, else those of timm's ViTs of these sizes."""
         return self.args.get("depth", 12)
+
+    def tree(self) -> dict:
+        """As a plan holds it: YAML has lists, and no tuples."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 _DEMO = {"patch_size": 8, "embed_dim": 64, "depth": 3, "num_heads": 2}

@@ -44,7 +44,7 @@ def escape(text: str) -> str:
 
 
 def render_latex(table: Table) -> str:
-    """A `table` environment; needs the package booktabs."""
+    """A `table` environment, smaller where it is wider than the text; its first line says the packages that it needs."""
     spans, start = [], 2
     for group, columns in groupby(table.columns, key=lambda column: column.group):
         width = len(list(columns))
@@ -56,10 +56,11 @@ def render_latex(table: Table) -> str:
     rules = " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for group, first, last in spans if group)
     names = " & ".join(["", *(escape(column.name) for column in table.columns)])
     lines = [
-        "% needs \\usepackage{booktabs} and, for ticks, \\usepackage{amssymb}",
+        "% needs \\usepackage{adjustbox,booktabs} and, for ticks, \\usepackage{amssymb}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(table.title)}}}",
+        r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{l{''.join('l' if column.left else 'r' for column in table.columns)}}}",
         r"\toprule",
         rf"{groups.lstrip()} \\",
@@ -69,6 +70,7 @@ def render_latex(table: Table) -> str:
         *(" & ".join([escape(row.label), *map(_cell, row.cells, table.columns)]) + r" \\" for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
+        r"\end{adjustbox}",
         *(rf"\par\smallskip\footnotesize {escape(note)}" for note in table.notes),
         r"\end{table}",
     ]

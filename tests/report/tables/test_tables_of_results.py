@@ -198,6 +198,9 @@ def test_latex_escapes():
     )
 
 
+NESTED = ("table", "adjustbox", "tabular")  # the middle one for tables that are wider than the text
+
+
 def test_latex_structure(folder):
     table = table_of(folder)
     text = render_latex(Table("odd", ODD, table.columns, (*table.rows, Row(ODD, table.rows[0].cells)), (ODD,)))
@@ -205,6 +208,8 @@ def test_latex_structure(folder):
     for line in body.splitlines():
         if line.endswith(r"\\") and "multicolumn" not in line:
             assert len(re.findall(r"(?<!\\)&", line)) == len(table.columns)
+    environments = re.findall(r"^\\(begin|end)\{(\w+)\}", text, re.M)
+    assert environments == [("begin", e) for e in NESTED] + [("end", e) for e in reversed(NESTED)]
     assert r"\multicolumn{8}{c}{voc2012} & \multicolumn{4}{c}{scenes}" in text
     assert r"\cmidrule(lr){2-9} \cmidrule(lr){10-13}" in text
     assert "$-$18.1" in text and r"40.0 $\pm$ 8.5" in text
