@@ -22,9 +22,9 @@ import torch
 
 from cribo import plan
 from cribo.command import explained
-from cribo.data.location import starts
 from cribo.data.preparation.parallel import cores
 from cribo.data.preparation.sets import SETS
+from cribo.data.prepared.location import starts
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.launch import count

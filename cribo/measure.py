@@ -25,10 +25,11 @@ from cribo.model.networks.network import Network
 from cribo.params import Compute
 from cribo.training import update
 from cribo.training.acceleration import accelerate
+from cribo.training.course import Course, grid_of, needs_masks, seeds_an_image, view_pairs, views_an_image
 from cribo.training.engine.distributed import World
 from cribo.training.engine.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, grid_of, needs_masks, seeds_an_image, view_pairs, views_an_image
+from cribo.training.update import advance
 
 # The rows of the paper's Table 9. What is in none of them is `other`.
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")

@@ -11,7 +11,7 @@ import torch
 from cribo.data.prepared.readers import PreparedSet
 from cribo.measure import measure
 from cribo.params import Compute, merged
-from cribo.training.update import view_pairs
+from cribo.training.course import view_pairs
 
 # On a CPU: seconds for the steps of all models, images of a step, and of the memory bank, whose search grows with it.
 CPU_SECONDS, CPU_IMAGES, CPU_BANK = 90.0, 64, 1000

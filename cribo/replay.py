@@ -22,12 +22,13 @@ from cribo.data.prepared.readers import Record, open_set
 from cribo.model.foreign.read import read
 from cribo.params import Compute
 from cribo.params.errors import problems_of
+from cribo.training.course import Course
 from cribo.training.engine import checkpoint
 from cribo.training.engine.distributed import World
 from cribo.training.engine.log import say
 from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
-from cribo.training.update import Course, advance
+from cribo.training.update import advance
 
 READ = ("dataset", "seed", "backbone", "losses", "views", "optimisation")  # of every model's settings
 

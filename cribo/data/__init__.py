@@ -3,5 +3,4 @@
 preparation/      once, by the stage `prepare`: fetched, listed, every file verified -> data/NAME
 prepared/         what that made, as training and evaluations read it: manifest, records, pixels, masks
 batches/          two views of each photo, where their patches lie, loaded by worker processes
-location.py       where the photos of params.yaml lie
 """

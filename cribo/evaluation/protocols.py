@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from cribo import params
 from cribo.command import did_you_mean
-from cribo.data.location import locate
 from cribo.data.preparation.prepare import PLACES, prepare
 from cribo.data.preparation.sets import SETS
+from cribo.data.prepared.location import locate
 from cribo.data.prepared.manifest import MANIFEST, DataError
 from cribo.data.prepared.readers import PreparedSet, open_set
 from cribo.evaluation import knn

@@ -18,7 +18,7 @@ from cribo.method.kmeans import KMeansSettings, kmeans
 from cribo.method.objects import pool_objects, seen_in_both
 from cribo.method.oracle import LabelSettings, label_clusters, object_classes
 from cribo.model.encoder import Encoder
-from cribo.training.update import clustering_settings, needs_masks, seeds_an_image
+from cribo.training.course import clustering_settings, needs_masks, seeds_an_image
 
 AT_ONCE = 32  # photos encoded together
 

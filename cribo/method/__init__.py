@@ -5,6 +5,7 @@ objects.py        Eq. 1, §3.2.1         tokens, clusters -> object representati
 memory_bank.py    Eq. 2, §3.2.2         the pair of banks, nearest neighbour, jump
 matching.py       Eqs. 3-4, §3.2.2      cycle consistency: which neighbours may be learnt from
 losses.py         Eqs. 5, 7, 9          the softmaxes and their cross-entropy, and the centres
+losses_by_block.py                      their sums and gradients without the logits of all rows at once
 teacher.py                              the first half of a step: objects, their neighbours, targets
 student.py        Eqs. 6, 8, 10, 11     the second half: the three losses
 step.py                                 its settings, what passes between the two, the centres

@@ -13,7 +13,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from cribo.method.losses import LossesAndGradients
+from cribo.method.losses_by_block import LossesAndGradients
 from cribo.method.precision import products
 
 WIDTH = 1024  # logits of a row that one program looks at at a time
@@ -31,7 +31,7 @@ def fused_losses_and_gradients(
     weights: Float[Tensor, "T n"],
     per_block: int,
 ) -> LossesAndGradients:
-    """What `losses.losses_and_gradients` computes.
+    """What `losses_by_block.losses_and_gradients` computes.
 
     Where TF32 is allowed the factors of the products are rounded to half precision, which has TF32's precision and twice its
     speed; the sums are fp32. Vectors are of length one, and the prototypes' entries of the size of a gain over a

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cribo.method.losses_by_block import dots, losses_and_gradients
 from cribo.method.precision import exact
 from cribo.method.rows import Rows
 
@@ -78,21 +79,12 @@ def soft_cross_entropy(
     return CrossEntropies(*_SoftCrossEntropy.apply(vectors, *factors, weights, per_block, fused and student.is_cuda))
 
 
-class LossesAndGradients(NamedTuple):
-    """Of all rows: for each target the loss and the teacher's entropy; the gradients of the losses' sum."""
-
-    losses: Float[Tensor, " T"]
-    entropies: Float[Tensor, " T"]
-    by_rows: Float[Tensor, "n h"]
-    by_prototypes: Float[Tensor, "L h"]  # by W = scale · direction
-
-
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block, fused):
         compute = _fused() if fused else losses_and_gradients
         found = compute(x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block)
-        by_scale = _dots(found.by_prototypes, direction)
+        by_scale = dots(found.by_prototypes, direction)
         ctx.save_for_backward(found.by_rows, found.by_prototypes.mul_(scale[:, None]), by_scale)
         ctx.mark_non_differentiable(found.losses, found.entropies)
         return found.losses.sum(), found.losses, found.entropies
@@ -103,51 +95,11 @@ class _SoftCrossEntropy(torch.autograd.Function):
         return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 7)
 
 
-def losses_and_gradients(
-    x: Float[Tensor, "n h"],
-    direction: Float[Tensor, "L h"],
-    scale: Float[Tensor, " L"],
-    targets: Float[Tensor, "T n h"],
-    teacher_direction: Float[Tensor, "L h"],
-    teacher_scale: Float[Tensor, " L"],
-    centre: Float[Tensor, " L"],
-    weights: Float[Tensor, "T n"],
-    per_block: int,
-) -> LossesAndGradients:
-    """One block of rows after another; scales and centre are divided by the temperatures already."""
-    by_x, by_w = torch.zeros_like(x), torch.zeros_like(direction)
-    loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
-    for i in range(0, len(x), per_block):
-        part = slice(i, i + per_block)
-        s = (x[part] @ direction.T).mul_(scale)
-        lse = s.logsumexp(dim=1)
-        grad = (s - lse[:, None]).exp_().mul_(weights[:, part].sum(dim=0)[:, None])
-        losses, entropies = [], []
-        for target, w in zip(targets[:, part], weights[:, part], strict=True):
-            t = (target @ teacher_direction.T).mul_(teacher_scale).sub_(centre)
-            t_lse = t.logsumexp(dim=1)
-            q = (t - t_lse[:, None]).exp_()
-            losses.append((w * (lse - _dots(q, s))).sum())
-            entropies.append((w * (t_lse - _dots(q, t))).sum())
-            grad.sub_(q.mul_(w[:, None]))
-        loss, entropy = loss + torch.stack(losses), entropy + torch.stack(entropies)
-        by_w.addmm_(grad.T, x[part])
-        by_x[part] = grad.mul_(scale) @ direction
-    return LossesAndGradients(loss, entropy, by_x, by_w)
-
-
 def _fused():
     """`losses_and_gradients` for a GPU."""
     from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, often missing where no GPU is
 
     return fused_losses_and_gradients
-
-
-def _dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
-    """Products of equal rows; on a CPU without a tensor of all products, where a GPU is five times slower that way."""
-    if a.is_cuda:
-        return (a * b).sum(dim=1)
-    return torch.bmm(a[:, None], b[..., None])[:, 0, 0]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from cribo.data.prepared.readers import Record
 from cribo.params import Compute
 from cribo.training import bundle
 from cribo.training.acceleration import accelerate
+from cribo.training.course import Course, view_pairs
 from cribo.training.engine import checkpoint
 from cribo.training.engine.distributed import World, data_parallel
 from cribo.training.engine.finite import NonFinite, Watch, finite_weights
@@ -20,7 +21,7 @@ from cribo.training.engine.resume import resume
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.startup import opening
 from cribo.training.state import TrainingState, initial_state
-from cribo.training.update import Course, advance, view_pairs
+from cribo.training.update import advance
 
 
 def train(settings: dict, records: Sequence[Record], folder: Path, compute: Compute, world: World) -> TrainingState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -15,12 +14,10 @@ from cribo.data.batches.streams import MASKING, seed_of
 from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
 from cribo.model.networks.backbone import MEAN, STD, patch_size
 from cribo.training.acceleration import tensor_cores
+from cribo.training.course import Course
 from cribo.training.engine.distributed import World
 from cribo.training.optimiser import clip_each, set_hyperparameters
-
-if TYPE_CHECKING:
-    from cribo.training.state import TrainingState
-    from cribo.training.update import Course
+from cribo.training.state import TrainingState
 
 
 def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from cribo.data.prepared.manifest import DataError, listed
 from cribo.data.prepared.readers import PreparedSet
 from cribo.model.checkpoint_file import write_checkpoint
 from cribo.params import Compute
+from cribo.training.course import needs_masks
 from cribo.training.engine import checkpoint
 from cribo.training.engine.distributed import World
 from cribo.training.engine.interruption import ignore_signals
@@ -21,7 +22,6 @@ from cribo.training.engine.log import read_cost, read_records, say
 from cribo.training.engine.sources import digest_of_sources
 from cribo.training.loop import train
 from cribo.training.state import TrainingState
-from cribo.training.update import needs_masks
 
 # What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = ("data/batches", "data/prepared", "method", "model/checkpoint_file.py", "model/networks", "training")

@@ -12,11 +12,11 @@ from cribo.method.step import centres_step
 from cribo.method.student import student_step
 from cribo.method.teacher import teacher_step
 from cribo.model.architectures import BACKBONES
+from cribo.training.course import step_settings
 from cribo.training.engine.distributed import World
 from cribo.training.memory import memory_estimate
 from cribo.training.optimiser import follow, set_hyperparameters
 from cribo.training.state import initial_state
-from cribo.training.update import step_settings
 
 CHANGES = {
     "views": {"size": 128},

@@ -7,12 +7,13 @@ from cribo import params, plan
 from cribo.data.batches.loader import ViewPairs
 from cribo.measure import measure
 from cribo.params import merged
+from cribo.training.course import Course
 from cribo.training.flops import flops_per_image
 from cribo.training.loop import step_batches, train
 from cribo.training.memory import memory_estimate
 from cribo.training.startup import opening
 from cribo.training.state import initial_state
-from cribo.training.update import Course, advance
+from cribo.training.update import advance
 from tests.training.conftest import SMALL
 from tests.training.runs import ALONE, finish, flat, made, result, same, start
 

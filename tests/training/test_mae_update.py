@@ -10,13 +10,14 @@ from cribo.method.mae import patch_pixels, random_masking, reconstruction_loss
 from cribo.model.architectures import BACKBONES
 from cribo.model.export import teacher_backbone
 from cribo.model.networks.backbone import MEAN, STD
+from cribo.training.course import Course
 from cribo.training.flops import flops_per_image
 from cribo.training.loop import step_batches, train
 from cribo.training.mae_update import masking_noise
 from cribo.training.run import pretrain
 from cribo.training.startup import opening
 from cribo.training.state import initial_state
-from cribo.training.update import Course, advance
+from cribo.training.update import advance
 from tests.training.runs import ALONE, same
 
 SMALL = {

@@ -11,10 +11,11 @@ from cribo.data.batches.loader import Batch
 from cribo.method.lane import IN_ORDER, lane_of
 from cribo.training import acceleration, update
 from cribo.training.acceleration import accelerate, tensor_cores
+from cribo.training.course import Course
 from cribo.training.engine.distributed import World
 from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
-from cribo.training.update import Course, advance
+from cribo.training.update import advance
 from tests.method.test_no_waiting import Noting
 from tests.training.runs import ALONE, same
 

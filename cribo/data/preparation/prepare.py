@@ -17,7 +17,6 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from cribo.data.location import locate, starts
 from cribo.data.preparation import layouts, scenes
 from cribo.data.preparation.obtain import obtain
 from cribo.data.preparation.parallel import cores, each
@@ -26,6 +25,7 @@ from cribo.data.preparation.sets.listing import Listing
 from cribo.data.preparation.verify import Fault, check
 from cribo.data.prepared import manifest
 from cribo.data.prepared.labels import VOID
+from cribo.data.prepared.location import locate, starts
 from cribo.data.prepared.manifest import DataError, Manifest, Row, listed
 from cribo.params import complete_data
 

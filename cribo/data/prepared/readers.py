@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cribo.data.location import locate
 from cribo.data.prepared import manifest as manifests
+from cribo.data.prepared.location import locate
 from cribo.data.prepared.manifest import DataError, listed
 from cribo.data.prepared.records import Record, Records
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from cribo.method.fused_losses import fused_losses_and_gradients
-from cribo.method.losses import losses_and_gradients
+from cribo.method.losses_by_block import losses_and_gradients
 from cribo.training.acceleration import tensor_cores
 
 CASES = [(5, 70, 1, 2), (9, 2500, 2, 4), (3, 1024, 3, 3)]  # rows, prototypes, targets, rows at a time
