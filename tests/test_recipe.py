@@ -55,7 +55,7 @@ def test_a_recipe_changes_its_keys_and_keeps_comments_and_everything_else(tmp_pa
     demo, mine = yaml.safe_load(recipe.text_of("demo")), recipe.text_of("mine")
     demo["pretrain"]["clustering"]["K"] = 7
     assert yaml.safe_load(mine) == demo
-    assert "clusters an image" in mine and "[released]" not in mine
+    assert "clusters per image" in mine and "[released]" not in mine
 
 
 def test_named_things_are_replaced_whole_and_groups_are_merged():
