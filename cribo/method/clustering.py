@@ -1,8 +1,9 @@
 """Joint-space clustering of the two views of an image (App. B, Eqs. 12–17).
 
-All 2N patch tokens of an image, of both views, share K clusters. A Sinkhorn transport plan between tokens and centroids
-minimises a semantic cost (cosine) plus λ_pos times a positional cost (distance in the original image to the nearest token
-of the cluster), a few rounds over. Everything here is at least fp32 on the teacher's tokens and carries no gradient.
+All 2N patch tokens of an image, from both views, share K clusters. In each of a few rounds, a Sinkhorn transport plan
+between tokens and centroids minimises a semantic cost (cosine) plus λ_pos times a positional cost (distance in the original
+image to the nearest token of the cluster). The tokens are the teacher's; all computation is in fp32 or better, without
+gradient.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from torch.nn import functional as F
 from cribo.method.precision import exact, unit
 from cribo.method.world import World
 
-# PyTorch warns that index_reduce is in beta: the tests compare its result with plain loops.
+# PyTorch warns that index_reduce is in beta. The tests compare its result with plain loops.
 warnings.filterwarnings("ignore", message=r"index_reduce\(\) is in beta")
 
-# Added to every count of the histogram, so that an empty cluster keeps a marginal above zero (released code).
+# Added to every count of the histogram, so that the marginal of an empty cluster stays above zero (released code).
 HISTOGRAM_FLOOR = 0.01
 
 
 @dataclass(frozen=True)
 class ClusteringSettings:
-    """`pretrain.clustering` of params.yaml; meanings and sources stand there."""
+    """`pretrain.clustering` of params.yaml, which documents each value and its source."""
 
     K: int
     lambda_pos: float
@@ -57,10 +58,10 @@ def joint_space_clustering(
     Args:
         tokens: the teacher's patch tokens, n = 2N, view 1 first.
         positions: centre of each patch in pixels of the original image.
-        seeds: indices of K distinct tokens, the first centroids.
+        seeds: indices of K distinct tokens, which are the first centroids.
 
-    B must be a multiple of `normalise_images`, or divide it: then the next processes of `world` hold the other images.
-    `fused` generates kernels on a GPU, whose sums are taken in another order.
+    B must be a multiple of `normalise_images` or divide it. If it divides it, neighbouring processes of `world` hold the
+    other images of the group. `fused` uses generated kernels on a GPU, which sum in a different order.
     """
     z, fused = unit(tokens), fused and tokens.is_cuda
     batch, n, _ = z.shape
@@ -70,7 +71,7 @@ def joint_space_clustering(
     go_round = _generated_round() if fused else one_round
 
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
-    labels = torch.full((batch, n), K, device=z.device)  # K: in no cluster yet
+    labels = torch.full((batch, n), K, device=z.device)  # K means: not in a cluster yet
     labels.scatter_(1, seeds, torch.arange(K, device=z.device).expand(batch, K))
     marginal = z.new_full((batch, K), 1 / K)
     for _ in range(settings.outer_iterations):
@@ -88,9 +89,10 @@ def one_round(
     settings: ClusteringSettings,
     world: World | None = None,
 ) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B K d"], Float[Tensor, "B K"]]:
-    """Tokens to clusters (Eqs. 12–14 and 16), then the clusters' new centroids (Eq. 15) and marginal.
+    """Assign tokens to clusters (Eqs. 12–14 and 16), then compute the clusters' new centroids (Eq. 15) and marginal.
 
-    `z` are the tokens of length one, `averaged` those whose means are the centroids, `nearest` is of `nearest_tokens`.
+    `z` holds the unit-length tokens, `averaged` the tokens whose means become the centroids, and `nearest` the result of
+    `nearest_tokens`.
     """
     K = nearest.shape[-1]
     cost = settings.lambda_pos * positional_cost(nearest) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
@@ -107,25 +109,25 @@ def one_round(
 
 @cache
 def _generated_round() -> Callable:
-    """`one_round` with its dozens of small passes joined."""
+    """`one_round`, compiled so that its dozens of small passes are fused."""
     return torch.compile(one_round)
 
 
 def _plain_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
-    """Labels → distances to the nearest tokens; those between tokens are taken once."""
+    """Function from labels to distances to the nearest tokens; distances between tokens are computed only once."""
     return partial(nearest_tokens, pairwise_distance(positions, settings.exclude_self), K=settings.K)
 
 
 def _kernel_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
-    """The same in one kernel of a GPU."""
-    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, often missing where no GPU is
+    """The same function as one GPU kernel."""
+    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, often missing on machines without a GPU
 
     return partial(fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:
-    """Euclidean distance between patch centres, pixels; infinite at distance zero when a token must not see itself."""
-    # Not by matrix products, which lose the exact zeros on the diagonal; nor by cdist, slow on GPUs.
+    """Euclidean distance between patch centres in pixels; with `exclude_self`, zero distances become infinite."""
+    # Matrix products would lose the exact zeros on the diagonal, and cdist is slow on GPUs.
     x, y = exact(positions).unbind(dim=-1)
     distance = (x[:, :, None] - x[:, None, :]).square_()
     distance = distance.add_((y[:, :, None] - y[:, None, :]).square_()).sqrt_()
@@ -135,8 +137,8 @@ def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> 
 def nearest_tokens(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B n K"]:
     """Distance from each token to the nearest token of each cluster; infinite for a cluster without any (other) token.
 
-    Distances are symmetric: their rows are merged by the label of the first token, which keeps memory at n² + nK instead
-    of n²K.
+    Distances are symmetric, so rows can be merged by the label of the first token. This keeps memory at n² + nK instead of
+    n²K.
     """
     batch, n, _ = distance.shape
     nearest = distance.new_full((batch * (K + 1), n), torch.inf)
@@ -146,10 +148,10 @@ def nearest_tokens(distance: Float[Tensor, "B n n"], labels: Int[Tensor, "B n"],
 
 
 def positional_cost(nearest: Float[Tensor, "B n K"]) -> Float[Tensor, "B n K"]:
-    """Eq. 17: distance to the nearest token of a cluster, divided by the image's largest.
+    """Eq. 17: distance to the nearest token of each cluster, divided by the largest such distance in the image.
 
-    A cluster without any (other) token counts as far as the average over the image, where such entries weigh in as zero,
-    as in the released code.
+    A cluster without any (other) token gets the average distance over the image. As in the released code, such clusters
+    enter that average as zero.
     """
     unknown = nearest.isinf()
     average = nearest.masked_fill(unknown, 0).mean(dim=(1, 2), keepdim=True)
@@ -158,13 +160,13 @@ def positional_cost(nearest: Float[Tensor, "B n K"]) -> Float[Tensor, "B n K"]:
 
 
 def _bits(x: Float[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """The same memory read as integers: of numbers that are not negative they have the same order, and a GPU takes the
-    minimum of 32-bit integers in one instruction, that of floats in a loop."""
+    """The same memory read as integers. For non-negative floats the order is the same, and a GPU takes the minimum of
+    32-bit integers in one instruction but that of floats in a loop."""
     return x.view(torch.int32 if x.dtype == torch.float32 else torch.int64)
 
 
 def min_max(cost: Float[Tensor, "B n K"], group: int, world: World | None = None) -> Float[Tensor, "B n K"]:
-    """The cost scaled to [0, 1] by one minimum and one maximum over each `group` consecutive images of the whole batch."""
+    """The cost scaled to [0, 1], with one minimum and maximum for every `group` consecutive images of the whole batch."""
     here = min(group, len(cost))
     grouped = cost.reshape(-1, here, *cost.shape[1:])
     low, high = grouped.amin(dim=(1, 2, 3), keepdim=True), grouped.amax(dim=(1, 2, 3), keepdim=True)
@@ -179,9 +181,9 @@ def min_max(cost: Float[Tensor, "B n K"], group: int, world: World | None = None
 def sinkhorn(
     cost: Float[Tensor, "B n K"], marginal: Float[Tensor, "B K"], sharpness: float, iterations: int
 ) -> Float[Tensor, "B n K"]:
-    """Eqs. 13–14: the entropic transport plan, rows of mass 1/n and columns of the given mass.
+    """Eqs. 13–14: the entropic transport plan, with rows of mass 1/n and columns of the given mass.
 
-    Rows first, columns last, so that column sums are exact and row sums approximate.
+    Each iteration scales rows first and columns last, so column sums are exact and row sums approximate.
     """
     plan = torch.exp(-sharpness * cost)
     for _ in range(iterations):

@@ -1,5 +1,7 @@
-"""Distances of every token to the nearest token of each cluster (Eq. 17) in one GPU kernel, which writes no distance between
-tokens. Imported on a GPU alone, and by the test, which runs it through Triton's interpreter.
+"""Distance from every token to the nearest token of each cluster (Eq. 17), in one GPU kernel.
+
+The kernel never writes out the distances between tokens. This module is imported only on a GPU, and by the test, which runs
+it through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-TILE = 4096  # tokens times clusters of one program
+TILE = 4096  # tokens × clusters handled by one program
 
 
 def fused_nearest_tokens(
     positions: Float[Tensor, "B n 2"], labels: Int[Tensor, "B n"], K: int, exclude_self: bool
 ) -> Float[Tensor, "B n K"]:
-    """`nearest_tokens` of `pairwise_distance`, but for the last bit of a distance."""
+    """Same as `nearest_tokens` of `pairwise_distance`, except for the last bit of a distance."""
     images, n, _ = positions.shape
     nearest = torch.empty(images, n, K, device=positions.device)
     clusters = triton.next_power_of_2(K)

@@ -1,8 +1,8 @@
 """The cross-entropies of a block of rows in two passes over its logits, in one GPU kernel.
 
-Written out as tensor operations the softmaxes, their products and the gradient read the [rows, L] logits a dozen times, and
-that is most of what the losses cost. Here the first pass takes maxima, sums and products as they run, the second writes the
-gradient. Imported on a GPU alone, and by the test, which runs it through Triton's interpreter.
+Written as tensor operations, the softmaxes, their products and the gradient read the [rows, L] logits a dozen times, which
+is most of the cost of the losses. Here the first pass keeps running maxima, sums and products, and the second writes the
+gradient. This module is imported only on a GPU, and by the test, which runs it through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from cribo.method.losses_by_block import LossesAndGradients
 from cribo.method.precision import products
 
-WIDTH = 1024  # logits of a row that one program looks at at a time
-GRADIENT_UNIT = 2.0**-15  # differences of probabilities lie in [−1, 1]: in this unit half precision holds all that matters
+WIDTH = 1024  # logits of a row that a program reads at a time
+GRADIENT_UNIT = 2.0**-15  # differences of probabilities lie in [−1, 1]; in this unit, half precision holds all that matters
 
 
 def fused_losses_and_gradients(
@@ -31,16 +31,16 @@ def fused_losses_and_gradients(
     weights: Float[Tensor, "T n"],
     per_block: int,
 ) -> LossesAndGradients:
-    """What `losses_by_block.losses_and_gradients` computes.
+    """Same result as `losses_by_block.losses_and_gradients`.
 
-    Where TF32 is allowed the factors of the products are rounded to half precision, which has TF32's precision and twice its
-    speed; the sums are fp32. Vectors are of length one, and the prototypes' entries of the size of a gain over a
-    temperature: a gain of some thousands would leave half precision's range, and then loss or entropy is no finite number.
+    Where TF32 is allowed, the factors of the products are rounded to half precision, which is as precise as TF32 and twice
+    as fast; sums are in fp32. Vectors have length one, and entries of the prototypes are about a gain divided by a
+    temperature. A gain of several thousand would exceed the range of half precision and make a loss or entropy non-finite.
     """
     dtype = torch.half if torch.backends.cuda.matmul.allow_tf32 else torch.float32
     prototypes, teachers = ((s[:, None] * w).to(dtype) for w, s in ((direction, scale), (teacher_direction, teacher_scale)))
-    # A row's gradient is total · Σ share · (p − q), and total, some 1/Z, is too small for half precision: the sum alone,
-    # which lies in [−1, 1], is written, and what it is multiplied by is scaled to at most 1.
+    # A row's gradient is total · Σ share · (p − q). The total, of the order of 1/Z, is too small for half precision. So the
+    # kernel writes only the sum, which lies in [−1, 1], and its multiplier is scaled to at most 1.
     weights, tiny = weights.contiguous(), torch.finfo(weights.dtype).tiny
     total = weights.sum(dim=0)
     largest = torch.cat([total, total.new_full((1,), tiny)]).amax()
@@ -77,9 +77,9 @@ def cross_entropies(
     entropy: Float[Tensor, "T n"],
     dtype: torch.dtype,
 ) -> Float[Tensor, "n L"]:
-    """Writes H(q_j, p) and H(q_j) of each row and target; returns Σ_j share_j · (p − q_j), in units of `GRADIENT_UNIT`.
+    """Write H(q_j, p) and H(q_j) of each row and target; return Σ_j share_j · (p − q_j), in units of `GRADIENT_UNIT`.
 
-    p is the softmax of the student's logits, q_j that of the teacher's less the centre.
+    p is the softmax of the student's logits, q_j that of the teacher's logits minus the centre.
     """
     n, L = student.shape
     grad = torch.empty(n, L, dtype=dtype, device=student.device)
@@ -93,12 +93,12 @@ def cross_entropies(
 
 @triton.jit
 def _running(value, top, total):
-    """Of each lane: the maximum, Σ exp(value − maximum), whether this value is the largest yet, exp(−|value − the old|)."""
+    """For each lane: new maximum, Σ exp(value − maximum), whether `value` exceeds the old maximum, exp(−|value − old|)."""
     larger, decay = value > top, tl.exp(-tl.abs(value - top))
     return tl.maximum(top, value), tl.where(larger, total * decay + 1, total + decay), larger, decay
 
 
-# Strides and numbers of rows change from step to step: a kernel made for each would be made in the middle of a training.
+# Strides and row counts change from step to step. A kernel specialised to each would be compiled in the middle of training.
 @triton.jit(
     do_not_specialize=["n", "shares_stride", "loss_stride"],
     do_not_specialize_on_alignment=["shares", "loss", "entropy"],

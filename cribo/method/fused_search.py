@@ -1,10 +1,9 @@
-"""The nearest neighbour of Eq. 2 in a GPU kernel: products and their running maximum, and of all similarities only the best
-of a part of the keys is written.
+"""The nearest neighbour of Eq. 2 in a GPU kernel that writes only the best similarity of each part of the keys.
 
 `memory_bank.nearest` writes a block of similarities and reads it three times. With K = 64 and S = 25000 that is most of a
-step's time; here the block stays in registers. From Hopper on a GPU's copy engine loads the tiles ahead; an older one gives
-the same answer at a speed that was never measured. Imported on a GPU alone, and by the test, which runs it through Triton's
-interpreter.
+step's time. Here the block and its running maximum stay in registers. From Hopper on, the GPU's copy engine loads tiles
+ahead; older GPUs give the same answer, at a speed that was never measured. This module is imported only on a GPU, and by
+the test, which runs it through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from cribo.method.rows import counted_first
 
-QUERIES, KEYS, WIDTH = 128, 256, 64  # of a tile of one program
-PARTS = 44  # of the keys that count, searched side by side: twelve tiles of queries then fill 132 processors four times over
+QUERIES, KEYS, WIDTH = 128, 256, 64  # size of a program's tile
+PARTS = 44  # parts of the valid keys, searched in parallel: 12 tiles of queries then fill 132 multiprocessors 4 times over
 
 
 def fused_nearest(
@@ -31,10 +30,10 @@ def fused_nearest(
 ) -> Int[Tensor, " Q"]:
     """Index of the valid key most similar to each query.
 
-    The vectors, all of length one, are rounded to half precision, their products summed in fp32 and compared to 16 bits,
-    of which the rounding left 11: of keys that are equal so far any may win. A query that is not `asked`, or has no valid
-    key of another id, gets any index. What counts comes first in both lists, and programs past it end at once: the host
-    needs no count and waits for nothing.
+    The vectors, all of length one, are rounded to half precision (11 bits). Their products are summed in fp32 and compared
+    to 16 bits; among keys equal to that precision, any may win. A query that is not `asked`, or has no valid key of another
+    id, gets an arbitrary index. The queries and keys that count are sorted to the front and programs beyond them end at
+    once, so the host needs no count and never waits.
     """
     key_order, query_order = counted_first(valid), counted_first(asked)
     counts = torch.stack([asked.sum(), valid.sum()]).int()
@@ -53,9 +52,9 @@ def fused_nearest(
 
 
 def _rounded(vectors: Float[Tensor, "n d"], order: Int[Tensor, " n"], count: Int[Tensor, " 1"]) -> Float[Tensor, "n e"]:
-    """The first `count` of the vectors in this order, in half precision; what follows them was never written.
+    """The first `count` vectors in this order, in half precision; the rows after them stay uninitialised.
 
-    A GPU loads tiles of rows that begin at multiples of 16 bytes: zeros fill a row up to one.
+    A GPU loads tiles whose rows begin at multiples of 16 bytes, so rows are padded with zeros.
     """
     n, d = vectors.shape
     rounded = torch.empty(n, -(-d // 8) * 8, dtype=torch.half, device=vectors.device)
@@ -86,7 +85,7 @@ def _search(
         last = tl.load(counts + 1)
         length = tl.cdiv(tl.cdiv(last, tl.num_programs(1)), BK) * BK
         end = tl.minimum((part + 1) * length, last)
-        # A similarity's lowest bits say in which column it stands: a maximum then needs no index beside it.
+        # The lowest bits of a similarity hold its column, so that the maximum needs no separate index.
         column = BK - 1 - tl.arange(0, BK)[None, :]
         best = tl.full((BQ,), -4.0, tl.float32)
         where = tl.zeros((BQ,), tl.int32)

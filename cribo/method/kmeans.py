@@ -1,4 +1,4 @@
-"""K-means in place of the Sinkhorn clustering (Table 12): what the positional cost and equal shares are worth."""
+"""K-means in place of the Sinkhorn clustering (Table 12), to show what the positional cost and equal shares are worth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cribo.method.precision import unit
 
 @dataclass(frozen=True)
 class KMeansSettings:
-    """What K-means reads of `pretrain.clustering`; meanings and sources stand in params.yaml."""
+    """The part of `pretrain.clustering` that K-means reads; params.yaml documents each value and its source."""
 
     K: int
     outer_iterations: int
@@ -22,10 +22,10 @@ class KMeansSettings:
 
 @torch.no_grad()
 def kmeans(tokens: Float[Tensor, "B n d"], seeds: Int[Tensor, "B K"], settings: KMeansSettings) -> Int[Tensor, "B n"]:
-    """Hard cluster label of every token of both views, in [0, K): Lloyd's rounds from the given tokens.
+    """Hard cluster label of every token of both views, in [0, K), by Lloyd's algorithm starting from the seed tokens.
 
-    It sees what the Sinkhorn clustering sees of an image, the 2N unit tokens of both views and the same seeds, but no
-    positions: Table 12 has no λ_pos for it. Centroids are plain means; one without tokens stays where it was.
+    K-means sees the same input as the Sinkhorn clustering (the 2N unit tokens of both views and the same seeds), except for
+    the positions: Table 12 has no λ_pos for it. Centroids are plain means; a centroid without tokens stays where it was.
     """
     z = unit(tokens)
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))

@@ -1,4 +1,4 @@
-"""A second queue of work on a GPU: what the teacher does, many small kernels, runs beside the student's large ones."""
+"""A second queue of work on a GPU, in which the teacher's many small kernels run beside the student's large ones."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 
 @dataclass(frozen=True)
 class Lane:
-    """A stream beside the one that is current, or none: then all is done in the order in which it is written.
+    """A stream beside the current one. Without a stream, work is done in the order in which it is written.
 
-    Tensors made in the lane may be used outside of it after `wait`, and freed at any time after that, since the lane
-    reuses their memory only for work that comes after all that was queued outside before `queue`. Tensors made outside and
-    used in the lane must be held until `wait`: before, their memory could be another tensor's while the lane still reads it.
+    Tensors made in the lane may be used outside it after `wait`, and freed at any time after that: the lane reuses their
+    memory only for work of a later `queue`, which comes after everything queued outside before it. Tensors made outside and
+    used in the lane must be held until `wait`; otherwise another tensor could take their memory while the lane reads it.
     """
 
     stream: torch.cuda.Stream | None = None
 
     @contextmanager
     def queue(self) -> Iterator[None]:
-        """Work inside comes after all that was queued so far, and beside all that is queued before `wait`."""
+        """Queue the work inside: it runs after all work queued so far, and beside all work queued before `wait`."""
         if self.stream is None:
             yield
             return
@@ -32,7 +32,7 @@ class Lane:
             yield
 
     def wait(self) -> None:
-        """What is queued from now on comes after all of the lane's. The host waits for nothing."""
+        """Make all work queued from now on run after the lane's. The host itself does not wait."""
         if self.stream is not None:
             torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
 
@@ -42,5 +42,5 @@ IN_ORDER = Lane()
 
 @cache
 def lane_of(device: torch.device) -> Lane:
-    """The one lane of this device. Its small kernels go first wherever both have some to run."""
+    """The one lane of this device. Its small kernels run first whenever both streams have work."""
     return Lane(torch.cuda.Stream(device, priority=-1)) if device.type == "cuda" else IN_ORDER

@@ -1,4 +1,4 @@
-"""DINO's multi-crop: small crops of an image, which the student alone sees, predict the teacher's two views of it."""
+"""DINO's multi-crop: small crops of an image, which only the student sees, predict the teacher's two views of it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def local_step(
     world: World,
     part: slice = slice(None),
 ) -> Losses:
-    """The part of L_cv^g that local crops have, to be added to `student_step`'s: H(teacher's view, crop) for all pairs.
+    """The part of L_cv^g due to local crops, to be added to that of `student_step`: H(teacher's view, crop) for all pairs.
 
-    A pass of its own through the student, so that its activations are gone before, and drop path has its own draws.
+    The crops have their own pass through the student. The activations of the views are freed before it, and it has its own
+    drop-path draws.
     """
     crops = crops.unflatten(0, (settings.local_crops, -1))[:, part].flatten(0, 1)
     projected = student(crops, None, 0, settings.local_crops)

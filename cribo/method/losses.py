@@ -2,7 +2,7 @@
 
 All three losses of Eq. 11 have one form: for row i, H(q_i, p_i) with the teacher's q = softmax((logits − centre) / τ_t) and
 the student's p = softmax(logits / τ_s), where logits are the products of a bottleneck vector and the L prototypes. They
-differ in the rows and in their weights (Eqs. 6, 8, 10: student.py), so one function serves them all.
+differ only in the rows and their weights (Eqs. 6, 8, 10: student.py), so one function computes all three.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from cribo.method.losses_by_block import dots, losses_and_gradients
 from cribo.method.precision import exact
 from cribo.method.rows import Rows
 
-# Entries of a block of logits; three or four such blocks are alive at a time (in fp32 16 MiB each on a CPU, 256 on a GPU).
+# Entries of a block of logits. Three or four blocks are alive at a time (in fp32, 16 MiB each on a CPU, 256 MiB on a GPU).
 BLOCKS = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
 class Prototypes(NamedTuple):
-    """The L prototypes of a layer, W = scale · direction row by row, kept apart: only a GPU's kernel writes W out."""
+    """The L prototypes of a layer, W = scale · direction for each row. Only the GPU kernel multiplies the two into W."""
 
     direction: Float[Tensor, "L h"]
     scale: Float[Tensor, " L"]
 
     def matrix(self) -> Float[Tensor, "L h"]:
-        """W, for those who need it whole."""
+        """W as one matrix."""
         return self.scale[:, None] * self.direction
 
 
@@ -38,15 +38,15 @@ class Softmax(NamedTuple):
 
     prototypes: Prototypes
     temperature: float
-    centre: Float[Tensor, " L"] | None = None  # the teacher's
+    centre: Float[Tensor, " L"] | None = None  # only the teacher has one
 
 
 class CrossEntropies(NamedTuple):
-    """In nats, each a weighted sum over rows; `total` carries the gradient, the others none."""
+    """Cross-entropies in nats, each a weighted sum over rows. Only `total` carries a gradient."""
 
     total: Float[Tensor, ""]
-    of_target: Float[Tensor, " T"]  # what `total` is the sum of
-    entropy: Float[Tensor, " T"]  # the teacher's, a sign of collapse
+    of_target: Float[Tensor, " T"]  # the terms whose sum is `total`
+    entropy: Float[Tensor, " T"]  # of the teacher's probabilities, a sign of collapse
 
 
 def soft_cross_entropy(
@@ -59,15 +59,15 @@ def soft_cross_entropy(
     block: int | None = None,
     fused: bool = False,
 ) -> CrossEntropies:
-    """Σ_j Σ_i weights[j, i] · H(q(targets_ji), p(student_i)); the [n, L] logits are never held whole.
+    """Σ_j Σ_i weights[j, i] · H(q(targets_ji), p(student_i)), without ever holding all [n, L] logits.
 
-    The gradient is for `student` and the student's prototypes. `rows` are those with a weight that is not zero, if not all
-    have one: the others are left out.
+    The gradient flows to `student` and the student's prototypes. `rows`, if given, names the rows with a non-zero weight;
+    the others are left out.
 
     The T targets of a row share the student's logits s and one pass. As Σ_j w_j H(q_j, p) = W·lse(s) − Σ_l Σ_j w_j q_jl s_l
-    with W = Σ_j w_j, the gradient by s is (W·p − Σ_j w_j q_j), known as soon as the block of logits is: it is turned at once
-    into the gradients of the small factors. Nothing of size L per row survives the block, and backward recomputes nothing.
-    `fused` does a block in one kernel on a GPU.
+    with W = Σ_j w_j, the gradient with respect to s is (W·p − Σ_j w_j q_j). It is known as soon as the block of logits is,
+    and is turned at once into the gradients of the small factors. Nothing of size L per row outlives the block, and backward
+    recomputes nothing. `fused` computes a block in one kernel on a GPU.
     """
     per_block = max(1, (block or BLOCKS[student.device.type]) // len(p.prototypes.scale))
     vectors, goals = exact(student), exact(targets)
@@ -97,7 +97,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
 
 def _fused():
     """`losses_and_gradients` for a GPU."""
-    from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, often missing where no GPU is
+    from cribo.method.fused_losses import fused_losses_and_gradients  # needs Triton, often missing on machines without a GPU
 
     return fused_losses_and_gradients
 
@@ -106,11 +106,11 @@ def _fused():
 def mean_logits(
     bottleneck_sum: Float[Tensor, " h"], count: Float[Tensor, ""], prototypes: Prototypes
 ) -> Float[Tensor, " L"]:
-    """Mean teacher logits of `count` rows from the sum of their bottleneck vectors: the prototype layer is linear."""
+    """Mean teacher logits of `count` rows, from the sum of their bottleneck vectors (the prototype layer is linear)."""
     return prototypes.direction @ (exact(bottleneck_sum) / count.clamp_min(1)) * prototypes.scale
 
 
 @torch.no_grad()
 def update_centre(centre: Float[Tensor, " L"], mean: Float[Tensor, " L"], count: Float[Tensor, ""], momentum: float) -> None:
-    """DINO's centring, in place, after the losses of the step were taken; a step without any row leaves it as it is."""
+    """Update the centre in place as in DINO, after the losses of the step; a step without any rows leaves it unchanged."""
     centre.copy_(torch.where(count > 0, torch.lerp(mean, centre, momentum), centre))

@@ -1,4 +1,4 @@
-"""The cross-entropies of Eqs. 5, 7 and 9 with their gradients, one block of rows after another, on any device."""
+"""The cross-entropies of Eqs. 5, 7 and 9 and their gradients, one block of rows at a time, on any device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 class LossesAndGradients(NamedTuple):
-    """Of all rows: for each target the loss and the teacher's entropy; the gradients of the losses' sum."""
+    """Loss and teacher's entropy for each target, summed over all rows, and the gradients of the sum of the losses."""
 
     losses: Float[Tensor, " T"]
     entropies: Float[Tensor, " T"]
     by_rows: Float[Tensor, "n h"]
-    by_prototypes: Float[Tensor, "L h"]  # by W = scale · direction
+    by_prototypes: Float[Tensor, "L h"]  # with respect to W = scale · direction
 
 
 def losses_and_gradients(
@@ -29,7 +29,7 @@ def losses_and_gradients(
     weights: Float[Tensor, "T n"],
     per_block: int,
 ) -> LossesAndGradients:
-    """One block of rows after another; scales and centre are divided by the temperatures already."""
+    """Losses and gradients, one block of rows at a time. Scales and centre are already divided by the temperatures."""
     by_x, by_w = torch.zeros_like(x), torch.zeros_like(direction)
     loss, entropy = x.new_zeros(len(targets)), x.new_zeros(len(targets))
     for i in range(0, len(x), per_block):
@@ -52,7 +52,7 @@ def losses_and_gradients(
 
 
 def dots(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
-    """Products of equal rows; on a CPU without a tensor of all products, where a GPU is five times slower that way."""
+    """Dot product of each pair of rows. On a CPU it avoids a tensor of all products; on a GPU that is five times slower."""
     if a.is_cuda:
         return (a * b).sum(dim=1)
     return torch.bmm(a[:, None], b[..., None])[:, 0, 0]

@@ -1,4 +1,4 @@
-"""Masked autoencoding, the MAE of the paper's tables: see a quarter of the patches, predict the pixels of the others.
+"""Masked autoencoding, MAE in the paper's tables: see a quarter of the patches and predict the pixels of the others.
 
 He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022, sections 3 and A.1.
 """
@@ -13,21 +13,21 @@ from torch import Tensor
 
 
 class Masking(NamedTuple):
-    """Which patches are seen, in the order in which the encoder sees them, and which are not."""
+    """Which patches the encoder sees, in its order, and which are masked."""
 
     seen: Int[Tensor, "B n"]
     masked: Bool[Tensor, "B N"]
 
 
 def random_masking(noise: Float[Tensor, "B N"], share: float) -> Masking:
-    """The ⌊N · (1 − share)⌋ patches of least noise are seen, the others masked."""
+    """A masking in which the ⌊N · (1 − share)⌋ patches of least noise are seen and the others masked."""
     seen = noise.argsort(dim=1)[:, : int(noise.shape[1] * (1 - share))]
     masked = torch.ones_like(noise, dtype=torch.bool).scatter_(1, seen, False)
     return Masking(seen, masked)
 
 
 def patch_pixels(images: Float[Tensor, "B 3 H W"], patch: int) -> Float[Tensor, "B N q"]:
-    """The q = 3 · patch² pixels of each patch, patches row by row, within a patch row by row with colours together."""
+    """The q = 3 · patch² values of each patch: patches row by row, then pixels row by row, colours of a pixel together."""
     rows = images.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
     return rows.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
@@ -37,7 +37,7 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """Mean squared error over the pixels of masked patches.
 
-    `normalise`: a patch's pixels are first brought to mean 0 and variance 1 (unbiased, + 1e-6).
+    `normalise` first brings the pixels of each patch to mean 0 and variance 1 (unbiased, + 1e-6).
     """
     predicted, pixels = predicted.float(), pixels.float()
     if normalise:
@@ -48,10 +48,10 @@ def reconstruction_loss(
 
 
 def sine_positions(grid: int, width: int) -> Float[Tensor, "1 1+N width"]:
-    """Fixed positions of grid × grid patches after a zero for the CLS token.
+    """Fixed position embedding: zeros for the CLS token, then the grid × grid patches.
 
-    The first half of the width says the column, the second the row: in each, sines, then cosines, of geometric frequencies
-    from 1 down to 1/10000.
+    The first half of the width encodes the column, the second the row. Each half holds sines, then cosines, of geometric
+    frequencies from 1 down to 1/10000.
     """
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)

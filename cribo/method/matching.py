@@ -26,7 +26,7 @@ def accept(
 ) -> Bool[Tensor, "2 B K"]:
     """Whether object k of view m may be matched with its neighbour (Tables 8 and 11 compare the criteria).
 
-    `none` accepts every neighbour, `cycle` those of `cycle_consistent`, `labels` those of the object's own classes.
+    `none` accepts every neighbour, `cycle` those that are `cycle_consistent`, `labels` those with the object's own classes.
     """
     usable = found & valid
     match criterion:
@@ -47,21 +47,21 @@ def cycle_consistent(
     world: World | None = None,
     batch: tuple[Float[Tensor, "2 G K d"], Bool[Tensor, "G K"]] | None = None,
 ) -> Bool[Tensor, "2 B K"]:
-    """Whether the way from object k of view m to its neighbour leads back to it; arbitrary for what is no object.
+    """Whether the cycle from object k of view m through its neighbour leads back to it; arbitrary for invalid objects.
 
-    Eq. 4 asks that c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that
-    neighbour in the other view (`partners`), to the closest object of the other view in the batch, and by jump back home.
-    As jump keeps the index, this is equality of indices. The batch B_j is the `pool_images` consecutive images that the
-    object's own image belongs to: B is a multiple of it or divides it. Then the pool is held by several processes;
-    `batch` are the objects and validity of the images of all, if the caller has gathered them already.
+    Eq. 4 requires c_i = jump(nn(jump(nn(c_i, M_i)), B_j)) with j ≠ i: from the object to its neighbour, to that neighbour
+    in the other view (`partners`), to the closest object of the other view in the batch, and back by jump. As jump keeps
+    the index, this means equality of indices. B_j consists of the `pool_images` consecutive images that include the
+    object's own. B must be a multiple of `pool_images` or divide it; if it divides it, several processes hold the pool.
+    `batch` holds objects and validity of all processes' images, if the caller has already gathered them.
     """
     images, K = valid.shape
-    first = world.rank * images if world else 0  # of this process's images, in the whole batch
+    first = world.rank * images if world else 0  # index of this process's first image in the whole batch
     if pool_images > images:
         objects, valid = batch or (world.gather(objects, dim=1), world.gather(valid, dim=0))
         start = first // pool_images * pool_images
         objects, valid = objects[:, start : start + pool_images], valid[start : start + pool_images]
-    candidates = unit(objects).flip(0)  # for view 1 the objects of view 2, where its partners are, and the reverse
+    candidates = unit(objects).flip(0)  # objects of view 2 for view 1, because its partners are in view 2; and vice versa
     returned = torch.stack([_closest(partners[m], candidates[m], valid, pool_images) for m in range(2)])
     home = (torch.arange(images * K, device=valid.device) + first * K) % (pool_images * K)  # own index within the pool
     return (returned.flatten(1) == home).view(2, images, K)
@@ -70,7 +70,7 @@ def cycle_consistent(
 def _closest(
     queries: Float[Tensor, "B K d"], candidates: Float[Tensor, "C K d"], valid: Bool[Tensor, "C K"], pool: int
 ) -> Int[Tensor, "pools n"]:
-    """Index, within its pool of candidates, of the valid one most similar to each of the n queries of a pool."""
+    """For each of the n queries of a pool, the index within the pool of the most similar valid candidate."""
     pools = len(candidates) // pool
     queries, candidates, valid = (x.reshape(pools, -1, *x.shape[2:]) for x in (queries, candidates, valid))
     similarity = queries @ candidates.transpose(1, 2)

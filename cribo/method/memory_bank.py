@@ -1,7 +1,7 @@
 """The pair of memory banks and the nearest neighbour in them (§3.2.2, Eq. 2).
 
-Bank m keeps the teacher's objects of view m of the last S images, before the projection head. Slot s of both banks holds
-the same image, and entry k of a slot the same object, so that `jump` is reading the other bank at the same index.
+Bank m keeps the teacher's objects of view m of the last S images, before the projection head. Slot s holds the same image
+in both banks, and entry k of a slot the same object, so `jump` means reading the other bank at the same index.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from cribo.method.oracle import WORDS
 from cribo.method.precision import exact, products, unit
 from cribo.method.rows import worth_computing
 
-# Keys compared at once: a [queries, tile] block of similarities is all that is ever held. On a CPU it should fit its cache.
+# Keys compared at once. Only a [queries, tile] block of similarities is ever held; on a CPU it should fit the cache.
 TILES = {"cpu": 1024, "cuda": 8192}
 
-# How products with keys are computed; what is returned is exact in fp32 whichever it is.
+# How products with keys are computed. In each case the similarities returned are exact in fp32.
 Search = Literal["fp32", "half", "fused"]
 
 
 @dataclass
 class MemoryBank:
-    """A ring buffer of S images with K entries each: static shapes, nothing is moved when images are added.
+    """A ring buffer of S images with K entries each. Shapes are static, and adding images moves nothing.
 
-    `pushed` counts every image ever added. It lives on the host, so neither the write position nor the filled part needs
-    a look at the device.
+    `pushed` counts every image ever added. It lives on the host, so the write position and the filled part are known
+    without reading from the device.
     """
 
     units: Float[Tensor, "2 S K d"]  # direction of each object
-    norms: Float[Tensor, "2 S K"]  # its length: object = unit · norm
+    norms: Float[Tensor, "2 S K"]  # length of each object: object = unit · norm
     valid: Bool[Tensor, "S K"]  # whether the entry is an object at all
     image_ids: Int[Tensor, " S"]
-    classes: Int64[Tensor, "S K W"]  # of each entry, for the oracle: a set as bits
+    classes: Int64[Tensor, "S K W"]  # classes of each entry, for the oracle: a set stored as bits
     pushed: int = 0
 
     @classmethod
     def empty(cls, images: int, K: int, width: int, device: torch.device | str = "cpu") -> MemoryBank:
-        """A bank for S = `images` images. Empty slots can never be retrieved, unlike the released code's noise."""
+        """A bank for S = `images` images. Empty slots can never be retrieved; the released code fills them with noise."""
         return cls(
             torch.zeros(2, images, K, width, device=device),
             torch.zeros(2, images, K, device=device),
@@ -69,7 +69,7 @@ def push(
     image_ids: Int[Tensor, " B"],
     classes: Int64[Tensor, "B K W"] | None = None,
 ) -> None:
-    """Add B ≤ S images in place of the oldest. Comes after `retrieve` in a step: a query never meets itself."""
+    """Replace the oldest images by B ≤ S new ones. In a step, call it after `retrieve`, so that no query finds itself."""
     count = valid.shape[0]
     if count > bank.images:
         raise ValueError(
@@ -100,16 +100,16 @@ def nearest(
     search: Search = "fp32",
     asked: Bool[Tensor, " Q"] | None = None,
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
-    """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors of length one.
+    """Eq. 2: cosine to, and index of, the valid key most similar to each query; all vectors have length one.
 
-    One tile of keys at a time with a running maximum; of equal keys the first wins (with `fused` any may). With `ids`, of
-    queries and keys, a key of the query's own id is passed over. Where no key is left the similarity is −inf, the index 0.
+    Keys are searched tile by tile with a running maximum. Of equal keys the first wins (with `fused`, any may win). With
+    `ids` (of queries, of keys), keys with the query's own id are skipped. If no key is left, similarity is −inf and index 0.
 
-    Exact in fp32. With `half` a tile's products are those of vectors rounded to half precision, summed in fp32, and its
-    winner is scored again in fp32: the similarity returned is exact, and short of the best by no more than 2⁻⁹ (four unit
-    vectors rounded to 11 bits each); in practice the same key wins but for near-ties below 10⁻⁴. `fused` searches in a
-    kernel of a GPU, which may fall short by 2⁻¹⁵ more, has the winner of all scored again, and leaves out queries that are
-    not `asked`: any answer is as good for them.
+    `fp32` is exact. `half` rounds vectors to half precision, sums products in fp32 and scores each tile's winner again in
+    fp32. The similarity returned is exact for its key, and at most 2⁻⁹ below the best (four unit vectors, each rounded to
+    11 bits). In practice the same key wins, except for near-ties below 10⁻⁴. `fused` searches in a GPU kernel, which may
+    fall short by another 2⁻¹⁵, and scores only the overall winner again. It leaves out queries that are not `asked`, whose
+    answers are arbitrary.
     """
     if search == "fused":
         return _nearest_by_kernel(queries, keys, valid, ids, valid.new_ones(len(queries)) if asked is None else asked)
@@ -127,7 +127,7 @@ def _winners_of_tiles(
     queries: Tensor, keys: Tensor, valid: Tensor, tile: int, ids: tuple[Tensor, Tensor] | None, half: bool
 ) -> Iterator[tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]]:
     """Similarity and index of the best key of each tile."""
-    rounded = queries.half()  # as fast as bf16, and no number here is beyond its range
+    rounded = queries.half()  # as fast as bf16, and no number here exceeds the range of half precision
     for rows, block, live in _tiles(keys, valid, tile):
         similarity = products(rounded, block.half().T) if half else queries @ block.T
         if live is not None:
@@ -143,8 +143,8 @@ def _winners_of_tiles(
 def _nearest_by_kernel(
     queries: Tensor, keys: Tensor, valid: Tensor, ids: tuple[Tensor, Tensor] | None, asked: Tensor
 ) -> tuple[Float[Tensor, " Q"], Int[Tensor, " Q"]]:
-    """The winner that the kernel finds, scored in fp32."""
-    from cribo.method.fused_search import fused_nearest  # needs Triton, often missing where no GPU is
+    """Similarity in fp32 and index of the winner that the kernel finds."""
+    from cribo.method.fused_search import fused_nearest  # needs Triton, often missing on machines without a GPU
 
     index = fused_nearest(queries, asked, keys, valid, ids)
     allowed = valid[index] if ids is None else valid[index] & (ids[0] != ids[1][index])
@@ -155,7 +155,7 @@ def _nearest_by_kernel(
 def _tiles(
     keys: Float[Tensor, "M d"], valid: Bool[Tensor, " M"], tile: int
 ) -> Iterator[tuple[Int[Tensor, " t"], Float[Tensor, "t d"], Bool[Tensor, " t"] | None]]:
-    """Index, vector and validity of `tile` keys at a time; on a CPU only of the valid ones, and no validity."""
+    """Index, vector and validity of `tile` keys at a time. On a CPU it yields only valid keys, and None for validity."""
     all_rows = worth_computing(valid)
     for start in range(0, len(all_rows), tile):
         rows = all_rows[start : start + tile]
@@ -167,14 +167,14 @@ def _tiles(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What the banks answer for each object of both views."""
+    """What the banks return for each object of both views."""
 
     objects: Float[Tensor, "2 B K d"]  # nn(c_m) as it was stored in bank m, the target of the cross-image loss
     partners: Float[Tensor, "2 B K d"]  # jump(nn(c_m)): the same object seen in the other view, unit length
-    found: Bool[Tensor, "2 B K"]  # False for what is no object, and where the bank holds none; all else is then arbitrary
+    found: Bool[Tensor, "2 B K"]  # False for invalid objects, and if the bank holds none; other fields are then arbitrary
     similarity: Float[Tensor, "2 B K"]  # cosine between object and neighbour
     slots: Int[Tensor, "2 B K"]  # slot of the neighbour's image in the bank
-    classes: Int64[Tensor, "2 B K W"]  # its classes, for the oracle
+    classes: Int64[Tensor, "2 B K W"]  # the neighbour's classes, for the oracle
 
 
 @torch.no_grad()
@@ -188,7 +188,7 @@ def retrieve(
 ) -> Neighbours:
     """nn(c_m, M_m) for every valid object of both views, each in the bank of its own view (Eq. 2).
 
-    With `image_ids` of the batch, what the bank still holds of the same image is passed over. `search`: see `nearest`.
+    If `image_ids` of the batch are given, entries of the same image still in the bank are skipped. `search`: see `nearest`.
     """
     views, batch, K, d = objects.shape
     filled = bank.filled

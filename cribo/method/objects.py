@@ -10,8 +10,8 @@ from torch.nn import functional as F
 def pool_objects(tokens: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "2 B K d"]:
     """Eq. 1: c_m^k, the mean of view m's tokens with label k; zero where the view has none.
 
-    Student and teacher are pooled with the same labels, the teacher's; label K is no cluster. Shapes are static: what is
-    no object is masked by `seen_in_both`, never taken out. n = 2N, the tokens of view 1 first.
+    Student and teacher are pooled with the same labels, the teacher's; label K means no cluster. Shapes are static: invalid
+    objects are masked by `seen_in_both`, never removed. n = 2N, with the tokens of view 1 first.
     """
     membership = _membership(labels, K).to(tokens.dtype)
     pooled = membership.transpose(2, 3) @ tokens.unflatten(1, (2, -1))
@@ -19,7 +19,7 @@ def pool_objects(tokens: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: 
 
 
 def seen_in_both(labels: Int[Tensor, "B n"], K: int) -> Bool[Tensor, "B K"]:
-    """Whether cluster k has a token in view 1 and one in view 2 (§3.2.1: an object in one view only is discarded)."""
+    """Whether cluster k has tokens in both view 1 and view 2 (§3.2.1: an object seen in only one view is discarded)."""
     return _membership(labels, K).any(dim=2).all(dim=1)
 
 

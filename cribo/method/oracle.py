@@ -1,6 +1,6 @@
 """Oracles that know the classes of patches (Table 11): ground truth as clusters, or as the judge of neighbours.
 
-Both read one class id a patch, of the mask's pixel at the centre of the patch; VOID is a patch without a class.
+Both read one class id per patch, from the mask's pixel at the centre of the patch. VOID marks a patch without a class.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 VOID = 255
-WORDS = 4  # of 64 bits: a set of classes has a bit for each, VOID's is never set
+WORDS = 4  # 64-bit words that hold a set of classes, one bit per class; the bit of VOID is never set
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """What the clustering oracle reads of `pretrain.clustering`: K, at least as many as there are classes."""
+    """What the clustering oracle reads of `pretrain.clustering`: K, which must be at least the number of classes."""
 
     K: int
 
 
 def label_clusters(classes: UInt8[Tensor, "B n"], K: int) -> Int[Tensor, "B n"]:
-    """One cluster a class, in both views: the class ids themselves, and K, which is no cluster, for void patches."""
+    """One cluster per class in both views: the labels are the class ids, and K (no cluster) for void patches."""
     return torch.where(classes == VOID, K, classes.long())
 
 
 def object_classes(labels: Int[Tensor, "B n"], classes: UInt8[Tensor, "B n"], K: int) -> Int64[Tensor, "B K W"]:
-    """The set of classes that the patches of a cluster have, of both views together, as bits; empty where all are void."""
+    """The set of classes of each cluster's patches in both views together, as bits; empty if all patches are void."""
     has = F.one_hot(classes.long(), WORDS * 64).float()
     has[..., VOID] = 0
     has = F.one_hot(labels, K + 1)[..., :K].float().transpose(1, 2) @ has > 0
@@ -37,5 +37,5 @@ def object_classes(labels: Int[Tensor, "B n"], classes: UInt8[Tensor, "B n"], K:
 
 
 def same_classes(objects: Int64[Tensor, "B K W"], neighbours: Int64[Tensor, "2 B K W"]) -> Bool[Tensor, "2 B K"]:
-    """Whether an object and the neighbour found for it in each view have the same classes (C.9), and any at all."""
+    """Whether an object has any class, and the same classes as the neighbour found for it in each view (C.9)."""
     return (neighbours == objects).all(dim=-1) & (objects != 0).any(dim=-1)

@@ -1,4 +1,4 @@
-"""Which rows of a padded tensor to compute: those that count, wherever the host can know in time how many they are."""
+"""Which rows of a padded tensor to compute: those that count, wherever the host can learn their number in time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def worth_computing(counts: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Indices of the rows to compute, ascending: on a CPU those that count, on a GPU all, as counting makes the host wait.
+    """Indices of the rows to compute, ascending: on a CPU only those that count; on a GPU all, as counting stalls the host.
 
-    Rows that do not count may be among them and change no result.
+    The rows that do not count change no result.
     """
     if counts.device.type == "cpu":
         return counts.nonzero()[:, 0]
@@ -20,17 +20,17 @@ def worth_computing(counts: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
 
 
 def counted_first(counts: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """An order with the rows that count before the others, as they were among themselves."""
-    place = torch.where(counts, counts.cumsum(0) - 1, counts.sum() - 1 + (~counts).cumsum(0))  # counted, not sorted
+    """A stable order of the rows, with those that count before the others."""
+    place = torch.where(counts, counts.cumsum(0) - 1, counts.sum() - 1 + (~counts).cumsum(0))  # by counting, without a sort
     return torch.empty_like(place).scatter_(0, place, torch.arange(len(counts), device=counts.device))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that count, first in an order of all, and their number, on its way to the host.
+    """An order of all rows with those that count first, and their number, on its way to the host.
 
-    Reading a number off a GPU makes the host wait for all work queued there. This one sets out when it is computed and is
-    read after more work was queued, the student's pass: the host may wait a little, the GPU never does.
+    Reading a number from a GPU makes the host wait for all work queued there. The copy of this number starts as soon as it
+    is computed, and is read after more work was queued (the student's pass). The host may wait a little, the GPU never does.
     """
 
     order: Int[Tensor, " n"]
@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def of(cls, counts: Bool[Tensor, " n"]) -> Rows:
-        """The rows whose `counts` is true."""
+        """The rows for which `counts` is true."""
         number, arrived = counts.sum(), None
         if counts.is_cuda:
             host = torch.empty(number.shape, dtype=number.dtype, pin_memory=True)
@@ -48,7 +48,7 @@ class Rows:
         return cls(counted_first(counts), number, arrived)
 
     def indices(self) -> Int[Tensor, " m"]:
-        """Of the rows that count, ascending. Waits for their number."""
+        """Indices of the rows that count, ascending. Waits for their number."""
         if self.arrived:
             self.arrived.synchronize()
         return self.order[: int(self.number)]

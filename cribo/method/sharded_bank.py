@@ -1,9 +1,9 @@
-"""The memory bank spread over processes: each holds every P-th slot and searches it for the objects of all.
+"""The memory bank spread over P processes: each holds every P-th slot and searches it for the objects of all processes.
 
-The answer is that of one bank, but for near-ties where the search rounds: similarities are exact, of equal keys the one in
-the first slot wins (with `fused` the first of what each process found), and the winner's vectors travel as a sum in which
-all other processes put zeros, which is exact too.
-Each process keeps 1/P of the memory and does 1/P of the search.
+Each process keeps 1/P of the memory and does 1/P of the search. The answer is that of a single bank, except for near-ties
+if the search rounds. Similarities are exact. Of equal keys, the one in the first slot wins (with `fused`, the first among
+those that the processes found). The winner's vectors travel as a sum to which all other processes add zeros, which is exact
+too.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor
 from cribo.method.memory_bank import MemoryBank, Neighbours, Search, push, retrieve
 from cribo.method.world import World
 
-# The dimension of each tensor of a bank along which its slots lie.
+# The slot dimension of each tensor of a bank.
 SLOTS = {"units": 1, "norms": 1, "valid": 0, "image_ids": 0, "classes": 0}
-AT_ONCE = 1 << 10  # slots gathered at a time when the whole bank is put together
+AT_ONCE = 1 << 10  # slots gathered at a time when the whole bank is assembled
 
 
 @dataclass
 class ShardedBank:
     """Slots rank, rank + P, rank + 2P, … of a bank of `shard.images · P` images.
 
-    The i-th image ever pushed lies in slot i mod S of the whole bank, and as P divides S always on process i mod P; there it
-    is the next of its ring, so that a shard is a memory bank like any other.
+    The i-th image ever pushed lies in slot i mod S of the whole bank and, as P divides S, always on process i mod P. There
+    it takes the next place of the ring buffer, so a shard is an ordinary memory bank.
     """
 
     shard: MemoryBank
@@ -41,7 +41,7 @@ class ShardedBank:
 
     @classmethod
     def empty(cls, images: int, K: int, width: int, world: World, device: torch.device | str = "cpu") -> ShardedBank:
-        """This process's part of a bank for `images` images. Raises ValueError unless the processes divide them."""
+        """This process's part of a bank for `images` images. Raises ValueError unless P divides `images`."""
         if images % world.size:
             raise ValueError(
                 f"a memory bank of {images} images cannot be spread over {world.size} processes: change memory_bank.images, "
@@ -59,7 +59,7 @@ def retrieve_sharded(
     image_ids: Int[Tensor, " G"] | None = None,
     search: Search = "fp32",
 ) -> Neighbours:
-    """`memory_bank.retrieve` in the whole bank, of objects that all processes hold: the answers for images `ours`."""
+    """`memory_bank.retrieve` in the whole bank, for objects that all processes hold; the answers for images `ours`."""
     world = bank.world
     local = retrieve(bank.shard, objects, valid, image_ids, search=search)
     local = replace(local, slots=local.slots * world.size + world.rank)
@@ -90,7 +90,7 @@ def push_sharded(
 
 
 def whole(bank: ShardedBank) -> dict | None:
-    """All slots in order, on the CPU, as one bank would hold them; a collective, whose result only process 0 receives."""
+    """All slots in order, on the CPU, as a single bank would hold them. A collective; only process 0 receives the result."""
     keep, out = bank.world.rank == 0, {}
     for name, dim in SLOTS.items():
         parts = []
@@ -103,7 +103,7 @@ def whole(bank: ShardedBank) -> dict | None:
 
 
 def restore(bank: ShardedBank, saved: dict) -> None:
-    """Take this process's slots of a whole bank, which any number of processes may have saved."""
+    """Load this process's slots of a whole bank, which any number of processes may have saved."""
     world = bank.world
     for name, dim in SLOTS.items():
         mine = torch.arange(world.rank, saved[name].shape[dim], world.size)

@@ -1,7 +1,7 @@
 """What a step of CrIBo is made of: its settings, what the teacher hands to the student, and the centres (Eq. 11).
 
 teacher.py and student.py are its two halves, in the order in which they run; then the centres move. All take and return
-tensors; what they need of other processes (sums and gathers over the whole batch) is handed in as `world`.
+tensors. What they need from other processes (sums and gathers over the whole batch) is passed in as `world`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cribo.method.world import World
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What a step reads of `results/plan/pretrain/MODEL.yaml`, and one switch of `compute`."""
+    """The settings that a step reads from `results/plan/pretrain/MODEL.yaml`, and one switch of `compute`."""
 
     losses: frozenset[Literal["global", "cross_view", "cross_image"]]
     clustering: ClusteringSettings | KMeansSettings | LabelSettings | None
@@ -43,13 +43,13 @@ class StepSettings:
 
     @property
     def direction_weight(self) -> float:
-        """What each of a loss's two directions counts: Eqs. 6, 8 and 10 add them up, the released code averages."""
+        """Weight of each of a loss's two directions: Eqs. 6, 8 and 10 add them up, the released code averages them."""
         return 0.5 if self.directions == "mean" else 1.0
 
     @property
     def pair_weight(self) -> float:
-        """Weight of one pair (a teacher's view, another view of the image) in L_cv^g: the two pairs of Eq. 10 and two more
-        for each local crop, averaged (DINO's multi-crop)."""
+        """Weight of one pair (a teacher's view, another view of the image) in L_cv^g. The average covers the two pairs of
+        Eq. 10 and two more for each local crop (DINO's multi-crop)."""
         return self.direction_weight / (1 + self.local_crops)
 
 
@@ -63,7 +63,7 @@ class Centres:
 
 @dataclass(frozen=True)
 class Teaching:
-    """What the teacher says of a batch, without gradient. Object fields are None when no loss reads objects."""
+    """What the teacher returns for a batch, without gradient. Object fields are None when no loss reads objects."""
 
     images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS tokens
     objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object
@@ -74,7 +74,7 @@ class Teaching:
     image_prototypes: Prototypes | None
     object_prototypes: Prototypes | None
     health: dict[str, Tensor]  # scalars worth watching, still on the device
-    lane: Lane = IN_ORDER  # where all this is computed; before it is used elsewhere, wait for it
+    lane: Lane = IN_ORDER  # where all this is computed; wait for it before using the fields elsewhere
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Losses:
     """The sum of Eq. 11 over this process's images, scaled so that the mean over processes is the loss of the batch."""
 
     total: Float[Tensor, ""]
-    terms: dict[str, Tensor]  # each loss of Eq. 11 alone, the teacher's and the centres' entropies, without gradient
+    terms: dict[str, Tensor]  # each loss of Eq. 11, and the entropies of teacher and centres, without gradient
 
 
 @torch.no_grad()

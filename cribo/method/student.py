@@ -1,4 +1,4 @@
-"""The second half of a step: the student predicts what the teacher says of the other view, and of the neighbour (Eq. 11)."""
+"""The second half of a step: the student predicts the teacher's output for the other view and the neighbour (Eq. 11)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def student_step(
     """The losses of a batch: H(teacher's view m, student's other view), both directions together.
 
     L_cv^g (Eq. 10) pairs CLS tokens, L_cv^o (Eq. 6) the same object in two views, L_ci^o (Eq. 8) the neighbour of view m's
-    object with the object in the other view. Means are over all images of the batch, and over the valid or the accepted
-    objects of `mean_images` images, whatever the number of processes. With `part`, only those of this process's images are
-    looked at, and the sum over parts is the loss of the batch.
+    object with the object in the other view. Means are over all images of the batch, and over the valid or accepted objects
+    of `mean_images` images, whatever the number of processes. `part` selects some of this process's images; the sum of the
+    losses over all parts is the loss of the batch.
     """
     images = images.unflatten(0, (2, -1))[:, part].flatten(0, 1)
     with teaching.lane.queue():
@@ -63,7 +63,7 @@ def student_step(
 
 
 class _ObjectPairs(NamedTuple):
-    """What the student's objects are to predict, and what each prediction counts; n objects of both views, T losses."""
+    """Targets of the student's objects and the weight of each prediction; n objects of both views, T losses."""
 
     losses: list[str]
     targets: Float[Tensor, "T n h"]
@@ -72,14 +72,14 @@ class _ObjectPairs(NamedTuple):
 
 
 def _object_pairs(teaching: Teaching, settings: StepSettings, world: World, part: slice) -> _ObjectPairs | None:
-    """The pairs of L_cv^o (Eq. 6) and L_ci^o (Eq. 8), if either is asked for; known before the student's pass."""
+    """The pairs of L_cv^o (Eq. 6) and L_ci^o (Eq. 8), known before the student's pass; None if neither loss is used."""
     targets, chosen = {}, {}
     if "cross_view" in settings.losses:
         targets["cross_view"], chosen["cross_view"] = teaching.objects, teaching.valid.expand(2, -1, -1)
     if teaching.neighbours is not None:
         targets["cross_image"], chosen["cross_image"] = teaching.neighbours, teaching.accepted
     elif settings.losses & {"cross_view", "cross_image"} == {"cross_image"}:
-        # Off in this epoch: the layers of objects have a gradient, of zero, because processes wait for each other's.
+        # Off in this epoch: the object layers still get a gradient, zero, because processes wait for each other's gradients.
         targets["cross_image"], chosen["cross_image"] = teaching.objects, torch.zeros_like(teaching.valid).expand(2, -1, -1)
     if not targets:
         return None
@@ -89,15 +89,15 @@ def _object_pairs(teaching: Teaching, settings: StepSettings, world: World, part
 
 
 def _other_view(x: Float[Tensor, "2 B *K h"]) -> Float[Tensor, "n h"]:
-    """Rows of view 2, then of view 1: row i stands opposite row i of the teacher's."""
+    """Rows of view 2, then rows of view 1, so that row i is paired with row i of the teacher."""
     return x.flip(0).flatten(0, -2)
 
 
 def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: World) -> Float[Tensor, "2 B K"]:
     """1 / Z_m for each chosen object of view m, times the weight of a direction; zero for the others (Eqs. 6 and 8).
 
-    Z_m counts the chosen objects of `mean_images` consecutive images: the whole batch of all processes, or groups whose
-    means are averaged, a group without any counting as zero.
+    Z_m counts the chosen objects of `mean_images` consecutive images: either the whole batch of all processes, or groups
+    whose means are averaged. A group without chosen objects counts as zero.
     """
     chosen, images = chosen.float(), chosen.shape[1]
     whole = settings.mean_images > images
@@ -105,7 +105,7 @@ def _mean_weights(chosen: Bool[Tensor, "2 B K"], settings: StepSettings, world: 
     z = grouped.sum(dim=(2, 3), keepdim=True)
     if whole:
         z = world.sum(z)
-        share = world.size  # DDP averages over processes: each stands for its part of the sum
+        share = world.size  # DDP averages over processes, but their parts must add up
     else:
         share = settings.mean_images / images
     return (settings.direction_weight * share * grouped / z.clamp_min(1)).flatten(1, 2)

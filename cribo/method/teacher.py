@@ -1,4 +1,4 @@
-"""The first half of a step: the teacher says what the objects are, what they look like, and who their neighbours are."""
+"""The first half of a step: the teacher determines the objects, their representations and their neighbours."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def teacher_step(
     classes: UInt8[Tensor, "B 2N"] | None = None,
     at_once: int | None = None,
 ) -> Teaching:
-    """Clusters, objects, neighbours and targets of a batch; then the batch's objects enter the memory bank.
+    """Compute clusters, objects, neighbours and targets of a batch; then add its objects to the memory bank.
 
-    `cross_image` says whether that loss is on in this epoch: while it is off nothing is retrieved. `classes` of the patches
-    are there for the oracles alone. `at_once` bounds how many of this process's images are encoded and clustered at a time;
-    it saves memory and changes nothing.
+    `cross_image` says whether that loss is on in this epoch; while it is off, nothing is retrieved. `classes` of the patches
+    are needed only by the oracles. `at_once` limits how many of this process's images are encoded and clustered at a time;
+    it saves memory and does not change the result.
     """
     at_once = at_once or len(image_ids)
     encoded = [teacher.tokens(part.flatten(0, 1)) for part in images.unflatten(0, (2, -1)).split(at_once, dim=1)]
@@ -77,7 +77,7 @@ def teacher_step(
 
 
 class _Gathered(NamedTuple):
-    """The teacher's objects of all processes' images, and which of them are this one's."""
+    """The teacher's objects of all processes' images, and which images belong to this process."""
 
     objects: Float[Tensor, "2 G K d"]
     valid: Bool[Tensor, "G K"]
@@ -87,7 +87,7 @@ class _Gathered(NamedTuple):
 
 
 def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor | None, world: World) -> _Gathered:
-    """The one exchange of new objects in a step."""
+    """Gather the new objects of all processes, the only such exchange in a step."""
     if world.size == 1:
         return _Gathered(objects, valid, image_ids, classes, slice(None))
     share = len(image_ids)
@@ -98,14 +98,14 @@ def _gathered(objects: Tensor, valid: Tensor, image_ids: Tensor, classes: Tensor
 
 
 def _search(teacher, fused: bool) -> Search:
-    """How the bank is searched: rounded where the GPU rounds the backbone too, on a CPU never (it gains nothing there)."""
+    """How to search the bank: rounded only on a GPU whose backbone runs in bf16 too; a CPU gains nothing from rounding."""
     if not (teacher.bf16 and next(teacher.parameters()).is_cuda):
         return "fp32"
     return "fused" if fused else "half"
 
 
 def _retrieve(bank: MemoryBank | ShardedBank, batch: _Gathered, exclude_same_image: bool, search: Search) -> Neighbours:
-    """Neighbours of this process's objects, in a bank of its own or in one spread over all processes."""
+    """Neighbours of this process's objects, from its own bank or from one spread over all processes."""
     ids = batch.image_ids if exclude_same_image else None
     if isinstance(bank, ShardedBank):
         return retrieve_sharded(bank, batch.objects, batch.valid, batch.ours, ids, search)

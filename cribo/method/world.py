@@ -1,4 +1,4 @@
-"""What the method asks of the processes that share a batch."""
+"""What the method needs from the processes that share a batch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 class World(Protocol):
-    """Process `rank` of `size`, each with an equal run of consecutive images of the batch.
+    """Process `rank` of `size`; each holds equally many consecutive images of the batch.
 
-    Alone, all three give back what they get.
+    With a single process, all three methods return their input.
     """
 
     rank: int
