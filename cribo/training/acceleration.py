@@ -1,4 +1,4 @@
-"""The switches of `compute` that make a step faster or smaller and leave its result alone, but for rounding."""
+"""The switches of `compute` that make a step faster or smaller and change its result only by rounding."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cribo.params import Compute
 
 
 def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
-    """Compile both networks and recompute the student's activations, as asked for; in place, names of weights stay.
+    """Compile both networks and recompute the student's activations, as `compute` says; in place, keeping weight names.
 
     Raises:
-        ValueError: a GPU's kernels are to be generated, and Triton or a C compiler is missing.
+        ValueError: GPU kernels must be generated, but Triton or a C compiler is missing.
     """
     student.backbone.set_grad_checkpointing(compute.recompute)
     for mlp in (module for module in student.backbone.modules() if isinstance(module, Mlp)):
@@ -36,7 +36,7 @@ def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
 
 
 def _check_generators() -> None:
-    """What generated kernels need, asked for before the first step rather than in the middle of it."""
+    """Check before the first step, rather than in the middle of it, that kernels can be generated."""
     compiler = os.environ.get("CC") or which("gcc") or which("clang")
     for there, what in ((find_spec("triton"), "Triton"), (compiler, "a C compiler (gcc, clang or $CC)")):
         if not there:
@@ -45,10 +45,10 @@ def _check_generators() -> None:
 
 @contextmanager
 def tensor_cores(tf32: bool) -> Iterator[None]:
-    """Let fp32 products on the GPU run in TF32 inside, or not, whatever the state outside.
+    """Allow or forbid TF32 for fp32 products on the GPU inside the block, whatever the state outside.
 
-    On, it is meant for the student's pass and its losses. What the teacher decides (clusters, neighbours, accepted objects)
-    is computed without: ten bits of mantissa would turn close decisions.
+    TF32 is meant for the student's pass and its losses. The teacher's decisions (clusters, neighbours, accepted objects) are
+    computed without it: with ten bits of mantissa, close decisions would change.
     """
     switches = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [switch.allow_tf32 for switch in switches]

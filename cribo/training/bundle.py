@@ -1,7 +1,7 @@
-"""What is kept of a training that went wrong, so that `cribo.replay` can do it again.
+"""The bundle that is kept of a training that went wrong, so that `cribo.replay` can repeat the failure.
 
-As every step is a function of the state before it and of (seed, step), the newest good state and the settings say it all.
-The batch at fault is kept as well: the photos may be elsewhere when someone looks into it.
+As every step is a function of the state before it and of (seed, step), the newest good state and the settings are enough.
+The failing batch is kept as well, because the photos may have moved when someone looks into it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cribo.training.engine.finite import NonFinite
 
 @contextmanager
 def kept(folder: Path, settings: dict, compute: Compute, world: World, saver: checkpoint.Saver) -> Iterator[None]:
-    """Where a loss inside is not finite, write a bundle; the FloatingPointError then says how to do it again."""
+    """If a loss inside is not finite, write a bundle and raise a FloatingPointError that says how to repeat the failure."""
     try:
         yield
     except NonFinite as fault:
@@ -36,7 +36,7 @@ def kept(folder: Path, settings: dict, compute: Compute, world: World, saver: ch
 
 
 def _link(state: Path, kept: Path) -> None:
-    """A link takes no room and outlives the states that come and go; where the disk has none, a copy."""
+    """Hard-link the state, which takes no room and outlives the state's deletion; copy it if the disk has no links."""
     try:
         os.link(state, kept)
     except OSError:
@@ -44,7 +44,7 @@ def _link(state: Path, kept: Path) -> None:
 
 
 def write(folder: Path, fault: NonFinite, settings: dict, compute: Compute, world: World) -> Path:
-    """Put the bundle of a fault into the run directory; all processes take part. Returns its folder."""
+    """Write the bundle of a fault into the run directory and return its folder. All processes must take part."""
     bundle = folder / f"nonfinite-{fault.step:08d}"
     bundle.mkdir(exist_ok=True)
     torch.save(fault.batch._asdict(), bundle / f"batch-{world.rank}.pt")

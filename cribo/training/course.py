@@ -1,4 +1,4 @@
-"""The course of a training: what a step reads of the model's settings, the same from step to step."""
+"""The course of a training: the part of the model's settings that every step reads."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Course:
 
     schedule: Schedule
     method: StepSettings | None  # None: MAE
-    micro_batch: int  # images of a process that go through the networks at once, 0: all
+    micro_batch: int  # images of a process that pass through the networks at once; 0 means all
     tf32: bool
 
     @classmethod
     def of(cls, settings: dict, images: int, compute: Compute) -> Course:
-        """The course of a model over so many training images."""
+        """The course of a model with this number of training images."""
         method = None if "mae" in settings else replace(step_settings(settings), fused=compute.compile)
         return cls(Schedule(settings, images), method, compute.micro_batch, compute.tf32)
 
@@ -49,7 +49,7 @@ def step_settings(settings: dict) -> StepSettings:
 
 
 def clustering_settings(settings: dict) -> ClusteringSettings | KMeansSettings | LabelSettings:
-    """What the chosen way of clustering reads."""
+    """The settings of the chosen clustering algorithm."""
     kinds = {"sinkhorn": ClusteringSettings, "kmeans": KMeansSettings, "labels": LabelSettings}
     return kinds[settings["algorithm"]](**{key: value for key, value in settings.items() if key != "algorithm"})
 
@@ -61,22 +61,22 @@ def needs_masks(settings: dict) -> bool:
 
 
 def seeds_an_image(settings: dict) -> int:
-    """Tokens that start an image's clusters."""
+    """Number of tokens per image that serve as the first centroids."""
     clustering = settings.get("clustering", {"algorithm": "labels"})
     return 0 if clustering["algorithm"] == "labels" else clustering["K"]
 
 
 def views_an_image(settings: dict) -> int:
-    """MAE sees one view of an image, all others two."""
+    """Number of views per image: one for MAE, two for all other models."""
     return 1 if "mae" in settings else 2
 
 
 def grid_of(settings: dict) -> int:
-    """Patches along a side of a view."""
+    """Number of patches along a side of a view."""
     return settings["views"]["size"] // settings["backbone"]["patch_size"]
 
 
 def view_pairs(settings: dict, records: Sequence[Record]) -> ViewPairs:
-    """The views that this model's training draws of photos."""
+    """The views that this model's training draws from the photos."""
     views, grid, seeds = settings["views"], grid_of(settings), seeds_an_image(settings)
     return ViewPairs(records, views, grid, seeds, settings["seed"], needs_masks(settings), views_an_image(settings))

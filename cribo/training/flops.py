@@ -1,7 +1,7 @@
-"""How much arithmetic a training needs an image, and how much the device could do: their ratio is the MFU.
+"""How much arithmetic a training needs per image and how much the device could do; their ratio is the MFU.
 
-Model FLOP utilisation counts what the mathematics asks for: one forward pass of the teacher, forward and backward of the
-student. Clustering, retrieval and recomputed activations are overhead and count as time only.
+Model FLOP utilisation counts what the mathematics requires: a forward pass of the teacher, and forward and backward passes
+of the student. Clustering, retrieval and recomputed activations are overhead: they count only as time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cribo.model.architectures import BackboneSpec
 from cribo.model.networks.backbone import build_backbone
 from cribo.model.networks.network import build_network
 
-# Peak dense matrix throughput, TFLOP/s, in bf16, TF32 and fp32: the makers' data sheets. MI250X: one of its two dies.
+# Peak dense matrix throughput in TFLOP/s for bf16, TF32 and fp32, from the makers' data sheets. MI250X: one of two dies.
 PEAKS = {
     "H200": (989, 495, 67),
     "H100": (989, 495, 67),
@@ -43,19 +43,19 @@ def flops_per_image(settings: dict) -> float:
     objects = settings["clustering"]["K"] if losses & {"cross_view", "cross_image"} else 0
     taught = ("global" in losses) + objects * len(losses & {"cross_view", "cross_image"})
     learnt = ("global" in losses) + objects
-    crops = 3 * local["count"] * (crop + vector)  # the student's alone
+    crops = 3 * local["count"] * (crop + vector)  # only the student sees them
     return 2 * (4 * view + 3 * learnt * vector + taught * vector) + crops
 
 
 def _forward(vit: torch.nn.Module, side: int) -> int:
-    """Of the backbone on one image."""
+    """FLOPs of the backbone's forward pass on one image."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         vit.forward_features(torch.empty(1, 3, side, side))
     return counter.get_total_flops()
 
 
 def _mae(settings: dict, side: int) -> float:
-    """Forward and backward of one view: the encoder on visible patches, the decoder on all."""
+    """FLOPs of forward and backward on one view: the encoder on visible patches, the decoder on all."""
     with torch.device("meta"):
         network = build_network(settings, 0.0)
         masking = random_masking(torch.empty(1, network.backbone.patch_embed.num_patches), settings["mae"]["mask"])
@@ -65,7 +65,7 @@ def _mae(settings: dict, side: int) -> float:
 
 
 def peak_flops(device: torch.device, precision: str, tf32: bool) -> float:
-    """FLOP/s that this device could do at most in the precision of the backbone; 0 if we do not know it."""
+    """Peak FLOP/s of this device in the precision of the backbone; 0 if it is not known."""
     if device.type != "cuda":
         return 0.0
     name = torch.cuda.get_device_name(device)

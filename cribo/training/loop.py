@@ -28,9 +28,9 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
     """Pretrain one model as `results/plan/pretrain/MODEL.yaml` says, going on from the newest state in `folder`.
 
     Raises:
-        Interrupted: stopped by SIGTERM or Ctrl-C at a step boundary, state saved.
-        FloatingPointError: a loss is not finite; what is needed to do it again is in `folder`.
-        CannotResume: there are states, and no whole one that all processes read.
+        Interrupted: stopped by SIGTERM or Ctrl-C at a step boundary; the state is saved.
+        FloatingPointError: a loss is not finite; `folder` holds what is needed to repeat the failure.
+        CannotResume: there are states, but no intact one that all processes can read.
         ValueError: batch, groups, images and processes do not fit together.
         OSError: the state could not be saved.
     """
@@ -76,7 +76,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
 
 
 def starting_state(settings: dict, images: int, steps: int, folder: Path, compute: Compute, world: World) -> TrainingState:
-    """The newest saved state, or that before the first step; the main process says where the run stands."""
+    """The newest saved state, or the one before the first step; the main process prints where the run stands."""
     shards = world if compute.shard_bank else None
     state = initial_state(settings, world.device, compute.precision == "bf16", shards)
     resumed = resume(folder, world, state.restore)
@@ -89,7 +89,7 @@ def starting_state(settings: dict, images: int, steps: int, folder: Path, comput
 
 
 def save(state: TrainingState, saver: checkpoint.Saver, world: World) -> None:
-    """Have the main process save the state; what was put together for it goes out of memory when this returns."""
+    """Have the main process save the state; the gathered copy is freed when this function returns."""
     saved = state.to_dict()  # a collective when the bank is spread over processes
     if world.main:
         saver.save(state.step, saved)
@@ -98,13 +98,13 @@ def save(state: TrainingState, saver: checkpoint.Saver, world: World) -> None:
 def step_batches(
     settings: dict, records: Sequence[Record], first: int, end: int, world: World, workers: int
 ) -> Iterable[Batch]:
-    """This process's shares of the batches of steps first … end − 1."""
+    """This process's shares of the batches for steps first … end − 1."""
     batch_size = settings["optimisation"]["batch_size"]
     return load_batches(view_pairs(settings, records), batch_size, first, end, world.rank, world.size, workers)
 
 
 def check_shapes(settings: dict, images: int, processes: int) -> None:
-    """Raise ValueError, saying which key to change, if batch, groups, images and processes do not fit together."""
+    """Raise a ValueError that says which key to change if batch, groups, images and processes do not fit together."""
     batch = settings["optimisation"]["batch_size"]
     if images < batch:
         raise ValueError(f"{images} training images do not fill one batch: lower optimisation.batch_size from {batch}")

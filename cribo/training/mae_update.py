@@ -1,4 +1,4 @@
-"""One optimisation step of the MAE baseline: the engine's loader, schedules, optimiser and checkpoints with MAE's loss."""
+"""One optimisation step of the MAE baseline: CrIBo's loader, schedules, optimiser and checkpoints with MAE's loss."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from cribo.training.state import TrainingState
 
 
 def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
-    """`cribo.training.update.advance` for losses: [pixels]. There is no teacher: the network itself is exported."""
+    """`cribo.training.update.advance` for `losses: [pixels]`. There is no teacher; the network itself is exported."""
     settings, device = course.schedule.settings, world.device
     mae, now = settings["mae"], course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images = to_device(batch, device, MEAN, STD).images  # one view of each
+    images = to_device(batch, device, MEAN, STD).images  # one view of each photo
     share, patch = len(images), patch_size(state.student.backbone)
     at_once = course.micro_batch or share
     noise = masking_noise(settings["seed"], state.step, share * world.size, (images.shape[-1] // patch) ** 2)
@@ -38,7 +38,7 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
             own = Masking(masking.seen[part], masking.masked[part])
             pixels = patch_pixels(images[part], patch)
             loss = reconstruction_loss(student(images[part], own), pixels, own.masked, mae["normalise"])
-            loss = loss * ((part.stop - part.start) / share)  # every image has as many masked patches
+            loss = loss * ((part.stop - part.start) / share)  # every image has the same number of masked patches
             loss.backward()
         value += loss.detach()
     if clip_norm := settings["optimisation"]["clip_norm"]:
@@ -50,6 +50,6 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
 
 
 def masking_noise(seed: int, step: int, images: int, patches: int) -> Float[Tensor, "B N"]:
-    """Of the whole batch, on the CPU: a function of (seed, step), however the batch is split."""
+    """Masking noise of the whole batch, on the CPU: a function of (seed, step), however the batch is split."""
     generator = torch.Generator().manual_seed(seed_of(seed, MASKING, step))
     return torch.rand(images, patches, generator=generator)

@@ -1,4 +1,4 @@
-"""How much memory a training process needs, foretold from shapes alone, by what holds it."""
+"""How much memory a training process needs, estimated from shapes alone and broken down by use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cribo.training.state import TrainingState
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one process, by what holds them; `total` takes all as alive at once, which backward nearly sees."""
+    """Bytes of one process, by use. `total` assumes all are alive at once, which is nearly true in the backward pass."""
 
     weights: int
     gradients: int
@@ -28,29 +28,29 @@ class Memory:
         return sum(astuple(self))
 
     def told(self) -> str:
-        """For a person, in the units of a run's log lines."""
+        """The estimate in words, in the units of a run's log lines."""
         parts = ", ".join(f"{f.name} {size(getattr(self, f.name))}" for f in fields(self))
         return f"{size(self.total)} a process ({parts})"
 
 
 def size(count: float) -> str:
-    """`1.5 GB`, `30 MB`."""
+    """A number of bytes as text: `1.5 GB`, `30 MB`."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def memory_estimate(settings: dict, state: TrainingState, batch: int, device: str) -> Memory:
-    """Bytes that a process with `batch` images a step needs; a measured run stays within a factor of 1.5.
+    """Bytes that a process needs for `batch` images a step; measured runs stay within a factor of 1.5.
 
-    weights      4 bytes a parameter, student and teacher
-    gradients    4 bytes a trained parameter
-    optimiser    8 bytes a trained parameter (AdamW's two moments)
+    weights      4 bytes per parameter, student and teacher
+    gradients    4 bytes per trained parameter
+    optimiser    8 bytes per trained parameter (AdamW's two moments)
     bank         2 · S · K · (d + 1) · 4, and S · (33 · K + 8) for validity, classes and image ids
-    activations  what the student's backward reads. A block keeps 16 values of width d a token: both norms' inputs (2) and
-                 outputs (2), queries, keys and values (3), attention (1), MLP before and after GELU (8): 64 · d bytes in
-                 fp32, 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck a row,
-                 for 2 · (K + 1) rows an image. The images, four values a token around the blocks, and with bf16 one cast
-                 of each weight come on top. Local crops have a pass of their own after that of the views: the larger
-                 of the two counts.
+    activations  what the student's backward reads. A block keeps 16 values of width d per token: inputs (2) and outputs (2)
+                 of both norms, queries, keys and values (3), attention (1), MLP before and after GELU (8). That is 64 · d
+                 bytes in fp32, or 36 · d with bf16 (norm inputs stay fp32). The head keeps d + 4 · hidden + 2 · bottleneck
+                 per row, for 2 · (K + 1) rows per image. The images, four values per token around the blocks and, with
+                 bf16, one cast of each weight are added. Local crops have their own pass after that of the views, so the
+                 larger of the two counts.
     losses       the gradient of each prototype layer, one more in flight, and four blocks of logits
     """
     if "mae" in settings:
@@ -82,7 +82,7 @@ def memory_estimate(settings: dict, state: TrainingState, batch: int, device: st
 
 
 def _activations(student: Network, images: int, side: int, rows: int, head: dict) -> int:
-    """Of one pass of the student over `images` of `side` px, of which the head gets so many rows."""
+    """Activation bytes of one student pass over `images` images of `side` px, with `rows` rows through the head."""
     vit, (block, value) = student.backbone, (36, 2) if student.bf16 else (64, 4)
     tokens, width = (side // patch_size(vit)) ** 2 + 1, vit.num_features
     each = tokens * width * (len(vit.blocks) * block + 4 * value) + 4 * 3 * side**2
@@ -90,7 +90,7 @@ def _activations(student: Network, images: int, side: int, rows: int, head: dict
 
 
 def _mae(settings: dict, state: TrainingState, batch: int) -> Memory:
-    """As above for one network and one view an image: an encoder on visible patches, a decoder on all."""
+    """`memory_estimate` for MAE: one network, one view per image, an encoder on visible patches and a decoder on all."""
     net = state.student
     parameters = [p.numel() for p in net.parameters() if p.requires_grad]
     vit, patches = net.backbone, net.backbone.patch_embed.num_patches

@@ -1,4 +1,4 @@
-"""AdamW as in DINO: no weight decay on biases and one-dimensional tensors, and the teacher that trails the student."""
+"""AdamW as in DINO, with no weight decay on biases and one-dimensional tensors; and the teacher's moving average."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 def build_optimiser(network: nn.Module, beta2: float = 0.999) -> torch.optim.AdamW:
     """AdamW (β 0.9 and `beta2`; ε 1e-8) with two groups: decayed matrices, and undecayed biases and gains of norms.
 
-    Position embedding, CLS token and the prototypes' gain have more than one dimension and are decayed, as in the released
-    code. Learning rate and decay are set before every step.
+    Position embedding, CLS token and the prototypes' gain have more than one dimension, so they are decayed, as in the
+    released code. Learning rate and decay are set before every step.
     """
     named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
     plain = [p for n, p in named if n.endswith(".bias") or p.ndim <= 1]
@@ -29,7 +29,7 @@ def build_optimiser(network: nn.Module, beta2: float = 0.999) -> torch.optim.Ada
 
 
 def set_hyperparameters(optimiser: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
-    """Learning rate for all, weight decay for the decayed group."""
+    """Set the learning rate of all groups, and the weight decay of the decayed group."""
     for group in optimiser.param_groups:
         group["lr"] = lr
         group["weight_decay"] = weight_decay if group["decay"] else 0.0
@@ -39,7 +39,7 @@ def set_hyperparameters(optimiser: torch.optim.Optimizer, lr: float, weight_deca
 def clip_each(parameters: Iterable[nn.Parameter], max_norm: float, fused: bool = False) -> None:
     """Scale each tensor's own gradient down to `max_norm` (DINO clips per tensor, not the global norm).
 
-    `fused` scales all in few kernels on a GPU: torch's own takes one for each tensor where their factors differ.
+    `fused` scales all of them in a few GPU kernels; torch's own function launches one per tensor if the factors differ.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack(torch._foreach_norm(gradients))
@@ -54,12 +54,12 @@ def scale_each(tensors: Sequence[Tensor], factors: Float[Tensor, " n"]) -> None:
 
 @cache
 def _generated_scaling() -> Callable[[Sequence[Tensor], Tensor], None]:
-    """`scale_each` with all its products in few kernels."""
+    """`scale_each` with all its products in a few kernels."""
     return torch.compile(scale_each)
 
 
 def drop_prototype_gradients(network: nn.Module) -> None:
-    """Leave the prototypes as they are in this step: AdamW skips what has no gradient, decay included."""
+    """Keep the prototypes unchanged in this step: AdamW skips parameters without a gradient, decay included."""
     for layer in (network.head.image_prototypes, network.head.object_prototypes):
         for parameter in layer.parameters() if layer else ():
             parameter.grad = None

@@ -1,4 +1,4 @@
-"""One pretraining from settings to files: where its state lives, and what it leaves behind."""
+"""One pretraining from settings to files: where its state lives and what it writes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from cribo.training.engine.sources import digest_of_sources
 from cribo.training.loop import train
 from cribo.training.state import TrainingState
 
-# What a change of would give other weights; dvc.yaml lists the same for the stage `pretrain`.
+# The sources whose change would change the weights; dvc.yaml lists the same for the stage `pretrain`.
 SOURCES = ("data/batches", "data/prepared", "method", "model/checkpoint_file.py", "model/networks", "training")
 
 
 def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path, compute: Compute, world: World) -> Path:
     """Train `name` and write checkpoint.safetensors, metrics.json, cost.json and curves.csv under `out`.
 
-    The resumable state is kept in a folder of `runs`, which is returned: it may go once the command has ended well.
+    Returns the folder under `runs` that holds the resumable state. It may be deleted once the command has succeeded.
     """
     check_masks(settings, data)
     folder = runs / f"{name}-{fingerprint(settings, data.digest)}"
@@ -46,7 +46,7 @@ def pretrain(name: str, settings: dict, data: PreparedSet, out: Path, runs: Path
 
 
 def check_masks(settings: dict, data: PreparedSet) -> None:
-    """Raise DataError if an oracle reads masks that the data set does not have, or has more classes than clusters."""
+    """Raise DataError if an oracle needs masks and the data set lacks them, or has more classes than there are clusters."""
     if not needs_masks(settings):
         return
     if without := [record.id for record in data.splits["train"] if record.mask is None]:
@@ -64,13 +64,13 @@ def check_masks(settings: dict, data: PreparedSet) -> None:
 
 
 def fingerprint(settings: dict, digest: str) -> str:
-    """Sixteen hex digits that stand for everything that decides the weights: settings, photos and our sources."""
+    """Sixteen hex digits that identify everything that decides the weights: settings, photos and our sources."""
     sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode() + digest_of_sources(SOURCES))
     return sha.hexdigest()[:16]
 
 
 def write_results(state: TrainingState, settings: dict, data: PreparedSet, folder: Path, out: Path, precision: str) -> None:
-    """The outputs of the stage; `precision` is that of its last turn."""
+    """Write the outputs of the stage; `precision` is the one used in its last turn."""
     out.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{key}": value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 def cosine(start: float, end: float, step: int, steps: int) -> float:
-    """From `start` at step 0 towards `end` at step `steps`, along half a cosine."""
+    """Value at `step` of half a cosine from `start` at step 0 to `end` at step `steps`."""
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * step / steps))
 
 
@@ -24,7 +24,7 @@ def peak_learning_rate(base: float, batch_size: int) -> float:
 
 
 def teacher_temperature(epoch: int, warmup_epochs: int, first: float, last: float) -> float:
-    """Linear over the warm-up epochs, its last one already at `last`; constant after."""
+    """Linear over the warm-up epochs, reaching `last` in the last of them; constant after that."""
     if epoch >= warmup_epochs:
         return last
     return first + (last - first) * epoch / max(1, warmup_epochs - 1)
@@ -32,7 +32,7 @@ def teacher_temperature(epoch: int, warmup_epochs: int, first: float, last: floa
 
 @dataclass(frozen=True)
 class Moment:
-    """What a step depends on beside its batch."""
+    """The scheduled values on which a step depends, besides its batch."""
 
     epoch: int
     learning_rate: float
@@ -45,24 +45,24 @@ class Moment:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A whole training in steps, from a model's settings and the number of its training images."""
+    """The schedule of a whole training in steps, from a model's settings and its number of training images."""
 
     settings: dict
     images: int
 
     @property
     def batch_size(self) -> int:
-        """Images a step, over all processes."""
+        """Images per step, over all processes."""
         return self.settings["optimisation"]["batch_size"]
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches only: the images left over in an epoch are another ones in the next."""
+        """Number of whole batches in an epoch; the images left over differ from epoch to epoch."""
         return self.images // self.batch_size
 
     @property
     def steps(self) -> int:
-        """From the first to the last."""
+        """Total number of steps."""
         return self.settings["optimisation"]["epochs"] * self.steps_per_epoch
 
     @property
@@ -71,7 +71,7 @@ class Schedule:
         return peak_learning_rate(self.settings["optimisation"]["base_lr"], self.batch_size)
 
     def at(self, step: int) -> Moment:
-        """The moment of the step after `step` others."""
+        """The values for the next step after `step` steps are done."""
         optimisation, targets = self.settings["optimisation"], self.settings.get("targets")
         epoch, steps = step // self.steps_per_epoch, self.steps
         warmup = optimisation["warmup_epochs"] * self.steps_per_epoch

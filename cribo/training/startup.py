@@ -1,4 +1,4 @@
-"""What a pretraining says before its first step: batch, learning rate, steps, memory, and where it departs from whom."""
+"""What a pretraining prints before its first step: batch, learning rate, steps, memory, departures from paper and code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Everything a training run needs to go on as if it had never stopped.
 
-Order of images, augmentation, cluster seeds and drop path are functions of (seed, step), so no random state is part of it.
+The order of images, augmentation, cluster seeds and drop path are functions of (seed, step), so no random state is kept.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class TrainingState:
     step: int = 0
 
     def to_dict(self) -> dict:
-        """Tensors and numbers only, so that it loads without pickled code; the same for any number of processes.
+        """The state as tensors and numbers only, so that it loads without pickled code; the same for any process count.
 
-        A collective when the bank is spread over processes: then only the main one receives the bank.
+        This is a collective when the bank is spread over processes; then only the main process receives the bank.
         """
         bank = self.bank
         if isinstance(bank, ShardedBank):
@@ -50,7 +50,7 @@ class TrainingState:
         }
 
     def restore(self, saved: dict) -> None:
-        """Take over a saved state, in place, on the devices where this one lives."""
+        """Load a saved state in place, onto the devices of this one."""
         self.student.load_state_dict(saved["student"])
         self.teacher.load_state_dict(saved["teacher"])
         self.optimiser.load_state_dict(saved["optimiser"])
@@ -70,7 +70,7 @@ class TrainingState:
 def initial_state(settings: dict, device: torch.device, bf16: bool = False, shards: World | None = None) -> TrainingState:
     """The state before the first step: a function of the settings, the same on every process and device.
 
-    With `shards` the memory bank is spread over those processes.
+    With `shards`, the memory bank is spread over those processes.
     """
     torch.manual_seed(settings["seed"])
     student = build_network(settings, settings.get("drop_path", 0.0), bf16)

@@ -27,12 +27,12 @@ from cribo.training.optimiser import clip_each, drop_prototype_gradients, follow
 from cribo.training.state import TrainingState
 
 
-@tensor_cores(False)  # but for the student's pass: a container of NVIDIA's sets TORCH_ALLOW_TF32_CUBLAS_OVERRIDE
+@tensor_cores(False)  # except in the student's pass; NVIDIA's containers turn TF32 on (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE)
 def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Course, world: World) -> dict[str, Tensor]:
-    """Do one step on this process's share of a batch; `student` is the state's, or DDP around it.
+    """Do one step on this process's share of a batch; `student` is the state's student, or DDP around it.
 
-    Returns scalars of this process, still on the device, whose means over all processes are those of the batch. The GPU
-    never waits for the host, nor the host for more than one number a part, sent ahead of the student's pass
+    Returns this process's scalars, still on the device; their means over all processes are the values of the batch. The GPU
+    never waits for the host. The host waits for only one number per part, whose copy starts before the student's pass
     (`method/rows.py`).
     """
     if course.method is None:
@@ -63,13 +63,13 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
         part = slice(start, min(start + at_once, share))
         for number, (losses_of, pixels, scales) in enumerate(passes, 1):
             hand_in(branches, scales[:, part])
-            # Gradients are exchanged once a step, with those of the last pass of the last part.
+            # Gradients are exchanged once per step, in the last pass of the last part.
             alone = isinstance(student, DistributedDataParallel) and (part.stop < share or number < len(passes))
             with student.no_sync() if alone else nullcontext(), tensor_cores(course.tf32):
                 losses = losses_of(student, pixels, teaching, state.centres, now.temperature, method, world, part)
                 losses.total.backward()
             for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
-                # Losses and entropies of targets are sums over images; the centres are the same in every part.
+                # Losses and target entropies are sums over images, but the centres are the same in every part.
                 summed = name in values and not name.startswith("centre_")
                 values[name] = values[name] + value if summed else value
     centres_step(teaching, state.centres, method, world)
@@ -86,7 +86,7 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
 
 
 def _drop_path_draws(branches: list[DropPath], seed: int, share: int, views: int, world: World) -> Float[Tensor, "V b P"]:
-    """For each of the student's random branches the scales of this process's images: a cut of one table for the batch."""
+    """Scales of this process's images for each random branch of the student, cut from one table for the whole batch."""
     table = draw(branches, share * world.size, seed, views)
     scales = table[:, world.rank * share : (world.rank + 1) * share]
     if world.device.type == "cuda":

@@ -1,7 +1,7 @@
-"""The resumable states of a training run: the newest are kept, and only whole ones count.
+"""The resumable states of a training run: the newest are kept, and only intact ones count.
 
-They live in a run directory of its own, named by everything that decides the result (settings, photos, sources), and never
-in an output of the stage: DVC clears outputs before a run and would hand the state of other parameters to the next.
+They live in a separate run directory, named by everything that decides the result (settings, photos, sources), and never in
+an output of the stage: DVC clears outputs before a run, and would hand a state to a run with other parameters.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from cribo.training.engine.log import say
 from cribo.training.engine.state_file import PARTIAL, Damaged
 
 RUNS = Path(".resume")  # the run directories of all trainings; often a link to scratch
-DAMAGED = ".damaged"  # found so and set aside: no state any more
+DAMAGED = ".damaged"  # suffix of a state found damaged and set aside; it no longer counts as a state
 
 
 class RunInUse(RuntimeError):
-    """Another process trains in this run directory."""
+    """Another process is training in this run directory."""
 
 
 @contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold the run directory. Raises RunInUse at once if another process does, ValueError where no folder can be.
+    """Lock the run directory. Raises RunInUse at once if another process holds it, ValueError if it cannot be a folder.
 
-    The lock ends with its process: the loading processes forked from it, which may live for some seconds more, let go of
-    it as they start.
+    The lock ends with its process. The loading processes forked from it, which may live some seconds longer, release the
+    lock as they start.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,9 +61,9 @@ def sole_owner(folder: Path) -> Iterator[None]:
 
 
 def save(folder: Path, step: int, state: dict, keep: int = 2) -> Path:
-    """Write the state after `step` steps. Once it is verified all older states but `keep` − 1 go, and what was set aside.
+    """Write the state after `step` steps. Once verified, delete damaged states and all but `keep` − 1 older ones.
 
-    Raises OSError, one sentence, when the disk does not take it or gives back something else; the states before it stay.
+    Raises OSError, one sentence, if the disk does not take the state or gives back something else; older states then stay.
     """
     path = state_path(folder, step)
     try:
@@ -83,14 +83,14 @@ def save(folder: Path, step: int, state: dict, keep: int = 2) -> Path:
 
 
 class Saver:
-    """Saves states while the training goes on: it waits for the copy to the host's memory, and not for the disk."""
+    """Saves states while training goes on: training waits for the copy to the host's memory, but not for the disk."""
 
     def __init__(self, folder: Path, keep: int, background: bool):
         self.folder, self.keep, self.background = folder, keep, background
         self.pool, self.last = ThreadPoolExecutor(1), None
 
     def save(self, step: int, state: dict) -> None:
-        """Begin to save, after the save before has ended. Raises OSError if that one failed."""
+        """Wait for the previous save, then start this one. Raises OSError if that one failed or, in the foreground, this."""
         self.wait()
         if not self.background:
             save(self.folder, step, state, self.keep)
@@ -98,18 +98,18 @@ class Saver:
         self.last = self.pool.submit(save, self.folder, step, _copied(state), self.keep)
 
     def wait(self) -> None:
-        """Come back when all is on the disk and verified. Raises OSError if it could not be."""
+        """Return once everything is on the disk and verified. Raises OSError if that failed."""
         last, self.last = self.last, None
         if last:
             last.result()
 
     def close(self) -> None:
-        """Let a save that is under way end."""
+        """Let a save in progress finish."""
         self.pool.shutdown()
 
 
 def _copied(tree):
-    """The state as it is now, on the host: the training changes its tensors in place."""
+    """A copy of the state on the host; training changes the original tensors in place."""
     if isinstance(tree, dict):
         return {key: _copied(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -118,10 +118,10 @@ def _copied(tree):
 
 
 def load_newest(folder: Path, warn: Callable[[str], None]) -> dict | None:
-    """The newest state that is whole, or None before the first save.
+    """The newest intact state, or None before the first save.
 
-    Tidies up, so one process alone calls it: writes that were cut off are removed, damaged states set aside, and `warn` is
-    told of each. Raises OSError, one sentence, when there are states and none is whole, or one cannot be read just now.
+    Also tidies up, so only one process may call it: interrupted writes are removed and damaged states set aside, each with a
+    message to `warn`. Raises OSError, one sentence, if there are states but none is intact, or if one cannot be read now.
     """
     for path in sorted(folder.glob(f"state-*{PARTIAL}")):
         warn(f"{path.name} was cut off while it was written: it is removed, and the last whole state counts")
@@ -143,7 +143,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> dict | None:
 
 
 def state_path(folder: Path, step: int) -> Path:
-    """Where the state after `step` steps is kept."""
+    """Path of the state after `step` steps."""
     return folder / f"state-{step:08d}.pt"
 
 
@@ -157,18 +157,18 @@ def _states(folder: Path) -> list[Path]:
 
 
 def _set_aside(path: Path) -> Path:
-    """Take a damaged state out of the count; it stays, for someone to look into, until the next is saved."""
+    """Rename a damaged state so that it no longer counts; it stays for inspection until the next state is saved."""
     return path.rename(path.with_suffix(DAMAGED))
 
 
 def _clear_damaged(folder: Path) -> None:
-    """Make room: those set aside are as large as states."""
+    """Delete the damaged states set aside, which take as much room as other states."""
     for path in folder.glob(f"state-*{DAMAGED}"):
         path.unlink()
 
 
 def _unsaved(folder: Path, step: int, error: OSError) -> str:
-    """What to do when the disk does not take a state."""
+    """Message that says what to do when the disk does not take a state."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     free = f", {shutil.disk_usage(folder).free / 2**20:,.0f} MiB free" if full else ""
     kept = newest(folder)

@@ -1,4 +1,4 @@
-"""Whether the loss is a number and all may go on: watched at every step, without waiting for the step just launched."""
+"""A check at every step that the loss is finite and no process was asked to stop, without waiting for the current step."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class _Pending(NamedTuple):
 
 
 class Watch:
-    """The scalars of the last steps: averaged over processes on the device, copied to the host on the side.
+    """The scalars of the last steps, averaged over processes on the device and copied to the host in the background.
 
-    On a GPU they are looked at two steps late, when they have long arrived; on the CPU at once. As every process looks at
-    the same step at the same time, and at the same means, all stop together.
+    On a GPU they are checked two steps late, when they have long arrived; on the CPU at once. As every process checks the
+    same means of the same step at the same time, all stop together.
     """
 
     def __init__(self, world: World):
@@ -40,12 +40,12 @@ class Watch:
         self.lag = 2 if world.device.type == "cuda" else 0
         self.pending: deque[_Pending] = deque()
         self.latest: dict[str, float] = {}
-        self.stopping = False  # whether any process was asked to stop, as far as the steps looked at
+        self.stopping = False  # whether any process was asked to stop in the steps checked so far
 
     def add(self, step: int, values: dict[str, Tensor], batch: tuple | None, stop: bool = False) -> None:
-        """Note the values of step `step`, the first being 1, and look at those of `lag` steps before. Raises NonFinite.
+        """Record the values of step `step` (the first is 1) and check those of `lag` steps earlier. Raises NonFinite.
 
-        `stop` says that this process was asked to stop; it travels with the values, at no cost.
+        `stop` says that this process was asked to stop; it travels with the values at no extra cost.
         """
         scalars = [value.float() for value in values.values()]
         means = self.world.sum(torch.stack([*scalars, scalars[0].new_full((), float(stop))])) / self.world.size
@@ -78,7 +78,7 @@ class Watch:
 
 
 def finite_weights(parameters: list[Tensor]) -> bool:
-    """Whether every weight is a number. Waits for the device."""
+    """Whether every weight is finite. Waits for the device."""
     return bool(torch.stack(torch._foreach_norm(parameters, 1)).isfinite().all())
 
 

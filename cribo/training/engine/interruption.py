@@ -1,5 +1,4 @@
-"""How a long run is stopped and goes on: SIGTERM or Ctrl-C asks, and it saves its state; after SIGTERM the scheduler puts it
-back into the queue."""
+"""How a long run stops and goes on: on SIGTERM or Ctrl-C it saves its state; after SIGTERM the scheduler requeues it."""
 
 from __future__ import annotations
 
@@ -16,30 +15,30 @@ from cribo.training.engine.log import say
 
 
 class Interrupted(AllStop):
-    """Somebody asked; the state is saved and the same command goes on from it."""
+    """The run was asked to stop. Its state is saved, and the same command goes on from it."""
 
 
 class Terminated(BaseException):
-    """SIGTERM came outside the loop, where processes do not stop together: the last saved state is what there is.
+    """SIGTERM came outside the loop, where processes do not stop together; only the last saved state remains.
 
-    No mistake that any code may handle: who reads a state would take the file for damaged.
+    It is no Exception, so that no code handles it as an error: code reading a state would take the file for damaged.
     """
 
 
 GOES_ON = "the same command goes on from the last saved state, if there is one"
-ANEW = "nothing of it is kept: the same command begins anew"  # of a command that saves no state
+ANEW = "nothing of it is kept: the same command begins anew"  # for a command that saves no state
 ASKS = (signal.SIGTERM, signal.SIGINT)
-PATIENCE = 2  # times that somebody may type Ctrl-C before it ends a loop in the middle of a step
-_HEARD: list[int] = []  # every such signal since the command began
+PATIENCE = 2  # number of Ctrl-C that a loop tolerates; one more ends it in the middle of a step
+_HEARD: list[int] = []  # every such signal received since the command began
 
 
 @contextmanager
 def stop_flag() -> Iterator[list[int]]:
-    """A list that is no longer empty after SIGTERM or Ctrl-C: the signal itself does nothing, the loop acts at a step's end.
+    """A list that fills on SIGTERM or Ctrl-C. The signal itself does nothing more; the loop acts at the end of a step.
 
-    A process that was asked to stop stays deaf to further signals of the kind, and ends well: torchrun and Slurm send
-    several, and one that came after the state was saved would end it before it can ask for another turn. A person who types
-    Ctrl-C a third time will not wait.
+    A process that was asked to stop ignores further such signals and ends in order. torchrun and Slurm send several, and
+    one that came after the state was saved would end the process before it can ask for another turn. A third Ctrl-C comes
+    from a person who will not wait, and ends the loop at once.
     """
     flag: list[int] = []
 
@@ -49,7 +48,7 @@ def stop_flag() -> Iterator[list[int]]:
         if flag.count(signal.SIGINT) > PATIENCE:
             raise KeyboardInterrupt
 
-    heeded = [number for number in ASKS if signal.getsignal(number) != signal.SIG_IGN]  # as in the background of a shell
+    heeded = [number for number in ASKS if signal.getsignal(number) != signal.SIG_IGN]  # as in a shell's background jobs
     before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield flag
@@ -60,16 +59,16 @@ def stop_flag() -> Iterator[list[int]]:
 
 
 def asked_by(flag: list[int]) -> str:
-    """What asked, in words; where another process was asked, SIGTERM: Ctrl-C reaches them all."""
+    """Name of the signal that asked. If only another process was asked, it was SIGTERM, since Ctrl-C reaches them all."""
     return "Ctrl-C" if signal.SIGINT in flag else "SIGTERM"
 
 
 @contextmanager
 def resumable_command(follows: str = GOES_ON) -> Iterator[None]:
-    """For a stage's command: a stopped run, or one that another process has, ends it with a sentence, `follows` in it.
+    """Context for a stage's command: end it with one sentence if the run was stopped or another process holds it.
 
-    Where no loop acts on SIGTERM or Ctrl-C, before the first step or while a trained model is judged, they end the command
-    at once.
+    Where no loop acts on SIGTERM or Ctrl-C (before the first step, or while a trained model is evaluated), they end the
+    command at once. The sentence then includes `follows`, which says what the same command does next time.
     """
     _HEARD.clear()
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -91,21 +90,21 @@ def resumable_command(follows: str = GOES_ON) -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """SIGTERM and Ctrl-C do nothing from here on: the result is written, and what is left takes a moment.
+    """Ignore SIGTERM and Ctrl-C from here on: the result is written, and the rest takes only a moment.
 
-    Each process calls it before all of them wait for each other for the last time: one that was ended earlier is then missed
-    there, and the run directory stays.
+    Each process calls this before the last barrier. A process that ended earlier is then missing at the barrier, so the run
+    directory stays.
     """
     for number in ASKS:
         signal.signal(number, _ignore)
 
 
 def finish(folder: Path | None) -> None:
-    """All processes have left each other: the run directory goes, so that a forced rerun starts afresh. None where another
-    process removes it, or there is none.
+    """Remove the run directory once all processes have left the group, so that a forced rerun starts from scratch. `folder`
+    is None if another process removes it, or if there is none.
 
-    It stays where torchrun was asked to stop, which then ends in failure though its processes end well: another turn writes
-    the result once more and trains nothing.
+    The directory stays if torchrun was asked to stop, because torchrun then fails even though its processes end well. The
+    next turn then writes the result again without training.
     """
     ignore_signals()
     if folder and _HEARD and int(os.environ.get("WORLD_SIZE", 1)) > 1:
@@ -119,7 +118,7 @@ def finish(folder: Path | None) -> None:
 
 
 def _ask_for_a_turn() -> None:
-    """Have the scheduler's wrapper put the job back into the queue, should the command fail; after Ctrl-C it ends."""
+    """Have the scheduler's wrapper requeue the job if the command fails; after Ctrl-C, do not."""
     if (marker := os.environ.get("CRIBO_REQUEUE")) and signal.SIGINT not in _HEARD:
         Path(marker).touch()
 
@@ -130,5 +129,5 @@ def _terminate(number: int, _frame: object) -> None:
 
 
 def _ignore(number: int, _frame: object) -> None:
-    """Unlike SIG_IGN it is not handed down to commands that this process starts."""
+    """Ignore the signal. Unlike SIG_IGN, this handler is not inherited by commands that the process starts."""
     _HEARD.append(number)

@@ -1,4 +1,4 @@
-"""What a person sees of a training run, and metrics.jsonl, which survives it."""
+"""The log lines and progress bar of a training run, and metrics.jsonl, which outlives the run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from torch.utils.data import DataLoader
 
 from cribo.training.engine.distributed import World
 
-PACE = "pace"  # the entry of a record that depends on the machine
+PACE = "pace"  # the one entry of a record that depends on the machine
 
 
 def say(message: str) -> None:
-    """One line for the person who watches."""
+    """Print one line for the person watching."""
     print(message, file=sys.stderr, flush=True)
 
 
 class Journal:
     """One record every few steps: a line on stderr, and the same in `metrics.jsonl` of the run directory.
 
-    Records of steps that a restart does over are dropped first, so that the file reads as one undisturbed run. On a terminal
-    a bar under the lines moves with every step. A line starts with the run's name, that of its directory without the
-    fingerprint, because several trainings may share a terminal. The main process of `world` writes. `flops` are those of
-    one image, `peak` those of all devices in a second.
+    Records of steps that a restart repeats are dropped first, so that the file reads as one uninterrupted run. On a
+    terminal, a bar below the lines moves with every step. A line starts with the run's name (its directory's without the
+    fingerprint), because several trainings may share a terminal. Only the main process of `world` writes. `flops` is the
+    FLOPs of one image, `peak` the FLOP/s of all devices.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Journal:
         self.write = world.main
         self.run = path.parent.name.rpartition("-")[0]
         self.flops, self.peak = flops, peak
-        self.waited = 0.0  # seconds that the loop stood waiting for data since the last record
+        self.waited = 0.0  # seconds that the loop has waited for data since the last record
         self.marked, self.first = (time.perf_counter(), done), (time.perf_counter(), done)
         self.bar = None
         if self.write:
@@ -77,7 +77,7 @@ class Journal:
             self.bar.update(self.task, completed=step)
 
     def record(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Note the values after `step` steps. Raises OSError, one sentence, when the disk does not take them."""
+        """Record the values after `step` steps. Raises OSError, one sentence, if the disk does not take them."""
         if not self.write:
             return
         pace = self._pace(step)
@@ -91,7 +91,7 @@ class Journal:
         say(f"{self.run}: step {step}/{self.steps}  epoch {epoch}  {shown}  {speed}  ETA {clock(left)}")
 
     def _pace(self, step: int) -> dict[str, float]:
-        """Speed since the last record, and the most memory in use so far: of the GPU, or of this process without one."""
+        """Speed since the last record, and peak memory so far: of the GPU, or of this process if it uses none."""
         now, (before, last) = time.perf_counter(), self.marked
         speed = (step - last) * self.images_per_step / (now - before)
         pace = {"images_per_second": round(speed, 2), "data_wait": round(self.waited / (now - before), 4)}
@@ -104,7 +104,7 @@ class Journal:
 
 @contextmanager
 def _room(path: Path) -> Iterator[None]:
-    """Say of an error of the disk what it stops and how to go on."""
+    """Turn a disk error into one that names the file and says how to go on."""
     try:
         yield
     except OSError as error:
@@ -115,18 +115,18 @@ def _room(path: Path) -> Iterator[None]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Whole lines of a journal, which may not be there yet. One without an end was cut off when the run before died."""
+    """Complete lines of a journal, if there is one yet. A last line without an end was cut off when an earlier run died."""
     text = path.read_text() if path.exists() else ""
     return text[: text.rfind("\n") + 1].splitlines()
 
 
 def read_records(path: Path) -> list[dict]:
-    """All records of a journal, without what depends on the machine."""
+    """All records of a journal, without the values that depend on the machine."""
     return [{key: value for key, value in json.loads(line).items() if key != PACE} for line in _lines(path)]
 
 
 def read_cost(path: Path, images_per_step: int) -> dict[str, float]:
-    """What a training cost, by its journal: seconds between records, of all turns together, and the most memory in MiB."""
+    """What a training cost according to its journal: seconds between records over all turns, and peak memory in MiB."""
     before, seconds, memory = 0, 0.0, 0.0
     for record in map(json.loads, _lines(path)):
         seconds += (record["step"] - before) * images_per_step / record[PACE]["images_per_second"]
@@ -135,14 +135,15 @@ def read_cost(path: Path, images_per_step: int) -> dict[str, float]:
 
 
 def timed(batches: Iterable, journal: Journal) -> Iterator:
-    """The batches, while the journal's clock counts the time spent waiting for them."""
+    """Yield the batches, adding the time spent waiting for them to the journal."""
     iterator = iter(batches)
     while True:
         start = time.perf_counter()
         try:
             batch = next(iterator, None)
         except (ConnectionError, EOFError) as error:
-            # A loading process died with a batch on its way, which torch says a moment later; or it hands on what it met.
+            # Either a loading process died while sending a batch, which torch would report a moment later as below, or it
+            # passes on an error of its own.
             if not isinstance(batches, DataLoader) or str(error).startswith("Caught "):
                 raise
             raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
@@ -153,14 +154,14 @@ def timed(batches: Iterable, journal: Journal) -> Iterator:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes ever in use: on the GPU that computes, or without one by this process."""
+    """Peak memory in bytes: allocated on the GPU that computes, or used by this process if there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03`, `2:03`."""
+    """Seconds as text: `1:02:03`, `2:03`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,4 +1,4 @@
-"""Where a training goes on: the main process chooses the state, and all processes go on from it or none does."""
+"""How a training resumes: the main process chooses the state, and either all processes go on from it or none does."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cribo.training.engine.log import say
 
 
 class CannotResume(AllStop, OSError):
-    """There are states, and not every process can go on from the same one."""
+    """There are states, but not every process can go on from the same one."""
 
 
 def resume(folder: Path, world: World, restore: Callable[[dict], None]) -> bool:
-    """Hand the newest whole state in `folder` to `restore`, on all processes; False before the first save.
+    """Pass the newest intact state in `folder` to `restore` on all processes; returns False before the first save.
 
-    Nothing of it stays in memory but what `restore` takes over. Raises CannotResume on all processes together.
+    Only what `restore` takes over stays in memory. Raises CannotResume on all processes together.
     """
     saved = _outcome(checkpoint.load_newest, folder, say) if world.main else None
     chosen = world.gather_objects(_told(saved))[0]
@@ -35,7 +35,7 @@ def resume(folder: Path, world: World, restore: Callable[[dict], None]) -> bool:
 
 
 def _outcome(read: Callable, *arguments: object) -> dict | Exception | None:
-    """What `read` returns, or why it cannot: one process that raised alone would leave the others waiting for it."""
+    """What `read` returns or raises: a process that raised alone would leave the others waiting for it."""
     try:
         return read(*arguments)
     except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ def _outcome(read: Callable, *arguments: object) -> dict | Exception | None:
 
 
 def _told(outcome: dict | Exception | None) -> int | Exception | None:
-    """What the other processes need to know of it: the number of steps done stands for the state."""
+    """What the other processes need to know of an outcome: the error, or the number of steps done in place of the state."""
     return outcome["step"] if isinstance(outcome, dict) else outcome
 
 

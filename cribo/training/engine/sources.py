@@ -1,4 +1,4 @@
-"""Which of our sources decide a result: a state is never handed to other code than has made it."""
+"""A digest of the sources that decide a result, so that a state is only used by the code that made it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cribo
 
 
 def digest_of_sources(sources: Iterable[str]) -> bytes:
-    """sha256 of files and of all modules in folders, named by their place under cribo/."""
+    """sha256 of the given files and all modules in the given folders, including their paths under cribo/."""
     sha, package = hashlib.sha256(), Path(cribo.__file__).parent
     for source in sources:
         path = package / source

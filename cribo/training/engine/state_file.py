@@ -1,4 +1,4 @@
-"""One file of a training's state: there as a whole or not at all, and damage to it is found."""
+"""A training's state as one file: written as a whole or not at all, and checked for damage."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 
 from cribo.data.prepared.manifest import sync_folder
 
-PARTIAL = ".partial"  # while it is written
+PARTIAL = ".partial"  # suffix while the file is written
 
 
 class Damaged(ValueError):
-    """A state file that is not as it was written."""
+    """A state file differs from what was written."""
 
 
 def write(path: Path, state: dict) -> None:
-    """Write the state under another name, and give it its own when all of it is on the disk.
+    """Write the state under a temporary name, and rename it once all of it is on the disk.
 
-    Raises OSError, the system's own, when the disk does not take it; any other error as it is.
+    Raises the system's own OSError if the disk does not take it; other errors pass through unchanged.
     """
     partial = path.with_suffix(PARTIAL)
     try:
@@ -45,9 +45,9 @@ def read(path: Path) -> dict:
 
 
 def check(path: Path) -> None:
-    """Raise Damaged unless all tensors fit the checksums in the file's zip container, and torch can tell its parts.
+    """Raise Damaged unless all tensors match the checksums in the file's zip container and torch can parse the file.
 
-    Nothing is held in memory. An error of the system says nothing of the file and goes through as OSError.
+    No tensor is held in memory. A system error says nothing about the file and passes through as OSError.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,9 +55,9 @@ def check(path: Path) -> None:
         torch.load(path, map_location="meta", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # what a parser may stumble over is past listing: headers, lengths, names, versions
+    except Exception as error:  # a parser can fail in too many ways to list: headers, lengths, names, versions
         cause = _system_error(error)
-        if cause is not None and cause.errno != errno.EINVAL:  # EINVAL: a damaged table points to before the file
+        if cause is not None and cause.errno != errno.EINVAL:  # EINVAL: a damaged table points before the start
             raise cause from None
         raise Damaged((str(error) or type(error).__name__).splitlines()[0]) from None
     if broken:
@@ -65,7 +65,7 @@ def check(path: Path) -> None:
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
-    """The system's error that `error` is or stands before: torch's writer reports a full disk as an unexpected position."""
+    """The OSError that `error` is or stems from, if any; torch's writer reports a full disk as an unexpected position."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
