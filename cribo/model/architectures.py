@@ -1,7 +1,7 @@
-"""Names of backbones in params.yaml and what timm calls them; nothing else in the project knows timm's names.
+"""Names of backbones in params.yaml and timm's names for them; nothing else in the project knows timm's names.
 
-Free of torch, so that params.yaml is checked in an instant. Only the plan looks a name up: what the name says stands in
-the settings of a stage then, so that one more line here makes nothing stale.
+This module does not import torch, so that params.yaml is checked in an instant. Only the plan looks a name up and writes
+its meaning into the settings of each stage, so a new line here makes no stage stale.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A name of ours, a timm architecture, and the arguments that make it ours."""
+    """Our name of a backbone, a timm architecture, and the arguments that turn it into ours."""
 
     name: str
     architecture: str
@@ -21,11 +21,11 @@ class BackboneSpec:
 
     @property
     def depth(self) -> int:
-        """Blocks: as many as `args` says, else those of timm's ViTs of these sizes."""
+        """Number of blocks: as in `args`, or else that of timm's ViTs of these sizes."""
         return self.args.get("depth", 12)
 
     def tree(self) -> dict:
-        """As a plan holds it: YAML has lists, and no tuples."""
+        """The spec as a plan stores it; YAML has lists but no tuples."""
         return json.loads(json.dumps(asdict(self)))
 
 

@@ -1,4 +1,4 @@
-"""A model's card and the files around it: a folder that goes on the Hugging Face hub, or behind torch.hub, as it is."""
+"""A model's card and the files around it: a folder that is ready for the Hugging Face hub or torch.hub."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ Card written at commit {commit}.
 
 
 def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet, table: Path, folder: Path) -> None:
-    """Weights, config.json, hubconf.py and README.md of a model that was trained here. `table`: results/tables/scores.csv.
+    """Write weights, config.json, hubconf.py and README.md of a model trained here. `table`: results/tables/scores.csv.
 
-    Raises ValueError when its features are not those of the checkpoint's teacher.
+    Raises ValueError if the features of the written model differ from those of the checkpoint's teacher.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
@@ -90,14 +90,14 @@ def write_release(name: str, encoder: Path, checkpoint: Path, data: PreparedSet,
 
 
 def results(name: str, table: Path) -> list[tuple[str, str, float, str]]:
-    """Every result of a model: protocol, data set, value in percent, what it is. Sorted by protocol and data set."""
+    """Every result of a model: protocol, data set, value in percent and its meaning; sorted by protocol and data set."""
     with table.open(encoding="utf-8", newline="") as lines:
         own = [line for line in csv.DictReader(lines) if line["model"] == name]
     return sorted((line["protocol"], line["dataset"], float(line["value"]), line["what"]) for line in own)
 
 
 def commit() -> str:
-    """The commit of the working tree, and whether files differ from it."""
+    """The commit of the working tree, with a note if files differ from it."""
     try:
         asked = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
         head, changes = (subprocess.run(a, capture_output=True, text=True, check=True).stdout.strip() for a in asked)
@@ -107,13 +107,13 @@ def commit() -> str:
 
 
 def built(spec: BackboneSpec) -> str:
-    """What timm makes a backbone from, in words."""
+    """The timm architecture and arguments of a backbone, in words."""
     changes = ", ".join(f"{key}={value}" for key, value in spec.args.items())
     return f"timm's `{spec.architecture}`" + (f" with `{changes}`" if changes else "")
 
 
 def seen(settings: dict) -> str:
-    """The views of a photo that a step of training takes, in words."""
+    """The views of a photo that a training step uses, in words."""
     views = settings["views"]
     if "pixels" in settings["losses"]:
         return f"one view of {views['size']} px each"

@@ -1,4 +1,4 @@
-"""A training checkpoint: tensors and, in one entry of metadata, what was trained."""
+"""A training checkpoint: tensors, and one metadata entry that says what was trained."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch import Tensor
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], described: dict) -> None:
-    """Write a checkpoint whole or not at all. Raises OSError when the disk does not take it."""
-    # One metadata key: safetensors writes several in an order that changes from run to run.
+    """Write a checkpoint as a whole or not at all. Raises OSError if the disk does not take it."""
+    # Only one metadata key: safetensors writes several keys in an order that changes from run to run.
     write_tensors(path, tensors, {"cribo": json.dumps(described, sort_keys=True)})
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, beside its name and then renamed. Not by save_file, whose errors of the disk are not Python's.
+    """Write a safetensors file under a temporary name, then rename it. save_file would not raise Python's disk errors.
 
-    Raises OSError that names `path`.
+    Raises an OSError that names `path`.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -32,20 +32,20 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error  # Python names no file that cannot be filled
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not name its file
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors of a training checkpoint, and what was trained: settings, data set, digest, steps.
 
-    Raises ValueError when the file is no checkpoint of ours, a damaged one, or not there.
+    Raises ValueError if the file is missing, damaged, or not one of our checkpoints.
     """
     try:
         with safe_open(path, "pt") as file:
             described = (file.metadata() or {}).get("cribo")
             if described is None:
                 raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
-            return {key: file.get_tensor(key) for key in file.keys()}, _told(path, described)  # noqa: SIM118 (no mapping)
+            return {key: file.get_tensor(key) for key in file.keys()}, _told(path, described)  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: pretrain that model, or correct the path") from None
     except SafetensorError as error:
@@ -53,7 +53,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def header(path: Path) -> dict | None:
-    """What a checkpoint of ours says was trained; None for any other file. Raises ValueError when that is damaged."""
+    """What one of our checkpoints says was trained; None for any other file. Raises ValueError if the entry is damaged."""
     try:
         with safe_open(path, "pt") as file:
             described = (file.metadata() or {}).get("cribo")
@@ -63,7 +63,7 @@ def header(path: Path) -> dict | None:
 
 
 def _told(path: Path, described: str) -> dict:
-    """The entry that says what was trained, read. Raises ValueError for what no training writes."""
+    """Parse the entry that says what was trained. Raises ValueError if no training of this version can have written it."""
     try:
         told = json.loads(described)
     except (ValueError, RecursionError) as error:
@@ -76,5 +76,5 @@ def _told(path: Path, described: str) -> dict:
 
 
 def settings_hash(settings: dict) -> str:
-    """Hex digits that stand for a model's settings, whatever their order."""
+    """Hex digits that identify a model's settings, whatever their order."""
     return hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode()).hexdigest()

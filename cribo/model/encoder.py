@@ -1,7 +1,7 @@
 """The encoder contract: what every evaluation knows of a model, ours or foreign, read strictly from an exported folder.
 
-The folder holds `config.json` and `model.safetensors` in timm's `local-dir:` layout. timm's own loader forgives keys
-that do not fit, which turns a wrong export into a random backbone without a word; here each such key is an error.
+The folder holds `config.json` and `model.safetensors` in timm's `local-dir:` layout. timm's own loader accepts keys that do
+not fit, which silently turns a wrong export into a random backbone; here each such key is an error.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from cribo.model.networks.backbone import has_cls, is_vit, norm_comes_late, patc
 
 
 class EncoderError(ValueError):
-    """An encoder folder that cannot be loaded, or images that it cannot take: one sentence for the user."""
+    """An encoder folder that cannot be loaded, or images that an encoder cannot take: one sentence for the user."""
 
 
 class Encoder(nn.Module):
-    """A frozen network: images → global `[B, d]` and patch map `[B, h, w, d]`: of a ViT's last block after the final norm
-    where it has one, or of a convolutional network's last stage.
+    """A frozen network that maps images to a global feature `[B, d]` and a patch map `[B, h, w, d]`.
+
+    Features come from a ViT's last block, after the final norm if there is one, or a convolutional network's last stage.
 
     Attributes:
-        net: the network of timm, a ViT or a convolutional one.
+        net: timm's network, a ViT or a convolutional one.
         name: the folder's name.
-        patch_size: side of a patch, px; the stride of a convolutional network.
-        features, whole: what a patch's feature and an image's are, in words, for the card of a result.
+        patch_size: side of a patch in px; for a convolutional network, its stride.
+        features, whole: descriptions of the patch and image features, for the card of a result.
         width: d, the size of a feature.
-        mean, std: of the three RGB channels in [0, 1], applied inside.
+        mean, std: of the three RGB channels in [0, 1]; `forward` normalises with them.
     """
 
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], name: str, precision: str = "fp32"):
@@ -49,15 +50,15 @@ class Encoder(nn.Module):
         self.register_buffer("scale", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Encoder:
-        """Stays in evaluation mode whatever is asked: an encoder under test has no dropout and no drop path."""
+        """Stay in evaluation mode whatever `mode` is: an encoder under test has no dropout and no drop path."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Num[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B h w d"]]:
-        """Features in fp32 of RGB images, uint8 in 0-255 or floating point in 0-1, on the encoder's device.
+        """Features in fp32 of RGB images (uint8 in 0-255 or floating point in 0-1), on the encoder's device.
 
         Raises:
-            EncoderError: the shape is not `[B, 3, H, W]`, or H or W is no multiple of the patch.
+            EncoderError: the shape is not `[B, 3, H, W]`, H or W is not a multiple of the patch size, or `images` is empty.
         """
         p = self.patch_size
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % p or images.shape[3] % p or not images.numel():
@@ -91,11 +92,11 @@ def _last(vit: nn.Module) -> str:
 
 
 def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precision: str = "fp32") -> Encoder:
-    """The encoder exported to `folder`, on `device`; `precision` bf16 runs the blocks in autocast.
+    """The encoder exported to `folder`, on `device`; `precision` bf16 runs the network in autocast.
 
     Raises:
         EncoderError: a file is missing or unreadable, the architecture is unknown, or a weight is missing, surplus,
-            not finite, or of another shape or kind than `config.json` says; the sentence names it.
+            not finite, or of another shape or kind than `config.json` says; the message names it.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -112,7 +113,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu", precisi
 
 
 def read_config(folder: Path) -> dict:
-    """What timm builds the network of a folder from. Raises EncoderError where that is missing or incomplete."""
+    """The folder's config, from which timm builds the network. Raises EncoderError if it is missing or incomplete."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text())
@@ -137,13 +138,13 @@ def _weights(folder: Path) -> dict[str, Tensor]:
 
 
 def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -> None:
-    """Load `weights` into `net`, every key once and none left over; `file` and `awaited` are for the message.
+    """Load `weights` into `net`, with no key missing and none left over; `file` and `awaited` appear in the message.
 
     Raises:
-        EncoderError: a weight is missing, surplus, of another shape or kind, or not finite; the sentence names it.
+        EncoderError: a weight is missing, surplus, of another shape or kind, or not finite; the message names it.
     """
     wanted = net.state_dict()
-    # Files older than torch 0.4.1 lack these counters, which no feature reads.
+    # Files older than torch 0.4.1 lack these counters, which do not affect the features.
     weights = {key: value for key, value in wanted.items() if key.endswith(".num_batches_tracked")} | weights
     wrong = {
         "lacks": sorted(wanted.keys() - weights.keys()),
@@ -153,7 +154,7 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
             for key in sorted(wanted.keys() & weights.keys())
             if weights[key].shape != wanted[key].shape
         ],
-        # Quantised weights would be cast, and be other numbers.
+        # Quantised weights would be cast, which gives wrong values.
         "has whole numbers for fractions, or the reverse, in": [
             f"{key} ({str(weights[key].dtype).removeprefix('torch.')})"
             for key in sorted(wanted.keys() & weights.keys())

@@ -1,4 +1,4 @@
-"""A network as a folder that timm loads: `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
+"""Writes a network as a folder that timm loads: `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cribo.model.architectures import BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
 from cribo.model.networks.backbone import MEAN, STD, has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
 
-FILES = ("model.safetensors", "config.json")  # of a folder that timm loads
+FILES = ("model.safetensors", "config.json")  # files of a folder that timm loads
 
 
 def teacher_backbone(path: Path) -> tuple[nn.Module, BackboneSpec, int]:
-    """The trained backbone of a checkpoint, loaded strictly; what timm builds it from, and its training size in px.
+    """The trained backbone of a checkpoint, loaded strictly; the spec that timm builds it from; its training size in px.
 
-    Raises ValueError when the file is damaged, or its weights are not those of the backbone that it says it holds.
+    Raises ValueError if the file is damaged, or its weights do not fit the backbone that it claims to hold.
     """
     tensors, described = read_checkpoint(path)
     try:
@@ -41,7 +41,7 @@ def teacher_backbone(path: Path) -> tuple[nn.Module, BackboneSpec, int]:
 
 
 def write_encoder(vit: nn.Module, spec: BackboneSpec, image_size: int, folder: Path) -> None:
-    """`write_network` for a backbone of ours."""
+    """`write_network` for one of our own backbones."""
     args = model_args(spec, image_size)
     write_network(vit, spec.architecture, args, MEAN, STD, image_size, folder)
 
@@ -49,7 +49,7 @@ def write_encoder(vit: nn.Module, spec: BackboneSpec, image_size: int, folder: P
 def write_network(
     net: nn.Module, architecture: str, args: dict, mean: Sequence[float], std: Sequence[float], image_size: int, folder: Path
 ) -> None:
-    """`model.safetensors` and timm's `config.json` for a network without classifier; checks what timm makes of them.
+    """Write `model.safetensors` and timm's `config.json` for a network without classifier; verify what timm loads from them.
 
     Args:
         architecture, args: what `timm.create_model` builds this network from.
@@ -82,22 +82,22 @@ def write_network(
 
 
 def verify_or_remove(net: nn.Module, folder: Path, image_size: int) -> float:
-    """`verify`; a network that does not pass is taken away, so that nobody takes it for one that did."""
+    """`verify`, but delete a network that fails, so that nobody mistakes it for one that passed."""
     try:
         return verify(net, folder, image_size)
     except BaseException:
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # other files lie there, which are not ours
+        with suppress(OSError):  # the folder may hold other files, which are not ours
             folder.rmdir()
         raise
 
 
 @torch.inference_mode()
 def verify(net: nn.Module, folder: Path, image_size: int) -> float:
-    """The largest difference between the features of `net` and of timm's model from `folder`, at two sizes: 0.
+    """Largest difference between the features of `net` and of timm's model from `folder`, at two image sizes; always 0.
 
-    Raises ValueError where it is not.
+    Raises ValueError if it is not 0.
     """
     exported = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     generator = torch.Generator().manual_seed(0)
@@ -107,7 +107,7 @@ def verify(net: nn.Module, folder: Path, image_size: int) -> float:
     for height, width in ((side, side), (side + patch, 2 * side)):
         images = torch.randn(1, 3, height, width, generator=generator)
         pairs = zip(tokens(net, images), tokens(exported, images), strict=True)
-        # NaN stays the largest, which Python's max would lose
+        # torch's max keeps a NaN, which Python's max would lose
         worst = torch.stack([worst, *((a - b).abs().max() for a, b in pairs)]).max()
         if not worst == 0:
             raise ValueError(f"{folder}: timm's model differs from the trained one by {worst:.3g} at {height}×{width} px")

@@ -1,9 +1,9 @@
-"""python -m cribo.model.onnx ENCODER OUT.onnx: an exported encoder as ONNX, for programs without torch.
+"""python -m cribo.model.onnx ENCODER OUT.onnx: export an encoder as ONNX, for programs without torch.
 
 ENCODER is a folder as in results/encoders/, or any other weights that `python -m cribo.evaluate` takes without --set. The
-file takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`), normalises them itself, and gives `global`
-[batch, d] and `patches` [batch, h, w, d]. It is run and compared with the encoder before it gets its name. Needs the
-packages onnx, onnxscript and onnxruntime, the extra `onnx` of this project.
+ONNX model takes `images` [batch, 3, H, W], RGB in 0–1 and of one size (`--size`), normalises them itself, and returns
+`global` [batch, d] and `patches` [batch, h, w, d]. Before OUT.onnx is created, the model is run and compared with the
+encoder. Needs the packages onnx, onnxscript and onnxruntime (this project's extra `onnx`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cribo.model.networks.backbone import tokens
 from cribo.model.weights import encoder_of
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-TOLERANCE = 1e-4  # of a feature's difference, relative to the largest feature: fp32 sums in another order
+TOLERANCE = 1e-4  # largest difference of a feature, relative to the largest feature: fp32 sums run in another order
 
 
 class Graph(nn.Module):
@@ -35,17 +35,17 @@ class Graph(nn.Module):
         self.encoder = encoder
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B h w d"]]:
-        """As the encoder's own."""
+        """Global feature and patch map, as the encoder returns them."""
         own = self.encoder
         whole, patches = tokens(own.net, (images - own.shift) / own.scale)
         return whole, patches.unflatten(1, (images.shape[2] // own.patch_size, images.shape[3] // own.patch_size))
 
 
 def write_onnx(encoder: Encoder, size: tuple[int, int], out: Path) -> float:
-    """Write `out` for images of `size` (height, width; px), and return its largest relative difference to the encoder.
+    """Write `out` for images of `size` (height, width; px), and return its largest relative difference from the encoder.
 
     Raises:
-        ValueError: a package is missing, the size is no multiple of the patch, or the features differ.
+        ValueError: a package is missing, the size is not a multiple of the patch size, or the features differ.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ValueError(f"ONNX needs the package {missing[0]}, which is not installed: pip install {' '.join(missing)}")
@@ -76,7 +76,7 @@ def write_onnx(encoder: Encoder, size: tuple[int, int], out: Path) -> float:
 
 
 def difference(encoder: Encoder, file: Path, images: Float[Tensor, "B 3 H W"]) -> float:
-    """The largest difference between the features of an ONNX file and of the encoder, over the encoder's largest feature."""
+    """Largest difference between the features of an ONNX file and of the encoder, relative to the encoder's largest."""
     from onnxruntime import InferenceSession
 
     found = InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"images": images.numpy()})
@@ -85,10 +85,10 @@ def difference(encoder: Encoder, file: Path, images: Float[Tensor, "B 3 H W"]) -
 
 
 def trained_at(encoder: Encoder) -> tuple[int, int]:
-    """Height and width, px, of the images that an encoder's position embedding was made for.
+    """Height and width in px of the images for which an encoder's position embedding was made.
 
     Raises:
-        ValueError: it has none, as a convolutional network.
+        ValueError: the encoder has none, for example a convolutional network.
     """
     size = getattr(getattr(encoder.net, "patch_embed", None), "img_size", None)
     if size is None:

@@ -1,4 +1,4 @@
-"""An encoder from whatever a person has: a folder, a published file, a model of timm by name, or random weights."""
+"""An encoder from whatever weights a user has: a folder, a published file, a timm model by name, or random weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cribo.model.foreign.load import load
 from cribo.model.networks.backbone import MEAN, STD, seeded_backbone
 
 RANDOM = "random:"
-RANDOM_SIZE = 224  # px, of the position embedding of random weights
+RANDOM_SIZE = 224  # image side in px for which random weights make their position embedding
 UNSAID = dict.fromkeys(("backbone", "ours", "image_size", "seed", "format", "stride", "mean", "std"))
 
 
@@ -22,14 +22,14 @@ def encoder_of(
     """The encoder that `weights` names.
 
     Args:
-        weights: a folder with config.json and weights, exported here or saved by timm; a name of the catalogue
-            (`dino_vits16_in1k`: its file must lie in the folder of published weights); a model of timm with pretrained
-            weights (`vit_small_patch16_224.dino`: downloaded once); or `random:vit_small_16`, drawn with seed 0.
-        settings: what a line under models.imported says of them, as planned, where the name does not say it all.
+        weights: a folder with config.json and weights, exported here or saved by timm; a name in the catalogue
+            (`dino_vits16_in1k`, whose file must be in the folder of published weights); a timm model with pretrained
+            weights (`vit_small_patch16_224.dino`, downloaded once); or `random:vit_small_16`, drawn with seed 0.
+        settings: the planned settings of a line under models.imported, if the name alone does not say everything.
 
     Raises:
-        EncoderError: there is no such folder, file or model, it has no map of features, or its weights do not fit or cannot
-            be had.
+        EncoderError: there is no such folder, file or model, it has no feature map, or its weights do not fit or cannot be
+            obtained.
     """
     if settings is None and weights == "random":
         raise EncoderError(f"{weights} does not say of what: write {RANDOM}BACKBONE, as {RANDOM}vit_small_16")

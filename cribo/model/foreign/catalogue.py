@@ -1,7 +1,8 @@
 """Encoders that the paper compares with, and a few more: where each file is published, its licence, what it holds.
 
-Addresses are those of the authors' own pages. None of these pages publishes a sha256 that we know of; where one does, or you
-have verified a file, give it as `sha256` and the import checks it. Free of torch: params.yaml is checked in an instant.
+Addresses are those of the authors' own pages. We know of none that publishes a sha256. If one does, or if you have verified
+a file, give the digest as `sha256` and the import checks it. This module does not import torch, so that params.yaml is
+checked in an instant.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 VIT_S, VIT_B, RESNET_50 = "vit_small_patch16_224", "vit_base_patch16_224", "resnet50"
-# LOCA has no CLS token, its final norm acts on every patch, and JAX's GELU is the approximation by tanh.
+# LOCA has no CLS token, its final norm acts on every patch, and JAX's GELU is the tanh approximation.
 LOCA = {"class_token": False, "global_pool": "avg", "fc_norm": False, "act_layer": "gelu_tanh"}
 
 
 @dataclass(frozen=True)
 class Published:
-    """`file`: what to call it here; `method`, `data`, `epochs`: its row in the paper's tables, where it has one."""
+    """A published encoder. `file`: its file name here; `method`, `data`, `epochs`: its row in the paper's tables, if any."""
 
     file: str
     url: str

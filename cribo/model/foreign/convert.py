@@ -1,4 +1,4 @@
-"""A file's tree → the encoder's weights by timm's names, as the file's format says (formats.py); strictly."""
+"""Converts a file's tree strictly to the encoder's weights under timm's names, as the file's format says (formats.py)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cribo.model.encoder import EncoderError
 from cribo.model.foreign.flax_vit import timm_names
 from cribo.model.foreign.formats import FORMATS
 
-DDP = "module."  # torch's DistributedDataParallel puts it before every name of the network that it wraps
+DDP = "module."  # torch's DistributedDataParallel prefixes every name of the network it wraps with this
 
 
 def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
-    """The encoder's weights in a file's tree, by timm's names. Raises EncoderError for an entry or key that does not fit."""
+    """The encoder's weights in a file's tree, under timm's names. Raises EncoderError if an entry or key does not fit."""
     rule = FORMATS[form]
     if rule.entry:
         if not isinstance(tree.get(rule.entry), dict):
@@ -32,7 +32,7 @@ def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
     for key, value in tree.items():
         dropped = max((len(start) for start in rule.dropped if key.startswith(start)), default=-1)
         ours = len(rule.prefix) if key.startswith(rule.prefix) else -1
-        if ours > dropped:  # where both fit, the longer one counts
+        if ours > dropped:  # if both prefixes fit, the longer one counts
             kept[key.removeprefix(rule.prefix)] = value
         elif dropped < 0:
             raise EncoderError(f"{path} has the surplus {key}, which belongs to no part that the format {form} knows")
@@ -43,7 +43,7 @@ def weights_of(tree: dict, form: str, path: Path) -> dict[str, Tensor]:
 
 
 def _dinov2(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """timm adds the position of the CLS token to the token itself where there are registers."""
+    """Weights in timm's layout: with registers, timm adds the CLS token's position embedding to the token itself."""
     if "register_tokens" not in weights or not {"cls_token", "pos_embed"} <= weights.keys():
         return weights
     out = {key: value for key, value in weights.items() if key != "register_tokens"}
@@ -54,7 +54,7 @@ def _dinov2(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _flattened(tree: dict, path: Path, at: str = "") -> dict[str, Tensor]:
-    """Tensors by their way through the tree, joined by slashes."""
+    """Tensors by their path through the tree, joined by slashes."""
     flat = {}
     for key, value in tree.items():
         if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""LOCA's ViT, as scenic (JAX) names and lays out its parameters, in timm's names and layout.
+"""Converts LOCA's ViT from the names and layout of scenic (JAX) to those of timm.
 
-flax multiplies rows by kernels `[in, out]` and keeps attention heads as axes of their own; torch keeps `[out, in]`.
+flax multiplies rows by kernels `[in, out]` and keeps attention heads as separate axes; torch stores `[out, in]`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ ATTENTION = "MultiHeadDotProductAttention_0"
 
 
 def timm_names(flat: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters by flax's path (`encoderblock_0/LayerNorm_0/scale`) → by timm's name. What has no counterpart keeps its
-    name, so that a strict load refuses it."""
+    """Rename parameters from flax's path (`encoderblock_0/LayerNorm_0/scale`) to timm's name. A parameter without a
+    counterpart keeps its name, so that a strict load refuses it."""
     out: dict[str, Tensor] = {}
     projections: dict[tuple[str, str], dict[str, Tensor]] = {}
     for key, value in flat.items():

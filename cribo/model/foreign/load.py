@@ -1,4 +1,4 @@
-"""Weights from elsewhere → a network of timm, strictly: a hub name, a published file, a file or a folder of your own."""
+"""Loads foreign weights strictly into a timm network: by hub name, from a published file, or from your file or folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.read import first_line, read
 from cribo.model.networks.backbone import MEAN, STD, model_args, patch_size, seeded_backbone, tokens
 
-FILES = ("model.safetensors", "pytorch_model.bin")  # the weights in a folder of timm's
-FOLDER = "CRIBO_WEIGHTS"  # environment variable: where published files lie, `weights` if not set
+FILES = ("model.safetensors", "pytorch_model.bin")  # names of the weights file in a timm folder
+FOLDER = "CRIBO_WEIGHTS"  # environment variable: the folder of published files, `weights` if not set
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network with its weights, what makes timm build it again, and where the weights are from, in words."""
+    """A network with its weights, the arguments with which timm builds it again, and the weights' origin in words."""
 
     net: nn.Module
     architecture: str
@@ -39,18 +39,18 @@ class Foreign:
 
     @property
     def image_size(self) -> int:
-        """Side of the images for which its positions were made, px; 224 where it has none."""
+        """Side in px of the images for which its position embedding was made; 224 if it has none."""
         embed = getattr(self.net, "patch_embed", None)
         side = getattr(embed, "img_size", None)
         return side[0] if side else 224
 
 
 def load(settings: dict) -> Foreign:
-    """What `results/plan/import/NAME.yaml` describes.
+    """The network that `results/plan/import/NAME.yaml` describes.
 
     Raises:
         EncoderError: the file is missing, unsafe or damaged; a weight is missing, surplus or of another shape; or the
-            network has no map of features.
+            network has no feature map.
     """
     weights = settings["weights"]
     if weights == "random":
@@ -99,7 +99,7 @@ def _own_file(path: Path, settings: dict) -> Foreign:
 
 
 def _folder(path: Path, settings: dict) -> Foreign:
-    """An export of ours, or what timm's save_for_hf writes: with or without classifier, for images of one size or of any."""
+    """Load our own export or a folder by timm's save_for_hf: with or without classifier, for fixed or any image size."""
     config = read_config(path)
     card, own = config["pretrained_cfg"], dict(config.get("model_args") or {})
     for key in ("num_classes", "dynamic_img_size"):  # _build decides these
@@ -114,7 +114,7 @@ def _folder(path: Path, settings: dict) -> Foreign:
 
 
 def _statistics(settings: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation as they are said, else of the weights whose tag `backbone` has, else ImageNet's."""
+    """Mean and deviation from the settings, else from the timm weights that `backbone` names by tag, else ImageNet's."""
     name = settings["backbone"]
     card = timm.get_pretrained_cfg(name) if "." in name else None
     known = (card.mean, card.std) if card else (MEAN, STD)
@@ -125,13 +125,13 @@ def _statistics(settings: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _hub(name: str, settings: dict) -> Foreign:
     architecture = name.partition(".")[0]
     known = [*CATALOGUE, *timm.list_models(pretrained=True)]
-    if name not in known and name not in timm.list_models():  # the latter have no tag
+    if name not in known and name not in timm.list_models():  # names from list_models() have no tag
         hint = did_you_mean(name, known)
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
     net, args = _build(name, {}, settings)
     try:
-        full = timm.create_model(name, pretrained=True, **args)  # timm is strict with a network that keeps its classifier
-    except Exception as error:  # hub, network, disk: huggingface_hub has an exception for each; the sentence keeps its words
+        full = timm.create_model(name, pretrained=True, **args)  # timm loads strictly if the classifier is kept
+    except Exception as error:  # huggingface_hub has its own errors for hub, network and disk; the message quotes them
         if "loading state_dict" in str(error):
             said = textwrap.shorten(" ".join(str(error).split()), 300)
             raise EncoderError(
@@ -148,7 +148,7 @@ def _hub(name: str, settings: dict) -> Foreign:
 
 
 def _without_classifier(net: nn.Module) -> dict[str, Tensor]:
-    """A network's weights but those of the layers that timm's card calls its classifier."""
+    """A network's weights, except those of the layers that timm's card calls the classifier."""
     named = net.pretrained_cfg.get("classifier") or ()
     starts = tuple(f"{layer}." for layer in ((named,) if isinstance(named, str) else named))
     return {key: value for key, value in net.state_dict().items() if not key.startswith(starts)}
@@ -161,7 +161,7 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
         try:
             net = timm.create_model(architecture, pretrained=False, num_classes=0, **args)
             side = getattr(getattr(net, "patch_embed", None), "img_size", None)
-            # timm takes this size from its own card of the architecture, which an export does not have.
+            # timm takes this size from its own card of the architecture, which an export lacks.
             return net, {**args, "img_size": side[0]} if side else args
         except TypeError as error:
             fault = error
@@ -171,7 +171,7 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
 
 
 def _checked(net: nn.Module, name: str) -> nn.Module:
-    """Raise EncoderError unless the network turns images of any size into one vector a patch."""
+    """The network in evaluation mode. Raises EncoderError unless it maps images of any size to one vector per patch."""
     net.eval()
     try:
         p = patch_size(net)
@@ -185,7 +185,7 @@ def _checked(net: nn.Module, name: str) -> nn.Module:
 
 
 def sha256(path: Path) -> str:
-    """Hex digits of a file's digest."""
+    """The sha256 of a file as hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,9 +1,9 @@
-"""Reads a file of weights without running anything in it.
+"""Reads a file of weights without running any code in it.
 
-A .pth file is a pickle, and a pickle can call any function of Python. torch's `weights_only` reader builds tensors, numbers,
-strings and containers only; of all other things, two are let through, since DINO's training and its descendants save them:
-argparse's namespace, of their arguments, and numpy's scalars, of their learning rates. safetensors and flax's msgpack hold
-no code to begin with.
+A .pth file is a pickle, and a pickle can call any Python function. torch's `weights_only` reader builds only tensors,
+numbers, strings and containers. Two other types are allowed, since DINO's training and its descendants save them:
+argparse's namespace (their arguments) and numpy's scalars (their learning rates). safetensors and flax's msgpack cannot
+hold code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cribo.model.encoder import EncoderError
 
 
 def _number(kind: np.dtype, data: bytes = b"") -> float | int:
-    """numpy's scalar as Python's: old checkpoints keep the learning rate of a numpy schedule."""
+    """A numpy scalar as a Python number; old checkpoints keep the learning rate of a numpy schedule."""
     if kind.hasobject:
         raise pickle.UnpicklingError("an array of objects")
     return np.frombuffer(data, dtype=kind)[0].item()
@@ -34,7 +34,7 @@ def _number(kind: np.dtype, data: bytes = b"") -> float | int:
 
 ALLOWED = [
     argparse.Namespace,
-    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # before and since numpy 2
+    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # before numpy 2, and since
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8")),
 ]
@@ -46,7 +46,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """The tree of dictionaries, tensors and plain values in a file: safetensors, torch (zip or legacy), or flax's msgpack.
 
     Raises:
-        EncoderError: the file is missing, damaged, of another kind, or asks for a function to be called.
+        EncoderError: the file is missing, damaged, of another kind, or would call a function when read.
     """
     path = Path(path)
     try:
@@ -69,7 +69,7 @@ def read(path: str | Path) -> dict[str, Any]:
         KeyError,
         TypeError,
         AttributeError,
-        IndexError,  # this and the next two: torch's reader of damaged pickles
+        IndexError,  # torch raises this and the next two for damaged pickles
         AssertionError,
         struct.error,
         msgpack.exceptions.UnpackException,
@@ -83,49 +83,49 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what it says, or its kind where it says nothing."""
+    """The first line of an error's message, or the error's type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _first_sentence(error: Exception) -> str:
-    """What torch goes on to say is advice for its own developers, or to read the file unsafely."""
+    """First sentence of an error; torch continues with advice to its own developers, or to read the file unsafely."""
     said = re.sub(r"^\[enforce fail at [^]]*\][ .]*", "", first_line(error))  # the place in torch's own code
     return re.split(r"\. +(?=[A-Z])", said)[0]
 
 
 def _no_weights(start: bytes) -> str | None:
-    """What a file is that begins so and cannot be weights: nothing, or text, as an error page or a Git LFS pointer."""
+    """Why a file with these first bytes cannot be weights: it is empty, or text such as an error page or Git LFS pointer."""
     if not start:
         return "is empty"
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # whose last letter may be cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # incremental, as the last letter may be cut off
     except UnicodeDecodeError:
         return None
     return "is text, not weights" if all(letter.isprintable() or letter.isspace() for letter in text) else None
 
 
 def _kind(start: bytes) -> str:
-    """By the first bytes, as names lie: zip or pickle, safetensors' JSON header, else msgpack."""
+    """Kind of a file by its first bytes, as names may mislead: zip or pickle, safetensors' JSON header, else msgpack."""
     if start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5")):
         return "torch"
     return "safetensors" if start[8:9] == b"{" else "flax"
 
 
 def _torch(path: Path) -> Any:
-    # From an open file: given a name, torch would go by its ending.
+    # Pass an open file: given a name, torch would go by its extension.
     with torch.serialization.safe_globals(ALLOWED), open(path, "rb") as file:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    """torch's page of advice as one sentence that names the function."""
+    """torch's page of advice, reduced to one sentence that names the function."""
     said = str(error)
     found = re.search(r"GLOBAL (\S+)", said) or re.search(
         r"(?:function|global|class)[ :]+(?:<[^>]*?)?([\w.]+\.[\w.]+)", said
     )
     if found:
         return f"{path} asks for {found[1]} to be called while it is read, and weights need nothing of the kind: not read"
-    # Behind the advice to read the file unsafely stands what was wrong.
+    # The actual error follows the advice to read the file unsafely.
     wrong = re.search(r"WeightsUnpickler error:\s*(.+)", said)
     why = wrong[1].strip() if wrong else _first_sentence(error)
     return f"{path} is damaged or holds more than tensors and plain values ({why}): not read"
@@ -136,7 +136,7 @@ def _flax(path: Path) -> Any:
 
 
 def _extension(code: int, data: bytes) -> torch.Tensor:
-    """An array as (shape, type, bytes); a type that numpy would build objects of is refused."""
+    """Tensor from flax's (shape, type, bytes); types from which numpy would build Python objects are refused."""
     if code not in (FLAX_ARRAY, FLAX_SCALAR):
         raise ValueError(f"msgpack extension {code} is not flax's")
     shape, kind, content = msgpack.unpackb(data, raw=True)

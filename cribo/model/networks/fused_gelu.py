@@ -1,7 +1,7 @@
-"""The gradient of GELU and its sum over rows, which a bias needs, in one pass of a GPU's kernel.
+"""The gradient of GELU and its sum over rows, which a bias needs, in one pass of a GPU kernel.
 
-Generated code makes two of it, and the sum does all of GELU again. Imported on a GPU alone, and by the test, which runs it
-through Triton's interpreter.
+Compiler-generated code takes two passes, and computes all of GELU again for the sum. This module is imported only on a GPU,
+and by the test, which runs it through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from cribo.model.networks import gelu
 
-ROWS, COLUMNS = 32, 128  # of a tile: 256 bytes of a row lie together
-PARTS = 66  # of all rows, summed side by side: with 24 tiles of columns they fill 132 processors four times over
+ROWS, COLUMNS = 32, 128  # size of a tile: 256 contiguous bytes per row
+PARTS = 66  # row parts summed in parallel: with 24 tiles of columns, they fill 132 multiprocessors four times over
 C0, C1, C2, C3, C4, C5, C6, C7 = (tl.constexpr(c) for c in gelu.LOG_TAIL)
 LOG_DENSITY, DENSITY = tl.constexpr(gelu.LOG_DENSITY), tl.constexpr(gelu.DENSITY)
 
@@ -23,7 +23,7 @@ LOG_DENSITY, DENSITY = tl.constexpr(gelu.LOG_DENSITY), tl.constexpr(gelu.DENSITY
 def fused_gelu_gradient(
     hidden: BFloat16[Tensor, "M F"], upstream: BFloat16[Tensor, "M F"]
 ) -> tuple[BFloat16[Tensor, "M F"], Float[Tensor, " F"]]:
-    """What `mlp.gelu_gradient` computes; sums over rows are taken before the rounding to bf16."""
+    """Same result as `mlp.gelu_gradient`; sums over rows are taken before rounding to bf16."""
     hidden, upstream = hidden.contiguous(), upstream.contiguous()
     M, F = hidden.shape
     gradient = torch.empty_like(hidden)
@@ -33,7 +33,7 @@ def fused_gelu_gradient(
     return gradient, sums.sum(dim=0)
 
 
-@triton.jit(do_not_specialize=["M"])  # a last, smaller part of a batch needs no kernel of its own
+@triton.jit(do_not_specialize=["M"])  # a smaller last part of a batch must not compile its own kernel
 def _gradient(hidden, upstream, gradient, sums, M, F, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     part = tl.program_id(1)

@@ -1,7 +1,7 @@
 """The projection head (App. A.1): one MLP for images and objects, then a prototype layer for each.
 
-`d → hidden → hidden → bottleneck`, GELU between, then length one: the bottleneck vector. Its products with a layer's L
-prototypes are the logits; the head stops at the bottleneck, and the losses multiply block by block.
+`d → hidden → hidden → bottleneck` with GELU in between, then scaled to length one: the bottleneck vector. Its products with
+a layer's L prototypes are the logits. The head stops at the bottleneck; the losses compute the logits block by block.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class PrototypeLayer(nn.Module):
         nn.init.kaiming_uniform_(self.direction, a=5**0.5)
 
     def forward(self) -> Prototypes:
-        """W in factors, fp32: the norms are taken once a step and shared by all that use it."""
+        """W in factors, fp32: each pass takes the norms once, and all blocks of logits share them."""
         norm = self.direction.norm(dim=1).clamp_min(1e-12)
         return Prototypes(self.direction, self.gain[:, 0] / norm)
 
 
 class Head(nn.Module):
-    """Projection head of student or teacher. Linear layers start from a truncated normal of std 0.02 and zero biases."""
+    """Projection head of student or teacher. Linear layers start with truncated normal weights (std 0.02), zero biases."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""MAE's network: an encoder that runs on the visible patches alone, and a small decoder that runs on all."""
+"""MAE's network: an encoder that runs on the visible patches only, and a small decoder that runs on all patches."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cribo.model.networks.backbone import has_cls
 
 
 class MaskedAutoencoder(nn.Module):
-    """A ViT and its decoder. `forward` is the only entrance that carries gradients, so that DDP sees every one."""
+    """A ViT and its decoder. Gradients flow only through calls of `forward`, so that DDP sees all of them."""
 
     def __init__(self, backbone: nn.Module, width: int, depth: int, heads: int, bf16: bool = False):
-        """`width`, `depth`, `heads`: of the decoder.
+        """`width`, `depth` and `heads` describe the decoder.
 
-        Raises ValueError where the backbone has other tokens than CLS and patches, which have no place in the decoder.
+        Raises ValueError unless the backbone's tokens are CLS and patches only; the decoder has no place for others.
         """
         if not has_cls(backbone) or backbone.num_prefix_tokens != 1:
             raise ValueError("losses: [pixels] needs a ViT with a CLS token and no registers: choose another backbone")
@@ -37,8 +37,8 @@ class MaskedAutoencoder(nn.Module):
         self._initialise(grid)
 
     def _initialise(self, grid: int) -> None:
-        """As MAE's: Xavier-uniform matrices (the patch embedding counts as one), zero biases, tokens of std 0.02, and
-        positions that are fixed."""
+        """Initialise as in MAE: Xavier-uniform matrices (the patch embedding counts as one), zero biases, tokens of std
+        0.02, and fixed positions."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -50,7 +50,7 @@ class MaskedAutoencoder(nn.Module):
         self.backbone.pos_embed.requires_grad_(False).copy_(sine_positions(grid, proj.shape[0]))
 
     def encode(self, images: Float[Tensor, "B 3 H W"], masking: Masking) -> Float[Tensor, "B 1+n d"]:
-        """CLS token and visible patches after the final norm; nothing is computed for the masked ones."""
+        """CLS token and visible patches after the final norm; masked patches do not pass through the blocks."""
         vit = self.backbone
         patches = vit.patch_embed(images).flatten(1, 2) + vit.pos_embed[:, 1:]
         seen = patches.gather(1, masking.seen[..., None].expand(-1, -1, patches.shape[2]))
@@ -60,7 +60,7 @@ class MaskedAutoencoder(nn.Module):
         return vit.norm(x)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], masking: Masking) -> Float[Tensor, "B N q"]:
-        """The pixels of all patches as the decoder predicts them."""
+        """The decoder's prediction of the pixels of all patches."""
         with torch.autocast(images.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             latent = self.embed(self.encode(images, masking))
             batch, patches = masking.masked.shape

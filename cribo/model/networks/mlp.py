@@ -1,7 +1,7 @@
-"""The MLP of a transformer block: timm's, with passes of its own where it is compiled for a GPU in bf16.
+"""The MLP of a transformer block: timm's, with our own passes if it is compiled for a GPU in bf16.
 
-Its hidden layer is four times as wide as a token, so that what stands between the products is bound by memory: there GELU
-is that of `gelu.py`, and the gradient goes over the hidden layer once. Weights' gradients are summed and kept in fp32.
+Its hidden layer is four times as wide as a token, so the work between the matrix products is bound by memory. There, GELU
+comes from `gelu.py`, and the gradient reads the hidden layer once. Weight gradients are summed and kept in fp32.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from cribo.model.networks.gelu import gelu, slope
 
 
 class Mlp(timm.layers.Mlp):
-    """Weights have timm's names; without dropout and norm."""
+    """timm's MLP without dropout and norm; weights keep timm's names."""
 
-    recomputed = False  # in the backward pass: timm's passes then, as torch 2.11 would keep what stands within ours
+    recomputed = False  # whether backward recomputes activations; if so, timm's passes run: torch 2.11 would keep ours
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """Equal everywhere, but for rounding."""
+        """The MLP's output, the same on either path except for rounding."""
         if self.recomputed or not takes_own_passes(x):
             return super().forward(x)
         return TwoLayers.apply(x.bfloat16(), self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)
 
 
 def takes_own_passes(x: Tensor) -> bool:
-    """Uncompiled, GELU by sums and products would be twenty passes."""
+    """Whether to use our passes: only compiled on a GPU, as uncompiled GELU by sums and products would take 20 passes."""
     return x.is_cuda and torch.compiler.is_compiling()
 
 
 class TwoLayers(torch.autograd.Function):
-    """Linear, GELU, linear, in bf16; weights have fp32 gradients. Of the hidden layer is kept what precedes GELU and what
-    follows it: to compute that again takes longer than to read it."""
+    """Linear, GELU, linear in bf16, with fp32 gradients of the weights. The hidden layer is kept both before and after
+    GELU, because computing GELU again takes longer than reading its result."""
 
     @staticmethod
     def forward(
@@ -54,7 +54,7 @@ class TwoLayers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream: BFloat16[Tensor, "*n d"]):
-        """By x, both weights and both biases."""
+        """Gradients with respect to x, both weights and both biases."""
         x, hidden, value, w1, w2 = ctx.saved_tensors
         rows, above, value = x.flatten(0, -2), upstream.flatten(0, -2), value.flatten(0, -2)
         by_hidden, by_b1 = gelu_gradient(hidden.flatten(0, -2), above @ w2.to(x.dtype))
@@ -79,13 +79,13 @@ def _(hidden: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
 
 @gelu_gradient.register_kernel("cuda")
 def _(hidden: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-    from cribo.model.networks.fused_gelu import fused_gelu_gradient  # needs Triton, often missing where no GPU is
+    from cribo.model.networks.fused_gelu import fused_gelu_gradient  # needs Triton, often missing on machines without a GPU
 
     return fused_gelu_gradient(hidden, upstream)
 
 
 def replace_mlps(vit: nn.Module) -> None:
-    """Put ours in place of timm's, with its very layers, where GELU alone stands between two of them."""
+    """Replace timm's MLPs by ours, reusing their layers, if they consist of two linear layers with only GELU in between."""
     for block in vit.blocks:
         old = block.mlp
         if type(old) is not timm.layers.Mlp or type(old.act) is not nn.GELU or old.act.approximate != "none":

@@ -1,4 +1,4 @@
-"""Student and teacher: a backbone, then a projection head for the image and for its objects."""
+"""Student and teacher: a backbone, followed by a projection head for the image and its objects."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from cribo.model.networks.patch_projection import replace_patch_projection
 
 
 class Projections(NamedTuple):
-    """What the losses need of one network; None where no loss asks for it."""
+    """What the losses need from one network; a field that no loss needs is None."""
 
-    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view; [C,B,h] of local crops
+    images: Float[Tensor, "2 B h"] | None  # bottleneck of the CLS token, by view; [C, B, h] for local crops
     objects: Float[Tensor, "2 B K h"] | None  # bottleneck of each object, by view
     image_prototypes: Prototypes | None
     object_prototypes: Prototypes | None
 
 
 class Network(nn.Module):
-    """f and its head (§3.2.3). `forward` is the only entrance that carries gradients, so that DDP sees every one."""
+    """f and its head (§3.2.3). Gradients flow only through calls of `forward`, so that DDP sees all of them."""
 
     def __init__(self, backbone: nn.Module, head: Head, bf16: bool = False):
         super().__init__()
@@ -39,15 +39,15 @@ class Network(nn.Module):
         self.bf16 = bf16
 
     def _autocast(self, x: Tensor) -> torch.autocast:
-        """bf16 for backbone and MLP if asked for; pooling, bottleneck, prototypes and all that follows stay fp32."""
+        """bf16 for backbone and MLP if requested; pooling, bottleneck, prototypes and everything after stay fp32."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
     def tokens(
         self, images: Float[Tensor, "2B 3 H W"], views: int = 2
     ) -> tuple[Float[Tensor, "2 B d"], Float[Tensor, "B 2N d"]]:
-        """CLS tokens by view, and per image the patch tokens of both views, view 1 first.
+        """CLS tokens by view, and for each image the patch tokens of both views, view 1 first.
 
-        `images` holds all first views, then all second ones; or as many `views` of an image as there are.
+        `images` holds all first views, then all second views, and so on if there are more `views`.
         """
         with self._autocast(images):
             cls, patches = tokens(self.backbone, images)
@@ -62,9 +62,9 @@ class Network(nn.Module):
         views: int = 2,
         lane: Lane = IN_ORDER,
     ) -> Projections:
-        """All views through backbone and head; `labels` (the teacher's clusters, 0..K-1) say what the objects are.
+        """Pass all views through backbone and head; `labels` (the teacher's clusters, 0..K-1) define the objects.
 
-        They may still be on their way in the teacher's `lane`, for which work waits between backbone and head.
+        The teacher's `lane` may still be computing the labels; work waits for it between backbone and head.
         """
         cls, patches = self.tokens(images, views)
         lane.wait()
@@ -73,16 +73,16 @@ class Network(nn.Module):
     def represent(
         self, cls: Float[Tensor, "2 B d"], patches: Float[Tensor, "B 2N d"], labels: Int[Tensor, "B 2N"] | None, K: int
     ) -> Projections:
-        """The backbone's tokens as image and objects, through the head."""
+        """Pool the backbone's tokens into objects, and pass CLS tokens and objects through the head."""
         return self.project(cls, None if labels is None else pool_objects(patches, labels, K))
 
     def bottleneck(self, features: Float[Tensor, "... d"]) -> Float[Tensor, "... h"]:
-        """The head's unit vectors, fp32."""
+        """The head's unit vectors in fp32."""
         with self._autocast(features):
             return self.head(features)
 
     def project(self, cls: Float[Tensor, "2 B d"], objects: Float[Tensor, "2 B K d"] | None) -> Projections:
-        """The head on features at hand."""
+        """The head's output for given features."""
         head = self.head
         return Projections(
             self.bottleneck(cls) if head.image_prototypes else None,
@@ -93,9 +93,9 @@ class Network(nn.Module):
 
 
 def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Network | MaskedAutoencoder:
-    """A network as `results/plan/pretrain/MODEL.yaml` describes it, from torch's current random state.
+    """The network that `results/plan/pretrain/MODEL.yaml` describes, initialised from torch's current random state.
 
-    Prototype layers that no loss reads are not built: they would be weights without a gradient.
+    Prototype layers that no loss reads are not built, as their weights would have no gradient.
     """
     backbone = build_backbone(BackboneSpec(**settings["backbone"]), settings["views"]["size"], drop_path)
     replace_patch_projection(backbone)
