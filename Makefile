@@ -1,9 +1,9 @@
-# `make demo`: photos to a results table. `make test`: every test. `make test-slurm`: the same pipeline on a real Slurm that
-# is started on this machine. Each makes the environment first.
+# `make demo` runs the pipeline from photos to a results table. `make test` runs ruff and every test that needs no Slurm.
+# `make test-slurm` tests the pipeline on a real Slurm, which it starts on this machine. Each creates the environment first.
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
-# Not as a target, of which make would see two where the path has a space.
+# Absolute, for the commands. It is never a target, because make would read a path with a space as two targets.
 export VIRTUAL_ENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 
@@ -11,7 +11,7 @@ export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 
 env: $(VENV)/.complete
 
-# uv installs the whole lock in well under a minute; --compile-bytecode saves seconds in every process after that.
+# uv installs the whole lock in well under a minute; --compile-bytecode saves seconds in every later process.
 $(VENV)/.complete: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
@@ -19,8 +19,8 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps -e .
 	touch $@
 
-# The three trainings are independent: side by side, a thread each, they take half as long as one after the other. `dvc repro`
-# then finds all of it done, and says so.
+# The three trainings are independent: run side by side with one thread each, they take half as long as one after another.
+# `dvc repro` then finds everything up to date, and says so.
 demo: env
 	snakemake --cores all --max-threads 1 all
 	dvc repro
@@ -31,7 +31,7 @@ test: env
 	ruff check .
 	pytest -n 2 --dist worksteal
 
-# Status 77 says that Slurm cannot be installed or started here; the script has said why.
+# Status 77 means that Slurm cannot be installed or started here; the script has already said why.
 test-slurm: env
 	tests/slurm/cluster.sh run pytest -n 2 --dist loadfile tests/slurm || [ $$? = 77 ]
 
@@ -40,7 +40,7 @@ lint: env
 	ruff format --check .
 	snakefmt --check workflow/Snakefile
 
-# The lock: names and versions only, the same for CPU and CUDA machines.
+# The lock holds names and versions only, the same for CPU and CUDA machines.
 requirements.lock: ;
 lock: env
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --override overrides.in \

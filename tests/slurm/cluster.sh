@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A real Slurm on this one machine, for tests: slurmctld and two slurmd, `lab1` and `lab2`, each with 4 CPUs and 2 GPUs.
+# A real Slurm on one machine, for tests: slurmctld and two slurmd, `lab1` and `lab2`, each with 4 CPUs and 2 GPUs.
 #
 #   tests/slurm/cluster.sh run COMMAND...   up, COMMAND, down
 #   tests/slurm/cluster.sh up | down        by hand, to try `snakemake --profile slurm all`
 #
-# Needs root and Debian's or Ubuntu's packages, which it installs where they are missing. Where that cannot be done it says
-# why in one sentence and ends with status 77; a Slurm that is configured here already is never touched.
-# The GPUs are links to /dev/null: Slurm counts, reserves and names them (CUDA_VISIBLE_DEVICES), and nothing computes on them.
+# Needs root and Debian's or Ubuntu's packages, which it installs if they are missing. If that fails, it says why in one
+# sentence and exits with status 77. A Slurm that is already configured on this machine is never touched.
+# The GPUs are links to /dev/null: Slurm counts, reserves and names them (CUDA_VISIBLE_DEVICES), but nothing runs on them.
 set -euo pipefail
 LAB=${CRIBO_SLURM_LAB:-/tmp/cribo-slurm}
 CONF=/etc/slurm
@@ -27,14 +27,15 @@ install_slurm() {
         || impossible "apt-get could not install slurmctld, slurmd, slurm-client and munge ($LAB/install.log)"
 }
 
-# proctrack/linuxproc and task/none need no cgroup; config_overrides lets two cores pose as two nodes of four; requeued jobs
-# wait for cred_expire, 120 s by default; with ReturnToService=2 a node that was set down by hand would return at its next word,
-# while the job's old step still ends there. Snakemake's jobs drop SLURM_CONF, so the file must be where Slurm looks by itself.
+# proctrack/linuxproc and task/none need no cgroups. config_overrides lets a machine of two cores pose as two nodes of four.
+# A requeued job waits for cred_expire, 120 s by default. ReturnToService is not 2, because a node set down by hand would
+# then return with its next message, while the job's old step is still ending there. Snakemake's jobs drop SLURM_CONF, so
+# slurm.conf must be where Slurm looks for it by default.
 configure() {
     mkdir -p "$LAB"/{state,spool,log,dev,munge} "$CONF"
     chmod 755 "$LAB"
     for gpu in lab{1,2}-gpu{0,1}; do ln -sfn /dev/null "$LAB/dev/$gpu"; done
-    grep -qF "$HOSTS" /etc/hosts || echo "$HOSTS" >>/etc/hosts # torchrun's processes meet at a node's name
+    grep -qF "$HOSTS" /etc/hosts || echo "$HOSTS" >>/etc/hosts # torchrun's processes connect to a node by its name
     cat >"$CONF/slurm.conf" <<END
 $MARK
 ClusterName=lab
@@ -104,7 +105,7 @@ down() {
     done
     if ours; then rm -f "$CONF/slurm.conf" "$CONF/gres.conf"; fi
     rm -rf "$LAB"/{state,spool,munge} "$LAB"/*.pid
-    if grep -qF "$HOSTS" /etc/hosts; then # in place: in a container the file is a mount and cannot be replaced
+    if grep -qF "$HOSTS" /etc/hosts; then # written in place: in a container the file is a mount and cannot be replaced
         others=$(grep -vF "$HOSTS" /etc/hosts) && echo "$others" >/etc/hosts
     fi
 }
