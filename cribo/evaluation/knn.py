@@ -1,6 +1,6 @@
 """k-NN classification of whole images (Table 5): does an image find images of its class?
 
-The paper does not describe its protocol; this is DINO's: weighted votes of the nearest training images, several k.
+The paper does not describe its protocol. This is DINO's: weighted votes of the nearest training images, for several k.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from cribo.model.encoder import Encoder
 from cribo.params import Compute
 from cribo.training.engine.distributed import World
 
-QUERIES = 4096  # images searched for at once: bounds memory, not results
+QUERIES = 4096  # query images searched at once; limits memory and does not affect results
 
 
 @dataclass(frozen=True)
 class Settings:
-    """k: neighbours that vote, each a result of its own; temperature: a vote weighs exp(cosine / this); px of the input."""
+    """k: numbers of voting neighbours, each with its own result; temperature: a vote weighs exp(cosine / temperature);
+    short_side, crop: of the input, px."""
 
     k: tuple[int, ...]
     temperature: float
@@ -34,7 +35,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class KNN:
-    """Shares of val images whose class is the first, or among the first five, by k; and how many neighbours voted."""
+    """For each k: the shares of val images whose class ranks first, or among the first five; how many neighbours voted."""
 
     top1: dict[int, float]
     top5: dict[int, float]
@@ -43,12 +44,12 @@ class KNN:
 
 
 def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: int, world: World) -> KNN:
-    """Judge `encoder` on the images of `data` that have a class as a whole: split "val" asks split "train".
+    """Evaluate `encoder` on the images of `data` with an image-level class: queries from split "val", keys from "train".
 
     Every process returns the whole result.
 
     Raises:
-        EvaluationError: the crop is no multiple of the patch, or a split has no image with a class.
+        EvaluationError: the crop is not a multiple of the patch, or a split has no image with a class.
         DataError: a photo is missing or corrupt.
     """
     if settings.crop % encoder.patch_size:
@@ -76,7 +77,7 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
     hits = torch.zeros(2, len(settings.k), dtype=torch.long, device=world.device)
     for block in list(torch.arange(len(val)).split(QUERIES))[world.rank :: world.size]:
         similarities, found = nearest(queries[block.to(world.device)], keys, min(max(settings.k), len(keys)))
-        # On the CPU: adding floating point numbers into classes has no fixed order on a GPU.
+        # Vote on the CPU: on a GPU, floating-point sums into classes have no fixed order.
         similarities, labels = similarities.cpu(), memory[found.cpu()]
         for i, k in enumerate(settings.k):
             shares = vote(similarities[:, :k], labels[:, :k], len(data.classes), settings.temperature)
@@ -93,9 +94,9 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
 
 
 def rank_of(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Classes that stand before the true one: those with a larger share, and with an equal share and a lower id.
+    """Count the classes ranked before the true one: those with a larger share, or an equal share and a lower id.
 
-    A true class without any vote is found by nobody: it stands behind all classes.
+    A true class without any vote was not found: it ranks behind all classes.
     """
     own = shares.gather(1, truth.unsqueeze(1))
     lower = torch.arange(shares.shape[1]) < truth.unsqueeze(1)
@@ -104,14 +105,17 @@ def rank_of(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `data`, with settings as in params.yaml."""
+    """Evaluate `encoder` on `data` with settings as in params.yaml; return the JSON tree."""
     settings = Settings(tuple(spec["k"]), spec["temperature"], spec["short_side"], spec["crop"])
     found = evaluate(encoder, data, settings, compute.workers, world)
     return knn_result(encoder.name, data, settings, found, encoder.whole, meter.read())
 
 
 def knn_result(model: str, data: PreparedSet, settings: Settings, found: KNN, features: str, cost: dict) -> dict:
-    """The JSON tree of one model on one data set; docs/protocols.md explains every field. `features`: in words."""
+    """Return the JSON tree for one model on one data set; docs/protocols.md explains every field.
+
+    `features` describes the features in words.
+    """
     best = max(settings.k, key=lambda k: (found.top1[k], -k))
     scores = {
         "data_warnings": list(data.warnings),

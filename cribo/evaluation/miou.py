@@ -15,9 +15,9 @@ def confusion(
     ignore: int,
     columns: int | None = None,
 ) -> Int[np.ndarray, "C P"]:
-    """How often each true class (row) was called each class (column); entries whose truth is `ignore` do not count.
+    """Count how often each true class (row) was predicted as each class (column), without entries whose truth is `ignore`.
 
-    `columns` is more than `classes` where something that is no class may be predicted, too.
+    `columns` exceeds `classes` if something that is not a class can be predicted too.
     """
     columns = columns or classes
     counted = truth != ignore
@@ -30,9 +30,9 @@ class IoU:
     """Intersection over union, as shares.
 
     Attributes:
-        per_class: one value a class; NaN where the class does not occur in the ground truth.
-        mean: over the classes that do occur; a class predicted but absent counts only through what it takes from others.
-        occurring: number of those classes.
+        per_class: one value per class; NaN if the class does not occur in the ground truth.
+        mean: over the classes that occur; a class predicted but absent counts only through what it takes from others.
+        occurring: number of classes that occur.
     """
 
     per_class: Float[np.ndarray, " C"]
@@ -41,9 +41,9 @@ class IoU:
 
 
 def iou(matrix: Int[np.ndarray, "C P"]) -> IoU:
-    """IoU of a confusion matrix (rows: truth); what is called none of the classes, in columns behind them, is missed.
+    """Return the IoU of a confusion matrix (rows: truth). Entries in columns beyond the classes count as misses.
 
-    Raises ValueError where nothing was counted.
+    Raises ValueError if nothing was counted.
     """
     truth, predicted, hit = matrix.sum(1), matrix.sum(0)[: len(matrix)], matrix.diagonal()
     occurs = truth > 0

@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def pixel_classes(shares: Float[Tensor, "h w C"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-    """The class with the largest share at each pixel after bilinear enlargement to `size` (H, W); of shares that are
-    equal after rounding to fp32 the lowest id.
+    """Return the class with the largest share at each pixel after bilinear enlargement to `size` (H, W); among shares that
+    are equal after rounding to fp32, the lowest id.
 
-    Classes without a vote anywhere in the photo are left out first. They cannot win, since shares sum to 1, and most of
-    150 classes have none, so this saves most of the work.
+    Classes without a vote anywhere in the photo are dropped first. They cannot win, since shares sum to 1. Most of ADE20K's
+    150 classes have no vote in a photo, so this saves most of the work.
     """
     voted = shares.flatten(0, 1).any(dim=0).nonzero().flatten()
     planes = shares[..., voted].permute(2, 0, 1).float().unsqueeze(0)

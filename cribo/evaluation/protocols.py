@@ -1,4 +1,4 @@
-"""The protocols that need an encoder and a folder only, each with the paper's settings: what `cribo.evaluate` offers."""
+"""The protocols that `cribo.evaluate` offers: those that need only an encoder and a folder, with the paper's settings."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from cribo.params.types import Group
 
 @dataclass(frozen=True)
 class Protocol:
-    """schema: of its block in params.yaml; paper: values for it; layout: of the photos; open: PATH → what judge takes;
-    kept: where it keeps what it needs for going on."""
+    """schema: of the protocol's block in params.yaml; paper: the paper's values for it; layout: of the photos, in words;
+    open: makes of a PATH the data set that `judge` takes; kept: returns the folder of its resumable state, if any."""
 
     schema: type[Group]
     paper: dict[str, Any]
@@ -41,21 +41,21 @@ class Protocol:
     kept: Kept = nothing_kept
 
 
-OTHERWISE = (  # of protocols that judge on masks
+OTHERWISE = (  # advice for protocols that evaluate on masks
     ", or say what is in it: --set data.kind=folder data.train=… data.val=… data.masks=… data.classes=[…], or give what "
     "`dvc repro prepare@NAME` made: --dataset NAME=data/NAME (docs/data.md)"
 )
 
 
 def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
-    """A function that opens a folder of one of these kinds of data (docs/data.md)."""
+    """Return a function that opens a folder of one of these kinds of data (docs/data.md)."""
 
     def opened(name: str, path: Path, settings: dict, scratch: Path) -> PreparedSet:
-        """A prepared folder (with MANIFEST.json) as it is; any other is checked first, file by file, its index in `scratch`
-        unless it is there already.
+        """Open a prepared folder (one with MANIFEST.json) as it is. Check any other folder first, file by file, and write
+        its index to `scratch`, unless the index is there already.
 
-        `settings` are those of `data` in params.yaml, none for a prepared folder; `kind` is found out where it is not given.
-        The set is called `name`, whatever the prepared folder is called.
+        `settings` are those of `data` in params.yaml, none for a prepared folder; a `kind` that is not given is detected.
+        The set is called `name`, whatever the prepared folder's name is.
         """
         if (path.expanduser() / MANIFEST).exists():
             return _prepared(name, path.expanduser().absolute(), settings)
@@ -67,7 +67,7 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
             complete = _complete(name, {"kind": kind, "path": str(path), **_lists(kind, root), **settings})
             if not (scratch / name / MANIFEST).exists():
                 prepare(name, complete, scratch)
-        except DataError as error:  # its advice is for params.yaml, which nobody has here
+        except DataError as error:  # its advice is about params.yaml, which plays no part here
             said = str(error).replace(f"data.{name}.exclude_broken: true", "--set data.exclude_broken=true")
             raise DataError(said.replace(f"data.{name}.", "--set data.")) from None
         return open_set(name, scratch, path)
@@ -76,7 +76,7 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
 
 
 def _prepared(name: str, folder: Path, settings: dict) -> PreparedSet:
-    """A prepared folder under this name. Raises DataError where settings are given, which came too late for it."""
+    """Open a prepared folder under this name. Raises DataError if settings are given: they would come too late for it."""
     if settings:
         raise DataError(
             f"--set data.{next(iter(settings))} changes nothing in {folder}, which is prepared ({MANIFEST} lies in it): "
@@ -86,7 +86,7 @@ def _prepared(name: str, folder: Path, settings: dict) -> PreparedSet:
 
 
 def _known(kind: object) -> object:
-    """The kind of photos that was given, None where none was. Raises DataError for what is no such kind."""
+    """Return the given kind of photos, or None if none was given. Raises DataError for an unknown kind."""
     kinds = sorted(SETS)
     if kind is not None and kind not in kinds:
         raise DataError(
@@ -96,7 +96,7 @@ def _known(kind: object) -> object:
 
 
 def _complete(name: str, settings: dict) -> dict:
-    """`settings` of a data set, checked as params.yaml is. Raises DataError that says which --set is at fault."""
+    """Complete and check `settings` of a data set as params.yaml is. Raises DataError naming the --set at fault."""
     kind = settings["kind"]
     schema = DATA_KINDS[kind]
     own = [key for key in schema.model_fields if key not in PLACES]
@@ -118,7 +118,8 @@ def _complete(name: str, settings: dict) -> dict:
 
 
 def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
-    """The first kind whose folders are there; the message of the first where none is, and what else the folder may be."""
+    """Return the first kind whose folders exist. If none do, raise the first kind's DataError; for a protocol on masks, its
+    message adds what else an existing folder may be."""
     faults = []
     for kind in kinds:
         try:
@@ -130,7 +131,7 @@ def _kind(name: str, path: Path, kinds: tuple[str, ...]) -> str:
 
 
 def _root(name: str, kind: str, path: Path) -> Path:
-    """`locate`, which speaks of params.yaml where nothing is found; here --dataset says where the photos are."""
+    """Call `locate`, replacing its message, which is about params.yaml: here --dataset says where the photos are."""
     place = SETS[kind].PLACE
     try:
         return locate(name, place, path)
@@ -143,7 +144,7 @@ def _root(name: str, kind: str, path: Path) -> Path:
 
 
 def _lists(kind: str, root: Path) -> dict[str, str]:
-    """Of VOC, the lists and masks augmented by SBD where they are there, as in the paper, else VOC's own."""
+    """For VOC, return the lists and masks augmented by SBD if they exist, as in the paper, else VOC's own; else nothing."""
     if kind != "voc":
         return {}
     if (root / "SegmentationClassAug").is_dir():

@@ -1,5 +1,5 @@
 """Dense nearest-neighbour retrieval (§4.1, Table 1).
 
-retrieval.py       subsample.py          each patch's neighbours, pixels, mIoU; which training images the memory holds
+retrieval.py       subsample.py          from patch neighbours to pixels and mIoU; which training images the memory holds
 result.py                                the result file
 """

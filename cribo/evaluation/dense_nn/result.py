@@ -23,7 +23,7 @@ def dense_nn_result(
     cost: dict,
     features: str = "patch tokens",
 ) -> dict:
-    """The JSON tree of one model on one data set; IoUs in percent. docs/protocols.md explains every field."""
+    """Return the JSON tree for one model on one data set, IoUs in percent. docs/protocols.md explains every field."""
     finest = min(found.runs)
     scores = {
         "data_warnings": list(data.warnings),
@@ -46,14 +46,14 @@ def dense_nn_result(
 
 
 def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `data`, with settings as in params.yaml."""
+    """Evaluate `encoder` on `data` with settings as in params.yaml; return the JSON tree."""
     settings = Settings(spec["k"], spec["temperature"], tuple(spec["subsample"]), spec["runs"], spec["seed"])
     found = evaluate(encoder, data, settings, world, compute.workers, compute.feature_memory_gb)
     return dense_nn_result(encoder.name, data, settings, encoder.patch_size, found, meter.read(), encoder.features)
 
 
 def protocol(settings: Settings, patch_size: int, ignore: int, found: DenseNN, features: str) -> dict:
-    """The card: every choice as it was resolved, in words and values."""
+    """Return the protocol card: every choice as resolved, in words and values."""
     fewer = [_share(f) for f, runs in found.runs.items() if any(run.neighbours < settings.k for run in runs)]
     weight = (
         "all votes weigh the same"
@@ -94,7 +94,7 @@ def _spread(scores: Sequence[IoU]) -> dict:
 
 
 def _per_class(scores: Sequence[IoU], classes: Sequence[str]) -> dict[str, float | None]:
-    """Mean over runs by class; null for a class that the ground truth lacks (the same classes in every run)."""
+    """Return each class's mean over runs; null for a class absent from the ground truth (the same classes in every run)."""
     return {
         name: known_percent(statistics.fmean(float(score.per_class[c]) for score in scores))
         for c, name in enumerate(classes)

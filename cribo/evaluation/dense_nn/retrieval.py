@@ -1,7 +1,7 @@
 """Dense nearest-neighbour retrieval (§4.1, Table 1): does a patch find patches of its class in other photos?
 
-No training: features of the training images' patches are the memory, their classes vote for the patches of the
-validation images. What the paper leaves open, and what is done here, stands in docs/protocols.md.
+Nothing is trained. The features of the training images' patches form the memory, and their classes vote for the class of
+each validation patch. docs/protocols.md says what the paper leaves open and what is done here.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from cribo.evaluation.pixels import pixel_classes
 from cribo.model.encoder import Encoder
 from cribo.training.engine.distributed import World
 
-QUERIES = 16384  # patches voted for at once: bounds memory, not results
+QUERIES = 16384  # patches classified at once; limits memory and does not affect results
 
 
 @dataclass(frozen=True)
 class Settings:
-    """k: neighbours; temperature: of a vote's weight, None for equal weights; subsample: factors; runs: draws a factor
-    above 1; seed: of the draws."""
+    """k: number of neighbours; temperature: in a vote's weight, None for equal weights; subsample: factors by which the
+    memory is reduced; runs: draws per factor above 1; seed: of the draws."""
 
     k: int
     temperature: float | None
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """One memory judged: images and keys in it, neighbours that voted (k, or all keys where there are fewer), scores."""
+    """The scores with one memory; its images and keys; how many neighbours voted (k, or all keys if there are fewer)."""
 
     images: int
     keys: int
@@ -56,7 +56,7 @@ class Run:
 
 @dataclass(frozen=True)
 class DenseNN:
-    """Runs by factor, in ascending order, and what was compared."""
+    """The runs of each factor, factors ascending, and the numbers of images, keys, queries and pixels compared."""
 
     runs: dict[int, list[Run]]
     counts: dict[str, int]
@@ -65,10 +65,10 @@ class DenseNN:
 def evaluate(
     encoder: Encoder, data: PreparedSet, settings: Settings, world: World, workers: int = 0, memory_gb: float = math.inf
 ) -> DenseNN:
-    """Judge `encoder` on `data`: memory from split "train", queries from split "val". Every process returns the result.
+    """Evaluate `encoder` on `data`: memory from split "train", queries from "val". Every process returns the result.
 
-    Features are extracted once; each run takes its images' rows of them. How many processes there are, and whether
-    features fit into `memory_gb` of each, changes no result.
+    Features are extracted once, and each run uses the rows of its images. The result depends neither on the number of
+    processes nor on whether the features fit into each process's `memory_gb`.
 
     Raises:
         EvaluationError: the data cannot be evaluated, or a draw holds no labelled patch.
@@ -116,7 +116,7 @@ def evaluate(
 
 
 def _truth(record: Record, classes: int, ignore: int) -> UInt8[np.ndarray, "H W"]:
-    """The mask at the photo's own size. Scaling down for patch labels may skip a wrong value; this does not."""
+    """Return the mask at the photo's own size, all values checked; scaling down for patch labels may skip a wrong one."""
     mask = read_mask(record.mask)
     refuse_unknown_classes(mask, classes, ignore, record.mask)
     return mask
@@ -132,14 +132,14 @@ def _scores(
     ignore: int,
     world: World,
 ) -> tuple[IoU, IoU]:
-    """Let neighbours vote, and score patches and pixels of all processes' images."""
+    """Let the neighbours vote; return the patch and pixel scores over the images of all processes."""
     own = queries.shares[world.rank]
     totals = np.zeros((2, classes, classes), np.int64)
     for positions, similarities, rows in found:
         starts = np.cumsum([0, *(queries.starts[own[p] + 1] - queries.starts[own[p]] for p in positions)])
         for block in _blocks(starts):
             first, last = starts[block[0]], starts[block[-1] + 1]
-            # On the CPU: adding floating point numbers into classes has no fixed order on a GPU.
+            # Vote on the CPU: on a GPU, floating-point sums into classes have no fixed order.
             labels = torch.from_numpy(memory.labels[rows[first:last]])
             shares = vote(similarities[first:last], labels, classes, temperature)
             called, on_device = winners(shares).numpy(), shares.to(world.device)
@@ -158,7 +158,7 @@ def _scores(
 
 
 def _blocks(starts: Int[np.ndarray, " n+1"]) -> Iterator[range]:
-    """Runs of whole images with at most QUERIES patches together (or a single image)."""
+    """Yield blocks of consecutive whole images: at most QUERIES patches per block, or a single image."""
     first = 0
     for i in range(1, len(starts)):
         if i == len(starts) - 1 or starts[i + 1] - starts[first] > QUERIES:

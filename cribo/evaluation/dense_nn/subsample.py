@@ -7,10 +7,10 @@ from jaxtyping import Int
 
 
 def draws(images: int, factor: int, runs: int, seed: int) -> list[Int[np.ndarray, " n"]]:
-    """Indices (ascending) of ⌈images / factor⌉ images, uniformly without replacement, once for each run.
+    """For each run, draw ⌈images / factor⌉ images uniformly without replacement; return their indices, ascending.
 
-    Factor 1 keeps every image, hence has a single run. The stream of a draw depends on (seed, factor, run) alone, so
-    another list of factors or more runs changes no draw that was there before.
+    Factor 1 keeps every image and therefore has a single run. The random stream of a draw depends only on
+    (seed, factor, run), so other factors or more runs leave existing draws unchanged.
     """
     if factor == 1:
         return [np.arange(images)]

@@ -1,4 +1,4 @@
-"""DETR's training augmentation, as YOLOS uses it: flip, then several scales, half of the time of a random crop."""
+"""DETR's training augmentation as YOLOS uses it: a random flip, a random crop half of the time, then a random scale."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cribo.evaluation.harness.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Sizes:
-    """In px. short: shorter sides, [from, to, step]; longest: most of the longer side; crop_from: shorter sides before a
-    random crop; crop: its sides, [least, most]; test: shorter side of val photos; patch: of what sides are multiples, as the
-    network would not see the rest of a photo whose boxes are shares of the whole."""
+    """All in px. short: shorter sides, [from, to, step]; longest: maximum of the longer side; crop_from: shorter sides
+    before a random crop; crop: its sides, [min, max]; test: shorter side of val photos; patch: sides are multiples of it,
+    because the network would not see the remainder of a photo, while boxes are shares of the whole."""
 
     short: tuple[int, int, int]
     longest: int
@@ -29,7 +29,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo as the network sees it; boxes are centre x, centre y, width and height as shares of it."""
+    """A photo as the network sees it. Boxes are centre x, centre y, width and height, as shares of the photo."""
 
     id: int
     image: UInt8[np.ndarray, "H W 3"]
@@ -38,10 +38,10 @@ class Sample:
 
 
 def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -> Sample:
-    """One augmented photo: a pure function of the photo and the generator's state.
+    """Return one augmented photo: a pure function of the photo and the generator's state.
 
-    Boxes without width or height are no target, as in DETR: there is nothing in them to see.
-    Raises DataError where the photo cannot be read.
+    Boxes without width or height are no targets, as in DETR: there is nothing to see in them.
+    Raises DataError if the photo cannot be read.
     """
     image, (boxes, categories) = _photo(photo), _solid(photo.boxes.copy(), photo.categories)
     if rng.random() < 0.5:
@@ -59,14 +59,14 @@ def training_sample(photo: BoxedPhoto, sizes: Sizes, rng: np.random.Generator) -
 
 
 def val_sample(photo: BoxedPhoto, sizes: Sizes) -> Sample:
-    """A photo of the val split, scaled and nothing else."""
+    """Return a photo of the val split, scaled but not augmented."""
     return _sample(photo.id, *_resized(_photo(photo), photo.boxes, sizes.test, sizes.longest, sizes.patch), photo.categories)
 
 
 def _solid(
     boxes: Float[np.ndarray, "n 4"], categories: Int[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "m 4"], Int[np.ndarray, " m"]]:
-    """Those of corners that span an area, and their categories."""
+    """Return the boxes (given by their corners) that span an area, and their categories."""
     solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return boxes[solid], categories[solid]
 
@@ -83,8 +83,8 @@ def _photo(photo: BoxedPhoto) -> Image.Image:
 def _resized(
     image: Image.Image, boxes: Float[np.ndarray, "n 4"], short: int, longest: int | None = None, multiple: int = 1
 ) -> tuple[Image.Image, Float[np.ndarray, "n 4"]]:
-    """Bilinear, antialiased; the shorter side becomes `short`, or less where the longer one would exceed `longest`; then
-    each the nearest multiple of `multiple`."""
+    """Scale bilinearly with antialiasing. The shorter side becomes `short`, or less if the longer one would exceed
+    `longest`; then each side becomes the nearest multiple of `multiple`."""
     low, high = sorted(image.size)
     if longest is not None and high / low * short > longest:
         short = round(longest * low / high)

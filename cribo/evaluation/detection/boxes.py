@@ -1,4 +1,4 @@
-"""Photos with boxes, from COCO's instances files."""
+"""Photos and their boxes, read from COCO's instances files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from cribo.evaluation.harness.errors import EvaluationError
 
 @dataclass(frozen=True)
 class BoxedPhoto:
-    """`boxes`: left, top, right, bottom in px; `categories`: COCO's ids. Regions marked as crowds are not among them.
+    """`boxes`: left, top, right, bottom in px; `categories`: COCO's ids. Regions marked as crowds are left out.
 
-    Boxes without width or height are, of which COCO has a few: the official score counts them, and none is ever found.
+    Boxes without width or height, of which COCO has a few, are kept: the official score counts them, though none is ever
+    found.
     """
 
     id: int
@@ -31,8 +32,8 @@ class BoxedPhoto:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """`instances`: COCO's file of each split, for the official scores; `digest`: of `digest_of`;
-    `warnings`: as of the prepared set."""
+    """`instances`: COCO's file of each split, for the official scores; `digest`: from `digest_of`;
+    `warnings`: those of the prepared set."""
 
     name: str
     digest: str
@@ -43,11 +44,11 @@ class DetectionSet:
 
 
 def boxes_of(data: PreparedSet) -> DetectionSet:
-    """The boxes of a prepared set that has COCO's annotations.
+    """Read the boxes of a prepared set that has COCO's annotations.
 
     Raises:
-        EvaluationError: it has none, or none to be found, or no category, or they name a photo that it lacks, or two photos
-            of one name.
+        EvaluationError: a split has no annotations or no category, the val split has no box to find, the annotations name a
+            photo that the set lacks, or two photos share a name.
     """
     if set(data.annotations) != {"train", "val"}:
         raise EvaluationError(f"{data.name} has no boxes in both splits, which YOLOS needs")
@@ -72,7 +73,7 @@ def boxes_of(data: PreparedSet) -> DetectionSet:
 
 
 def digest_of(data: PreparedSet) -> str:
-    """sha256 of photos and boxes: of the prepared set's and of COCO's files."""
+    """Return the sha256 of photos and boxes: of the prepared set's digest and the contents of COCO's files."""
     digest = hashlib.sha256(data.digest.encode())
     for path in data.annotations.values():
         with path.open("rb") as file:

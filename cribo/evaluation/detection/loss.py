@@ -1,7 +1,7 @@
-"""DETR's set loss: each true box is given to one detection token, the others learn to say "no object".
+"""DETR's set loss: each true box is assigned to one detection token; the other tokens learn to predict "no object".
 
-Matching and costs are transformers'; the sums are ours, so that the result depends neither on how a batch is split over
-processes nor on which photos are encoded together.
+The matching and its costs come from transformers. The sums are our own, so that the result depends neither on how a batch is
+split over processes nor on which photos are encoded together.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers.image_transforms import center_to_corners_format
 from transformers.loss.loss_for_object_detection import HungarianMatcher, generalized_box_iou
 
-CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0  # of the matching
-L1_WEIGHT, GIOU_WEIGHT, NO_OBJECT = 5.0, 2.0, 0.1  # of the loss; that of a token without an object in the cross-entropy
+CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0  # in the matching
+L1_WEIGHT, GIOU_WEIGHT, NO_OBJECT = 5.0, 2.0, 0.1  # in the loss; NO_OBJECT: cross-entropy weight of tokens without an object
 
 _match = HungarianMatcher(CLASS_COST, L1_COST, GIOU_COST)
 
@@ -25,13 +25,13 @@ def set_loss(
     images: int,
     objects: int,
 ) -> dict[str, Tensor]:
-    """Terms of the loss of these B photos, weighted; summed over all photos of a batch they are the batch's loss.
+    """Return the weighted loss terms of these B photos. Summed over all photos of a batch, they give the batch's loss.
 
-    Cross-entropy is a weighted mean over the tokens of each photo, then a mean over the batch's `images`; L1 and GIoU are
-    sums over boxes, divided by the batch's number of `objects` (at least 1): one photo a GPU, as YOLOS is trained.
+    Cross-entropy is a weighted mean over the tokens of each photo, then a mean over the batch's `images`. L1 and GIoU are
+    sums over boxes, divided by the batch's number of `objects` (at least 1). YOLOS is trained like this: one photo per GPU.
 
     Args:
-        targets: of each photo "class_labels" `[n]` and "boxes" `[n, 4]` (centre and size, shares of the photo).
+        targets: for each photo, "class_labels" `[n]` and "boxes" `[n, 4]` (centre and size, as shares of the photo).
     """
     matches = _match({"logits": logits, "pred_boxes": boxes}, targets)
     none = logits.shape[2] - 1

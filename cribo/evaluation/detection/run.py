@@ -1,4 +1,4 @@
-"""One encoder judged by YOLOS: where the finetuning's state lives, and the result."""
+"""Evaluate one encoder by YOLOS: keep the state of the finetuning, score the detector, build the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCES = (
 
 
 def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `prepared`; its state stays in `run_directory`."""
+    """Finetune and score `encoder` on `prepared`; return the JSON tree. The training state stays in `run_directory`."""
     data, settings = boxes_of(prepared), _settings(spec)
     folder = _folder(encoder, data.name, data.digest, settings)
     with checkpoint.sole_owner(folder) if world.main else nullcontext():
@@ -43,7 +43,7 @@ def judge(encoder: Encoder, prepared: PreparedSet, spec: dict, compute: Compute,
 
 
 def run_directory(encoder: Encoder, prepared: PreparedSet, spec: dict) -> Path:
-    """Where `judge` keeps the state of the finetuning, which nobody needs once the result is safe."""
+    """Return the folder where `judge` keeps the state of the finetuning. It is not needed once the result is written."""
     return _folder(encoder, prepared.name, digest_of(prepared), _settings(spec))
 
 
@@ -56,9 +56,9 @@ def _folder(encoder: Encoder, dataset: str, digest: str, settings: dict) -> Path
 
 
 def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
-    """Sixteen hex digits for everything that decides the detector: weights, settings, photos and our sources."""
+    """Return sixteen hex digits for everything that determines the detector: weights, settings, photos and our sources."""
     sha = hashlib.sha256(yaml.safe_dump(settings, sort_keys=True).encode() + digest.encode() + _sources())
-    sha.update(repr((encoder.mean, encoder.std)).encode())  # of one file of weights, whatever --set says they are
+    sha.update(repr((encoder.mean, encoder.std)).encode())  # --set may give the same weights other ones
     for key, value in encoder.net.state_dict().items():
         sha.update(key.encode() + value.cpu().numpy().tobytes())
     return sha.hexdigest()[:16]
@@ -66,12 +66,12 @@ def fingerprint(encoder: Encoder, settings: dict, digest: str) -> str:
 
 @cache
 def _sources() -> bytes:
-    """A digest of our sources as they are when a finetuning begins: somebody may edit them before it ends."""
+    """Return a digest of our sources as they are when a finetuning begins: someone may edit them before it ends."""
     return digest_of_sources(SOURCES)
 
 
 def yolos_result(model: str, data: DetectionSet, settings: dict, detections: list[dict], cost: dict) -> dict:
-    """The JSON tree; AP in percent. docs/protocols.md explains every field."""
+    """Return the JSON tree, AP in percent. docs/protocols.md explains every field."""
     found = average_precision(data, detections)
     scores = {
         "data_warnings": list(data.warnings),

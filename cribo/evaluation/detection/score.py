@@ -1,4 +1,4 @@
-"""Detections of the val split, and their average precision by the official definition."""
+"""Detections on the val split, and their average precision by COCO's official definition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 @dataclass(frozen=True)
 class Precision:
-    """Shares: COCO's summary by name, and AP by category; NaN where the ground truth has no such box."""
+    """COCO's summary by name and AP by category, as shares; NaN where the ground truth has no such box."""
 
     stats: dict[str, float]
     per_class: dict[str, float]
@@ -38,7 +38,8 @@ class Precision:
 def detect(
     model: YolosForObjectDetection, encoder: Encoder, data: DetectionSet, sizes: Sizes, workers: int, world: World
 ) -> list[dict]:
-    """One entry a detection token and photo, as in COCO's result files; the processes share the photos, all get all."""
+    """Return entries as in COCO's result files, at most one per detection token and photo. The processes share the photos;
+    each returns all entries."""
     photos, model = data.splits["val"], model.eval()
     own = range(world.rank, len(photos), world.size)
     progress, found = Progress(f"detections on {data.name}", max(1, len(own))), []
@@ -53,7 +54,7 @@ def detect(
 def entries(
     logits: Float[Tensor, "T C"], boxes: Float[Tensor, "T 4"], photo: BoxedPhoto, categories: dict[int, str]
 ) -> list[dict]:
-    """A token's best category other than "no object"; ids that the data set does not have are left out."""
+    """Return each token's best category other than "no object"; drop tokens whose best id the data set does not have."""
     scores, labels = logits.softmax(-1)[:, :-1].max(-1)
     centre, size = boxes[:, :2], boxes[:, 2:]
     scale = boxes.new_tensor([photo.width, photo.height] * 2)
@@ -67,17 +68,17 @@ def entries(
 
 
 def average_precision(data: DetectionSet, detections: list[dict]) -> Precision:
-    """COCO's box AP of detections on the val split (crowds ignored, at most 100 a photo).
+    """Return COCO's box AP of detections on the val split (crowds ignored, at most 100 detections per photo).
 
     A true box without width or height counts as one that no detection finds, as in pycocotools.
     """
     truth = COCO(_counted(data.instances["val"]))
     nothing = {"image_id": data.splits["val"][0].id, "category_id": min(data.categories), "bbox": [0] * 4, "score": 0.0}
-    judged = COCOeval_faster(truth, truth.loadRes(detections or [nothing]), "bbox")  # it takes no empty list
+    judged = COCOeval_faster(truth, truth.loadRes(detections or [nothing]), "bbox")  # loadRes rejects an empty list
     judged.evaluate()
     judged.accumulate()
     judged.summarize()
-    precision = np.asarray(judged.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, category; all areas, 100 a photo
+    precision = np.asarray(judged.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, category; all areas, 100 per photo
     per_class = {
         data.categories[category]: _known(precision[:, :, n].mean()) for n, category in enumerate(judged.params.catIds)
     }
@@ -85,11 +86,11 @@ def average_precision(data: DetectionSet, detections: list[dict]) -> Precision:
 
 
 def _counted(instances: Path) -> dict:
-    """COCO's tree with its annotations counted from 1: to COCO's code an id of 0 says that nothing was found."""
+    """Return COCO's tree with annotation ids counted from 1: COCO's code reads an id of 0 as "nothing found"."""
     tree = json.loads(instances.read_bytes())
     return {**tree, "annotations": [{**entry, "id": n} for n, entry in enumerate(tree["annotations"], 1)]}
 
 
 def _known(value: float) -> float:
-    """COCO's -1, where there is no true box of this category or size, as NaN."""
+    """Turn COCO's -1, which means no true box of this category or size, into NaN."""
     return float(value) if value > -1 else math.nan

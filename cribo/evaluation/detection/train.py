@@ -1,4 +1,4 @@
-"""Finetuning YOLOS end to end, from top to bottom; resumes after a kill and under torchrun."""
+"""The training loop that finetunes YOLOS end to end. It resumes after a kill and runs under torchrun."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from cribo.training.engine.interruption import Interrupted, asked_by, stop_flag
 from cribo.training.engine.log import Journal, say, timed
 from cribo.training.engine.resume import resume
 
-ORDER, PHOTO = range(2)  # streams of random numbers that must not meet
+ORDER, PHOTO = range(2)  # random streams that must stay separate
 
 
 def finetune(
     encoder: Encoder, data: DetectionSet, settings: dict, folder: Path, compute: Compute, world: World
 ) -> YolosForObjectDetection:
-    """The detector after `settings["epochs"]` on split "train", going on from the newest state in `folder`.
+    """Finetune for `settings["epochs"]` on split "train", from the newest state in `folder`; return the detector.
 
-    The result depends neither on the number of processes nor on the batch's split, beyond rounding.
+    Beyond rounding, the result depends neither on the number of processes nor on how they split the batch.
 
     Raises:
         Interrupted: stopped by SIGTERM or Ctrl-C at a step boundary, state saved.
-        FloatingPointError: a loss is not finite.
-        CannotResume: there are states, and no whole one that all processes read.
-        EvaluationError: the photos do not fill a batch, or the encoder does not fit.
+        FloatingPointError: the loss or the gradient is not finite.
+        CannotResume: there are saved states, but no complete one that all processes can read.
+        EvaluationError: the photos do not fill a batch, there are more processes than photos in a batch, or the encoder does
+            not fit.
     """
     photos, batch_size = data.splits["train"], settings["batch_size"]
     if len(photos) < batch_size or batch_size < world.size:
@@ -102,7 +103,7 @@ def finetune(
                 raise Interrupted(
                     f"stopped by {asked_by(stop)} after step {done} of {steps}; the same command goes on from there"
                 )
-        if world.any(bool(stop)):  # in the last step; to detect takes its time
+        if world.any(bool(stop)):  # asked in the last step: stop before the detection, which takes long
             raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} steps; the same command judges the detector")
     return model
 
@@ -116,14 +117,14 @@ def advance(
     bf16: bool,
     world: World,
 ) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
-    """Do one step on this process's photos of a batch; returns their part of the loss (class, L1, GIoU), and the norm of the
-    whole batch's gradient before it is clipped."""
+    """Take one step on this process's photos of a batch. Return their part of the loss (class, L1, GIoU) and the norm of
+    the whole batch's gradient before clipping."""
     objects = int(world.sum(torch.tensor(sum(len(s.boxes) for s in samples), device=world.device)))
     totals = torch.zeros(3, device=world.device)
     for alike in by_size(samples):
         logits, boxes = predict(model, network_input(encoder, alike), bf16)
         if not bool(logits.isfinite().all() & boxes.isfinite().all()):
-            totals += math.nan  # these match no object; what is learnt from the others is lost with the step
+            totals += math.nan  # matching fails on these; `finetune` then raises and saves nothing of this step
             continue
         targets = [target(sample, world.device) for sample in alike]
         terms = set_loss(logits, boxes, targets, settings["batch_size"], objects)
@@ -137,13 +138,13 @@ def advance(
 
 
 def learning_rate(epoch: int, epochs: int, peak: float, least: float) -> float:
-    """Cosine over epochs, one epoch late: the first two share the peak, as in YOLOS's released schedule."""
+    """Return the cosine rate, one epoch late: the first two epochs share the peak, as in YOLOS's released schedule."""
     return least + (peak - least) * (1 + math.cos(math.pi * max(0, epoch - 1) / epochs)) / 2
 
 
 @dataclass
 class Order:
-    """Which photos each step takes: a permutation an epoch, a function of the seed; whole batches only."""
+    """Which photos each step takes: one permutation per epoch, a function of the seed; whole batches only."""
 
     photos: int
     batch_size: int
@@ -160,7 +161,7 @@ class Order:
         return self.epochs * self.per_epoch
 
     def at(self, step: int) -> list[tuple[int, int]]:
-        """(epoch, photo) of this process in a step: every `world.size`-th of the batch."""
+        """Return this process's (epoch, photo) pairs in a step: every `world.size`-th photo of the batch."""
         epoch, place = divmod(step, self.per_epoch)
         permutation = np.random.default_rng([self.seed, ORDER, epoch]).permutation(self.photos)
         batch = permutation[place * self.batch_size : (place + 1) * self.batch_size]
@@ -171,7 +172,7 @@ class Order:
 
 
 class Remaining(Sequence):
-    """The batches from `order.first` on, made when they are asked for: an epoch of COCO has a hundred thousand photos."""
+    """The batches from `order.first` on, made on demand: an epoch of COCO has a hundred thousand photos."""
 
     def __init__(self, order: Order):
         self.order = order
@@ -186,13 +187,13 @@ class Remaining(Sequence):
 
 
 def sizes_of(settings: dict, patch: int) -> Sizes:
-    """The sizes in px among the settings, for an encoder of `patch` px patches."""
+    """Return the sizes in px among the settings, for an encoder with patches of `patch` px."""
     s = settings
     return Sizes(tuple(s["short"]), s["longest"], tuple(s["crop_from"]), tuple(s["crop"]), s["test"], patch)
 
 
 def by_size(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Samples of one size together: nothing is padded, as with one photo a GPU."""
+    """Group samples of one size, so that nothing is padded, as with one photo per GPU."""
     groups: dict[tuple[int, ...], list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.image.shape, []).append(sample)
@@ -200,7 +201,7 @@ def by_size(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def network_input(encoder: Encoder, samples: Sequence[Sample]) -> Tensor:
-    """Photos of one size as the encoder was trained to see them: `[B, 3, H, W]`, normalised."""
+    """Return photos of one size as the encoder was trained to see them: `[B, 3, H, W]`, normalised."""
     pixels = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
     return (pixels.to(encoder.shift.device).float() / 255 - encoder.shift) / encoder.scale
 
@@ -213,7 +214,7 @@ def target(sample: Sample, device: torch.device) -> dict[str, Tensor]:
 
 
 def sum_gradients(model: torch.nn.Module, world: World) -> None:
-    """Add the gradients of all processes, each of which has those of its own photos."""
+    """Sum the gradients over all processes; each process has only those of its own photos."""
     if world.size == 1:
         return
     parameters = [p for p in model.parameters() if p.requires_grad]

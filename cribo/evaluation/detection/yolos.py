@@ -1,4 +1,4 @@
-"""YOLOS (Fang et al., 2021) by transformers, with the weights of an encoder of ours."""
+"""YOLOS (Fang et al., 2021) from transformers, with the weights of one of our encoders."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from cribo.evaluation.harness.errors import EvaluationError
 from cribo.model.encoder import Encoder
 from cribo.model.networks.backbone import resampled
 
-SCALED = {"ls1": "attention.output", "ls2": "output"}  # a layer scale, and the module whose `dense` it scales the outputs of
-STD = 0.02  # of detection tokens, their positions and the positions between blocks; the heads are drawn as torch draws
+SCALED = {"ls1": "attention.output", "ls2": "output"}  # layer scale → the module whose `dense` output it scales
+STD = 0.02  # of detection tokens, their positions and the positions between blocks; the heads use torch's initialisation
 
 
 def build_yolos(
     encoder: Encoder, grid_px: tuple[int, int], tokens: int, categories: int, seed: int
 ) -> YolosForObjectDetection:
-    """The detector before finetuning: the encoder's blocks, everything else drawn from `seed`.
+    """Build the detector before finetuning: the encoder's weights, everything else drawn from `seed`.
 
-    A layer scale, which YOLOS has not, follows its linear layer and is finetuned as it is: multiplied into the weights, it
-    would leave them so small (1e-2 and less) that AdamW's steps, which are of one length for all, overwrite them.
+    YOLOS has no layer scale, so the encoder's stays a module after its linear layer and is finetuned. Multiplied into the
+    weights, it would make them so small (1e-2 and less) that AdamW's steps, of one length for all, would overwrite them.
 
     Args:
-        grid_px: height and width, px, that the position embeddings are made for (bicubic); resized again for each photo.
-        tokens: detection tokens.
-        categories: largest category id plus one; one more logit says "no object".
+        grid_px: height and width, px, that the position embeddings are resampled to (bicubic); resized again for each photo.
+        tokens: number of detection tokens.
+        categories: largest category id plus one; one extra logit stands for "no object".
 
     Raises:
-        EvaluationError: the grid is no multiple of the patch, or the encoder has parts that YOLOS has no place for.
+        EvaluationError: the grid is not a multiple of the patch, or the encoder has a part that YOLOS lacks, or lacks one
+            that YOLOS has.
     """
     vit = encoder.net
     if any(side % encoder.patch_size for side in grid_px):
@@ -56,7 +57,7 @@ def build_yolos(
         for drawn in (embeddings.detection_tokens, embeddings.position_embeddings, middle):
             nn.init.trunc_normal_(drawn, std=STD)
         for layer in (*model.class_labels_classifier.layers, *model.bbox_predictor.layers):
-            layer.reset_parameters()  # transformers' own 0.02 starts all boxes at one place, which they leave slowly
+            layer.reset_parameters()  # transformers' own std 0.02 starts all boxes in one place, which they leave slowly
     _insert_scales(model, vit)
     model.load_state_dict(model.state_dict() | _renamed(vit), strict=True)
     with torch.no_grad():
@@ -68,7 +69,7 @@ def build_yolos(
 def predict(
     model: YolosForObjectDetection, images: Float[Tensor, "B 3 H W"], bf16: bool = False
 ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T 4"]]:
-    """Logits and boxes (centre and size, shares of the photo) of every detection token; `bf16` is of the blocks alone."""
+    """Return logits and boxes (centre and size, shares of the photo) of each detection token; `bf16`: for the ViT alone."""
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
         states = model.vit(images).last_hidden_state
     states = states[:, -model.config.num_detection_tokens :].float()
@@ -102,7 +103,7 @@ def _insert_scales(model: YolosForObjectDetection, vit: nn.Module) -> None:
 
 
 def _renamed(vit: nn.Module) -> dict[str, Tensor]:
-    """timm's weights under transformers' names; positions are left to `build_yolos`."""
+    """Return timm's weights under transformers' names; `build_yolos` handles the positions."""
     own = vit.state_dict()
     out = {
         "vit.embeddings.cls_token": own["cls_token"],
@@ -135,7 +136,7 @@ def _renamed(vit: nn.Module) -> dict[str, Tensor]:
 
 
 def parameter_groups(model: YolosForObjectDetection, weight_decay: float) -> list[dict]:
-    """Decay for matrices of the blocks, the positions between blocks and all of the two heads; for nothing else."""
+    """Decay the blocks' matrices, the patch projection, the positions between blocks and both whole heads; nothing else."""
     decayed, others = [], []
     for name, parameter in model.named_parameters():
         head = name.startswith(("class_labels_classifier.", "bbox_predictor."))

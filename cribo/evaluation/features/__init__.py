@@ -1,5 +1,5 @@
-"""What an encoder says of photos, on the host or on disk.
+"""An encoder's features of photos, kept in memory or on disk.
 
-patch_features.py  image_features.py     features of patches, with their classes; of whole images
-patch_labels.py    feature_rows.py       the class of a patch; room for features
+patch_features.py  image_features.py     features of patches, with the patches' classes; features of whole images
+patch_labels.py    feature_rows.py       the class of a patch; storage for features
 """

@@ -1,4 +1,4 @@
-"""Room for features: in memory, or in a file where they would take more of it than they may."""
+"""Storage for features: in memory, or in a file if they would exceed the memory they may use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cribo.evaluation.harness.errors import EvaluationError
 
 
 def feature_rows(rows: int, width: int, memory_gb: float) -> Float[Tensor, "rows width"]:
-    """fp32 rows to be filled, in memory up to `memory_gb` (10^9 bytes), else in a file without a name in $TMPDIR.
+    """Return fp32 rows to be filled: in memory up to `memory_gb` (10^9 bytes), else in an unnamed file in $TMPDIR.
 
-    The system keeps as much of the file in memory as it can spare, and the file is gone with the process, however it
-    ends. Its blocks are reserved at once: a full disk is an error here and not a crash later.
+    The system keeps as much of the file in memory as it can spare. The file disappears with the process, however that ends.
+    Its blocks are reserved at once, so that a full disk is an error here and not a crash later.
 
     Raises:
-        EvaluationError: the disk has no room.
+        EvaluationError: the disk has too little space.
     """
     size = 4 * rows * width
     if size <= memory_gb * 1e9:

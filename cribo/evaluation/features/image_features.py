@@ -1,4 +1,4 @@
-"""One feature an image, L2-normalised: the CLS token of the last block after the final norm, of an encoder that has one."""
+"""One L2-normalised feature per image: the last block's CLS token after the final norm, for an encoder that has one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cribo.training.engine.distributed import World
 def image_features(
     encoder: Encoder, photos: Sequence[Path], short_side: int, crop: int, workers: int, world: World, what: str
 ) -> Float[Tensor, "n d"]:
-    """Features in the order of `photos`, fp32 on the encoder's device, the same on every process.
+    """Return features in the order of `photos`, fp32 on the encoder's device, the same on every process.
 
-    Batches do not depend on how many processes there are; each process encodes every `world.size`-th of them.
+    The batches do not depend on the number of processes; each process encodes every `world.size`-th batch.
 
     Raises:
         DataError: a photo is missing or corrupt.
@@ -41,7 +41,7 @@ def image_features(
 
 
 def centre_of(photo: Path, short_side: int, crop: int) -> UInt8[np.ndarray, "crop crop 3"]:
-    """A photo scaled (bicubic, antialiased) to `short_side` px on its shorter side, its centre `crop` px square."""
+    """Scale a photo (bicubic, antialiased) to `short_side` px on its shorter side; return the central `crop` px square."""
     image = Image.fromarray(read_image(photo))
     width, height = (short_side * side // min(image.size) for side in image.size)
     left, top = round((width - crop) / 2), round((height - crop) / 2)

@@ -1,4 +1,4 @@
-"""Labelled patch features of a split's images at their own resolution; several processes share the images."""
+"""Labelled patch features of a split's images at their own resolution. Several processes can share the images."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from cribo.training.engine.distributed import World
 
 @dataclass(frozen=True)
 class Patches:
-    """Every patch of a list of images, image by image, each row by row; the features of this process's images alone.
+    """All P patches of a list of images, in image order, row by row within an image; features only of this process's images.
 
     Attributes:
-        features: `[p, d]` fp32 on the CPU, L2-normalised: all P rows where there is one process.
-        rows: `[p]` which of the P rows these are, ascending.
+        features: `[p, d]` fp32 on the CPU, L2-normalised; all P rows if there is one process.
+        rows: `[p]` indices of these features among the P rows, ascending.
         labels: `[P]` class ids, or `ignore` for a patch without a labelled pixel.
-        grids: (h, w) in patches, one for each image.
-        starts: `[n + 1]`; image i owns rows starts[i] to starts[i + 1].
-        shares: indices of the images whose features each process holds, ascending.
+        grids: (h, w) in patches, one per image.
+        starts: `[n + 1]`; image i owns rows starts[i] up to, but not including, starts[i + 1].
+        shares: for each process, the indices of the images whose features it holds, ascending.
     """
 
     features: Float[Tensor, "p d"]
@@ -55,13 +55,13 @@ def extract(
     memory_gb: float = math.inf,
     what: str = "features",
 ) -> Patches:
-    """Encode `records`, images of one size in a batch, and label their patches; the order is that of `records`.
+    """Encode `records`, images of one grid of patches in a batch, and label their patches, in the order of `records`.
 
-    Batches do not depend on how many processes there are: each process encodes every `world.size`-th of them. Features
-    that take more than `memory_gb` are kept in a temporary file.
+    The batches do not depend on the number of processes; each process encodes every `world.size`-th batch. Features that
+    take more than `memory_gb` are kept in a temporary file.
 
-    Images whose sides are no multiple of the patch are first scaled down to the next lower one: bicubic with
-    antialiasing, their masks by nearest neighbour. `workers` threads read ahead (at least one).
+    An image whose sides are not multiples of the patch is first scaled down to the next lower multiples: bicubic with
+    antialiasing, its mask by nearest neighbour. `workers` threads read ahead (at least one).
 
     Raises:
         EvaluationError: an image is smaller than a patch, has no mask, or its mask has another size or unknown classes.
@@ -95,12 +95,12 @@ def extract(
             labels[starts[i] : starts[i + 1]] = torch.from_numpy(label).flatten()
         if world.main:
             progress.add(len(batch))
-    labels = world.sum(labels.to(world.device)).cpu().numpy()  # those of other processes are zero here
+    labels = world.sum(labels.to(world.device)).cpu().numpy()  # labels of other processes' images are zero here
     return Patches(features, rows, labels, grids, starts, shares)
 
 
 def _batches(grids: Sequence[tuple[int, int]], p: int) -> list[list[int]]:
-    """Indices of images with one grid, at most BATCH_PIXELS together (or a single image)."""
+    """Group the indices of images with the same grid into batches of at most BATCH_PIXELS (or a single image)."""
     by_grid: dict[tuple[int, int], list[int]] = {}
     for i, grid in enumerate(grids):
         by_grid.setdefault(grid, []).append(i)
@@ -115,7 +115,7 @@ Loaded = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "h w"]]
 
 
 def _read(record: Record, p: int, classes: int, ignore: int) -> Loaded:
-    """An image at a multiple of the patch, and its patch labels."""
+    """Read an image, scaled to multiples of the patch, and its patch labels."""
     image, mask = read_image(record.image), read_mask(record.mask)
     for path, array in ((record.image, image), (record.mask, mask)):
         if array.shape[:2] != (record.height, record.width):

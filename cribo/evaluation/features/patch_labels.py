@@ -1,4 +1,4 @@
-"""One label for each patch of a mask: the class of most of its pixels."""
+"""One label for each patch of a mask: the most frequent class among its pixels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from jaxtyping import UInt8
 
 
 def patch_labels(mask: UInt8[np.ndarray, "H W"], patch: int, classes: int, ignore: int) -> UInt8[np.ndarray, "h w"]:
-    """Majority vote of each `patch` × `patch` square; equal counts go to the lowest class id.
+    """Label each `patch` × `patch` square by majority vote of its pixels; equal counts go to the lowest class id.
 
-    Pixels of value `ignore` do not vote; a patch that has no other pixel gets the label `ignore`.
+    Pixels of value `ignore` do not vote; a patch with no other pixels gets the label `ignore`.
 
     Raises:
-        ValueError: the mask is no multiple of the patch, or holds a value that is neither a class nor `ignore`.
+        ValueError: the mask's sides are not multiples of the patch, or a value is neither a class nor `ignore`.
     """
     height, width = mask.shape
     if height % patch or width % patch:
@@ -23,7 +23,7 @@ def patch_labels(mask: UInt8[np.ndarray, "H W"], patch: int, classes: int, ignor
     surplus = squares[voting & (squares >= classes)]
     if surplus.size:
         raise ValueError(f"a mask holds {surplus[0]}, which is neither one of {classes} classes nor {ignore} (void)")
-    # one histogram for all patches: a patch's counts lie `classes` bins apart from the next one's
+    # One histogram covers all patches: each patch has its own range of `classes` bins.
     bins = (np.arange(h * w)[:, None] * classes + squares)[voting]
     counts = np.bincount(bins, minlength=h * w * classes).reshape(h * w, classes)
     labels = np.where(counts.any(axis=1), counts.argmax(axis=1), ignore)

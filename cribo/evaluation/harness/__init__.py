@@ -1,6 +1,6 @@
 """What all protocols share.
 
-stage.py          compute.py             what their stages do; one process or torchrun's
-read_ahead.py     progress.py            files decoded while others are encoded; how far it is
-result.py         errors.py              the result file; what is refused
+stage.py          compute.py             what a protocol's stage does; one process, or several under torchrun
+read_ahead.py     progress.py            decoding files while others are encoded; progress and time left
+result.py         errors.py              the result file; inputs that are refused
 """

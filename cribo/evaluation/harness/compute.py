@@ -1,4 +1,4 @@
-"""Where an evaluation computes: what params.yaml's `compute` means for one process, or for each of torchrun's."""
+"""Where an evaluation computes: applies `compute` of params.yaml to one process, or to each of torchrun's processes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 
 from cribo.training.engine.distributed import World, join_world
 
-# Of a collective: each process reads its share of a split before they meet, and one may be slower by hours. For one that
-# dies those on its machine do not wait, for torchrun ends them, nor those of its Slurm job, which srun ends.
+# Timeout of a collective. Each process reads its share of a split before they meet, and one may be hours slower. If one
+# dies, the others do not wait this long: torchrun ends those on its machine, and srun ends those of its Slurm job.
 PATIENCE = timedelta(hours=6)
 
 
 @contextmanager
 def join(device: str, threads: int) -> Iterator[World]:
-    """This process among those of the run; torch and FAISS get `threads` CPU threads (0: all cores), fp32 is fp32.
+    """Join this process to the run. torch and FAISS get `threads` CPU threads (0: all cores), and fp32 means full fp32.
 
     Raises:
-        ValueError: cuda is asked for and there is none.
+        ValueError: cuda is requested but not available.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -30,10 +30,10 @@ def join(device: str, threads: int) -> Iterator[World]:
 
 @contextmanager
 def _full_fp32() -> Iterator[None]:
-    """No TF32 inside, whatever the state outside, which comes back in the end.
+    """Disable TF32 inside, whatever the state outside; restore that state at the end.
 
-    Torch lets cuDNN's convolutions have it unless told otherwise, and patches are embedded by one; of products the search
-    for neighbours counts on every bit. `compute.tf32` is pretraining's.
+    By default, torch allows TF32 in cuDNN's convolutions, and a convolution embeds the patches. The neighbour search relies
+    on every bit of its matrix products. `compute.tf32` concerns pretraining only.
     """
     cudnn = torch.backends.cudnn
     before = torch.get_float32_matmul_precision(), cudnn.allow_tf32

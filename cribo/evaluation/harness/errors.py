@@ -1,4 +1,4 @@
-"""What every protocol may refuse."""
+"""Inputs that every protocol may refuse, and the error it raises."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cribo.data.prepared.readers import PreparedSet, Record
 
 
 class EvaluationError(ValueError):
-    """Photos, masks or settings that cannot be evaluated: one sentence for the user."""
+    """Photos, masks or settings that cannot be evaluated; the message is one sentence for the user."""
 
 
 def train_and_val(data: PreparedSet) -> tuple[Sequence[Record], Sequence[Record]]:
-    """The images of both splits. Raises EvaluationError where one has none."""
+    """Return the images of both splits. Raises EvaluationError if either has none."""
     train, val = (data.splits.get(split, ()) for split in ("train", "val"))
     if not train or not val:
         raise EvaluationError(f"{data.name} needs images in both splits: it has {len(train)} train and {len(val)} val")
@@ -25,7 +25,7 @@ def train_and_val(data: PreparedSet) -> tuple[Sequence[Record], Sequence[Record]
 
 
 def refuse_unknown_classes(ids: UInt8[np.ndarray, " ..."], classes: int, ignore: int, mask: Mask | Path) -> None:
-    """Raise EvaluationError, which names `mask`, if any of its ids is neither one of `classes` classes nor `ignore`."""
+    """Raise EvaluationError, naming `mask`, if one of its `ids` is neither one of `classes` classes nor `ignore`."""
     unknown = ids[(ids >= classes) & (ids != ignore)]
     if unknown.size:
         raise EvaluationError(f"{mask} holds {unknown[0]}, which is neither one of {classes} classes nor {ignore}")

@@ -1,4 +1,4 @@
-"""Progress of an evaluation: a line on stderr every few seconds, with the time left."""
+"""Progress of an evaluation: a line on stderr every few seconds, with an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Progress:
-    """Counts work done in any unit; prints at most every `every` seconds, and once at the end."""
+    """Counts work in any unit; prints a line at most every `every` seconds, and one at the end."""
 
     def __init__(self, what: str, total: float, every: float = 2.0):
         self.what, self.total, self.every = what, total, every
@@ -15,7 +15,7 @@ class Progress:
         self.start = self.printed = time.monotonic()
 
     def add(self, amount: float, note: str = "") -> None:
-        """Count `amount` more as done; `note` says what it was."""
+        """Count `amount` more as done; `note` says what was done."""
         self.done += amount
         now = time.monotonic()
         finished = self.done >= self.total

@@ -1,4 +1,4 @@
-"""Batches of files read and decoded while the one before is encoded."""
+"""Read and decode batches of files while earlier ones are encoded."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Read = TypeVar("Read")
-BATCH_PIXELS = 64 * 224 * 224  # pixels encoded at once; a constant, so that results know no batch size
-BATCHES_AHEAD = 2  # batches that are read while one is encoded
+BATCH_PIXELS = 64 * 224 * 224  # pixels encoded at once; a constant, so that no batch size affects results
+BATCHES_AHEAD = 2  # batches queued or being read, including the one that is needed next
 
 
 def read_ahead(
     batches: Sequence[Sequence[int]], read: Callable[[int], Read], workers: int
 ) -> Iterator[tuple[Sequence[int], list[Read]]]:
-    """Each batch of indices with what `read` gives for them, in order, by `workers` threads (at least one).
+    """Yield each batch of indices, in order, with what `read` returns for them; `workers` threads read (at least one).
 
-    Decoders and the resampling release Python's lock, so threads suffice.
+    The decoders and the resampling release Python's global lock, so threads suffice.
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
         queue: list[list[Future[Read]]] = []

@@ -1,6 +1,6 @@
-"""What an evaluation leaves behind: one small JSON file, which DVC compares between branches.
+"""The result of an evaluation: one small JSON file, which DVC compares between branches.
 
-Everything in it is a function of inputs and settings, except `cost`.
+Everything in it except `cost` is a function of inputs and settings.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-DIGITS = 4  # decimals of a percentage: below what devices and thread counts may change it by, diffs would be noise
+DIGITS = 4  # decimals of a percentage; in finer ones, devices and thread counts would show as noise in diffs
 
 
 def result(
     protocol_id: str, model: str, dataset: str, digest: str, value: float, scores: dict, card: dict, cost: dict
 ) -> dict:
-    """The JSON tree that every protocol writes: `value` is its one number in percent, `scores` the protocol's own fields.
+    """Return the JSON tree that every protocol writes: `value` is its main score in percent, `scores` its own fields.
 
     `digest` identifies the content of the data set, `card` is the protocol as resolved, `cost` comes from a `Meter`.
     """
@@ -41,17 +41,17 @@ def result(
 
 
 def percent(share: float) -> float:
-    """A share in percent, rounded to what is worth comparing."""
+    """Return a share in percent, rounded to the digits worth comparing."""
     return round(100 * share, DIGITS)
 
 
 def known_percent(share: float) -> float | None:
-    """`percent`, or null for NaN, where there is no such score: of a class, say, that the ground truth lacks."""
+    """Return `percent`, or None for NaN, which means that there is no such score (a class absent from the ground truth)."""
     return None if math.isnan(share) else percent(share)
 
 
 class Meter:
-    """Seconds and peak memory of this process since the meter was made; where and how precisely it computed."""
+    """Measures seconds since it was made and the peak memory of this process; also reports device, precision and threads."""
 
     def __init__(self, device: torch.device, precision: str):
         self.device, self.precision, self.start = device, precision, time.perf_counter()
@@ -74,7 +74,7 @@ class Meter:
 
 
 def write_json(path: str | Path, tree: dict) -> None:
-    """Write `tree` so that `path` always holds a whole file, the old one or the new one."""
+    """Write `tree` so that `path` always holds a complete file, either the old or the new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -84,7 +84,7 @@ def write_json(path: str | Path, tree: dict) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
+        os.chmod(temporary, 0o644)  # mkstemp's files are readable by their owner alone
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

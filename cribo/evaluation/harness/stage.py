@@ -1,4 +1,4 @@
-"""What the stages of dense_nn, hummingbird, knn and yolos share: settings and encoder in, one result file out."""
+"""The stage that dense_nn, hummingbird, knn and yolos share: settings and an encoder in, one result file out."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cribo.model.encoder import Encoder, load_encoder
 from cribo.params import Compute, load
 from cribo.training.engine.distributed import World
 
-# Encoder, data set, settings as planned → the JSON tree; every process of the world takes part.
+# Encoder, data set and planned settings → the JSON tree; every process of the world takes part.
 Judge = Callable[[Encoder, PreparedSet, dict, Compute, World, Meter], dict]
-# The same three → the folder with what the judge keeps for going on, if anything; asked for in each process once the tree
-# is written.
+# The same three → the folder, if any, in which the judge keeps its resumable state. Every process calls it, after the main
+# process has written the tree.
 Kept = Callable[[Encoder, PreparedSet, dict], Path | None]
 
 
 def nothing_kept(encoder: Encoder, data: PreparedSet, spec: dict) -> None:
-    """Of protocols that train nothing."""
+    """Return None: the `Kept` of protocols that train nothing."""
 
 
 def run_stage(protocol: str, model: str, dataset: str, judge: Judge, kept: Kept = nothing_kept) -> Path | None:
-    """Judge an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json.
+    """Evaluate an encoder as results/plan/PROTOCOL/DATASET.yaml says; write results/scores/PROTOCOL/MODEL-DATASET.json.
 
-    Returns, in the main process, what `kept` says.
+    In the main process, returns the folder that `kept` returns; in the others, None.
     """
     spec, compute = plan.read(f"{protocol}/{dataset}"), load("params.yaml").compute
     weights = plan.made("encoders", model)

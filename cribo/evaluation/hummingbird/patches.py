@@ -1,4 +1,4 @@
-"""Patches of square, augmented photos with soft labels, as the open-hummingbird protocol remembers them."""
+"""Patches of square, augmented photos with soft labels, as the open-hummingbird protocol keeps them in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ ASPECT = [3 / 4, 4 / 3]  # width / height of a crop
 
 @dataclass(frozen=True)
 class Augmentation:
-    """crop_area: share of the photo; jitter: colour factors in 1 ± this (hue: ± this), each with `probability`."""
+    """crop_area: range of a crop's share of the photo; jitter: colour factors are drawn from 1 ± this, the hue shift from
+    ± this, each applied with `probability`."""
 
     crop_area: tuple[float, float]
     jitter: float
@@ -38,10 +39,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Copies:
-    """How photos become patches: `passes` copies of each at `size` × `size` px, augmented, or whole where `augmentation` is
-    None; of each copy `patches`, which `rare_first` chooses, or all where that is None.
+    """How photos become patches: each yields `passes` copies of `size` × `size` px, augmented, or of the whole photo if
+    `augmentation` is None. `rare_first` chooses `patches` patches of each copy; None keeps all.
 
-    Everything random is a function of (seed, pass, photo).
+    Every random draw is a function of (seed, pass, photo).
     """
 
     size: int
@@ -53,8 +54,8 @@ class Copies:
 
 @dataclass(frozen=True)
 class Labelling:
-    """What pixels of a mask hold, and where they are counted: `classes` classes, a column each; `ignore`, which is void, in
-    column `void` (one of theirs, or the next), or nowhere where that is None."""
+    """The values of a mask's pixels, and the columns that count them. Each of the `classes` classes has a column. Void,
+    value `ignore`, counts in column `void`: a class's column or the one after the last; None: it does not count."""
 
     classes: int
     ignore: int
@@ -62,13 +63,13 @@ class Labelling:
 
     @property
     def columns(self) -> int:
-        """How many things a patch may hold: the classes, and void where that has a column of its own."""
+        """Number of columns: one per class, and one more if void has its own."""
         return self.classes if self.void is None else max(self.classes, self.void + 1)
 
 
 @dataclass(frozen=True)
 class Soft:
-    """Patches with soft labels in place of their hard ones, of the rows of all processes."""
+    """Patches, with the soft labels of all processes' rows in place of hard labels."""
 
     patches: Patches
     labels: SoftLabels
@@ -84,7 +85,7 @@ def soft_patches(
     memory_gb: float,
     what: str,
 ) -> Soft:
-    """Encode every copy of every photo; item number = pass · photos + photo. Processes share the items.
+    """Encode every copy of every photo. Item number = pass · photos + photo; the processes share the items.
 
     Raises:
         EvaluationError: a photo has no mask, or its mask holds an unknown value.
@@ -124,7 +125,11 @@ def soft_patches(
 def square(
     record: Record, size: int, augmentation: Augmentation | None, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "S S 3"], UInt8[np.ndarray, "S S"]]:
-    """A photo (scaled bilinearly) and its mask (by nearest) at `size` × `size` px, cropped and jittered where asked."""
+    """Return a photo (scaled bilinearly) and its mask (by nearest) at `size` × `size` px, augmented if requested.
+
+    Raises:
+        EvaluationError: the photo has no mask, or one of another size.
+    """
     if record.mask is None:
         raise EvaluationError(f"{record.image} has no mask: dense evaluation needs one for every image")
     image, mask = Image.fromarray(read_image(record.image)), Image.fromarray(read_mask(record.mask))
@@ -146,8 +151,8 @@ def square(
 def class_counts(
     mask: UInt8[np.ndarray, "S S"], patch: int, labelling: Labelling, record: Record
 ) -> Int16[np.ndarray, "n C"]:
-    """Pixels of each class in each patch, row by row; C = `labelling.columns`. Raises EvaluationError, naming the record's
-    mask, for an unknown class."""
+    """Count the pixels of each class in each patch, row by row; C = `labelling.columns`. Raises EvaluationError, naming the
+    record's mask, for an unknown class."""
     side = mask.shape[0] // patch
     squares = mask.reshape(side, patch, side, patch).swapaxes(1, 2).reshape(side * side, patch * patch)
     refuse_unknown_classes(squares, labelling.classes, labelling.ignore, record.mask)
@@ -159,8 +164,9 @@ def class_counts(
 
 
 def rare_first(counts: Int16[np.ndarray, "n C"], kept: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices, ascending, of the `kept` patches with the lowest score: the number of patches of its photo that share each
-    class of a patch, summed over its classes, times a uniform number. Patches with rare classes stay more often."""
+    """Return the indices, ascending, of the `kept` patches with the lowest scores. To score a patch, count for each of its
+    classes the photo's patches that have it, sum the counts, and multiply by a uniform random number. So patches with rare
+    classes stay more often; patches without any class come last."""
     if kept == len(counts):
         return np.arange(kept)
     present = (counts > 0).astype(np.int64)

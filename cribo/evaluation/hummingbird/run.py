@@ -1,7 +1,7 @@
 """The community's dense retrieval protocol, open-hummingbird: square photos, soft labels, mIoU after matching classes.
 
-Not the paper's protocol (dense_nn.py): its numbers compare with those that others publish under this name. Source:
-github.com/vpariza/open-hummingbird-eval, version 2.0.0, whose slips are not repeated (docs/protocols.md).
+This is not the paper's protocol (dense_nn/): its numbers are comparable to those that others publish under this name.
+Source: github.com/vpariza/open-hummingbird-eval, version 2.0.0, whose slips are not repeated (docs/protocols.md).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BACKGROUND = "background"  # class 0 of VOC, Pascal Context and generated scenes
 
 @dataclass(frozen=True)
 class Settings:
-    """Every choice of the protocol; params.yaml says what each means."""
+    """Every choice of the protocol; params.yaml explains each."""
 
     size: int
     k: int
@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Hummingbird:
-    """`pixel`: IoU of pixels, after matching where asked; `unmatched`: before; `counts`: what was compared."""
+    """`pixel`: IoU of pixels, after matching if requested; `unmatched`: before it; `counts`: how much was compared."""
 
     pixel: IoU
     unmatched: IoU
@@ -61,7 +61,7 @@ class Hummingbird:
 def evaluate(
     encoder: Encoder, data: PreparedSet, settings: Settings, world: World, workers: int = 0, memory_gb: float = math.inf
 ) -> Hummingbird:
-    """Judge `encoder` on `data`: memory from split "train", queries from split "val". Every process returns the result.
+    """Evaluate `encoder` on `data`: memory from split "train", queries from "val". Every process returns the result.
 
     Raises:
         EvaluationError: the data or the settings cannot be evaluated.
@@ -115,10 +115,11 @@ def evaluate(
 
 
 def void_column(data: PreparedSet, settings: Settings) -> int | None:
-    """As what void pixels are remembered: class 0 if that is the background, else one more that no pixel is scored as.
+    """Return the column in which the memory counts void pixels; None: it does not count them.
 
-    The second is open-hummingbird's ADE20K, whose class 0 is "other": neighbours vote for it, and a scored pixel that it
-    wins is missed. Counted as class 0 it would be `wall` here. None: void is not remembered.
+    It is class 0 if that is the background, else an extra column, which is no scored pixel's true class. The extra column
+    reproduces open-hummingbird's ADE20K, whose class 0 is "other": neighbours vote for it, and a scored pixel that it wins
+    is a miss. Here, counting void as class 0 would make it `wall`.
     """
     if not settings.void_is_class_0:
         return None
@@ -128,7 +129,7 @@ def void_column(data: PreparedSet, settings: Settings) -> int | None:
 def soft_vote(
     similarities: Float[Tensor, "Q k"], counts: Int[np.ndarray, "Q k C"], temperature: float
 ) -> Float[Tensor, "Q C"]:
-    """Σ softmax(cosine / temperature) · class frequencies of the neighbour, in float64."""
+    """Return Σ softmax(cosine / temperature) · class frequencies, summed over each query's neighbours, in float64."""
     weights = (similarities.double() / temperature).softmax(dim=1)
     frequencies = torch.from_numpy(counts).double()
     frequencies /= frequencies.sum(dim=2, keepdim=True)
@@ -136,9 +137,9 @@ def soft_vote(
 
 
 def matched(matrix: Int[np.ndarray, "C P"]) -> Int[np.ndarray, "C P"]:
-    """The columns (what was predicted) permuted so that the sum of all IoUs is largest: Hungarian matching.
+    """Permute the columns (predictions) so that the sum of all IoUs is largest: Hungarian matching.
 
-    Where there is one more than classes, the one that serves none comes last.
+    If there is one more column than classes, the column that is matched to no class comes last.
     """
     overlap = matrix / np.maximum(1, matrix.sum(1)[:, None] + matrix.sum(0)[None] - matrix)
     _, column = linear_sum_assignment(overlap, maximize=True)
@@ -147,7 +148,7 @@ def matched(matrix: Int[np.ndarray, "C P"]) -> Int[np.ndarray, "C P"]:
 
 
 def judge(encoder: Encoder, data: PreparedSet, spec: dict, compute: Compute, world: World, meter: Meter) -> dict:
-    """The JSON tree of `encoder` on `data`, with settings as in params.yaml; docs/protocols.md explains every field."""
+    """Evaluate `encoder` on `data` with settings as in params.yaml; return the JSON tree (fields: docs/protocols.md)."""
     choices = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items() if key != "dataset"}
     settings = Settings(**choices)
     found = evaluate(encoder, data, settings, world, compute.workers, compute.feature_memory_gb)

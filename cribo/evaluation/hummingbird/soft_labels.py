@@ -1,4 +1,4 @@
-"""How many pixels of each class a patch has. Of most classes it has none, so only the others take room."""
+"""How many pixels of each class a patch has. Most counts are zero, so only the others are stored."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from jaxtyping import Bool, Int, Int32, Int64, UInt8
 
 from cribo.training.engine.distributed import World
 
-SUMMED = 1 << 22  # numbers that processes exchange at once
-Packed = tuple[UInt8[np.ndarray, " n"], Int32[np.ndarray, " m"]]  # classes of each patch, entries of all
+SUMMED = 1 << 22  # numbers that the processes exchange at once
+Packed = tuple[UInt8[np.ndarray, " n"], Int32[np.ndarray, " m"]]  # number of classes in each patch, entries of all patches
 
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """Of P patches, of all processes: 8 bytes a patch and 4 for each class in it, where every count would take 2 · C.
+    """Class counts of the P patches of all processes. A patch takes 8 bytes, plus 4 for each class in it; storing every
+    count would take 2 · C bytes.
 
     Attributes:
-        columns: C, how many classes there are.
-        starts: `[P + 1]`; patch i owns entries starts[i] to starts[i + 1].
-        entries: class · 2^16 + pixels, by class.
+        columns: C, the number of classes, plus one if void has its own column.
+        starts: `[P + 1]`; patch i owns entries starts[i] up to, but not including, starts[i + 1].
+        entries: class · 2^16 + pixels; those of a patch in the order of their classes.
     """
 
     columns: int
@@ -34,11 +35,11 @@ class SoftLabels:
 
     @property
     def labelled(self) -> Bool[np.ndarray, " P"]:
-        """Which patches have a pixel that counts."""
+        """Whether each patch has a pixel that counts."""
         return self.starts[1:] > self.starts[:-1]
 
     def counts(self, patches: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n C"]:
-        """Pixels of each class in these patches."""
+        """Return the number of pixels of each class in each of these patches."""
         firsts = self.starts[patches]
         lengths = self.starts[patches + 1] - firsts
         ends = lengths.cumsum()
@@ -50,14 +51,14 @@ class SoftLabels:
 
 
 def packed(counts: Int[np.ndarray, "n C"]) -> Packed:
-    """The counts of a photo's patches without their zeros."""
+    """Return the counts of a photo's patches without the zeros."""
     patch, label = counts.nonzero()
     entries = (label << 16) + counts[patch, label]
     return np.bincount(patch, minlength=len(counts)).astype(np.uint8), entries.astype(np.int32)
 
 
 def soft_labels(own: Mapping[int, Packed], photos: int, each: int, columns: int, world: World) -> SoftLabels:
-    """Those of `photos` photos with `each` patches, of which this process brings its own by their number."""
+    """Join the soft labels of `photos` photos with `each` patches; `own` maps a photo's number to this process's labels."""
     lengths = np.zeros((photos, each), np.uint8)
     for photo, (found, _) in own.items():
         lengths[photo] = found
@@ -73,7 +74,7 @@ def soft_labels(own: Mapping[int, Packed], photos: int, each: int, columns: int,
 
 
 def _exchange(numbers: Int[np.ndarray, " n"], world: World) -> None:
-    """Put into their places the numbers of the other processes, which are zero here."""
+    """Fill in, in place, the numbers of the other processes; they are zero here before."""
     if world.size == 1:
         return
     for first in range(0, len(numbers), SUMMED):

@@ -1,5 +1,5 @@
-"""Exact nearest neighbours, and what they say.
+"""Exact nearest neighbours and their votes.
 
-search.py          shared_search.py      in memory; among keys on disk or in several processes
-vote.py                                  the votes of neighbours
+search.py          shared_search.py      search in memory; search among keys on disk or in several processes
+vote.py                                  the votes of a query's neighbours
 """

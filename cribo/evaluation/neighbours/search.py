@@ -1,15 +1,15 @@
 """Exact nearest neighbours by cosine: the same neighbours, bit for bit, from every search, tile size and device.
 
-Two steps. A fast search in fp32 (FAISS or tiles of torch) proposes a few more candidates than asked for; their
-similarities are then computed without any rounding, so that their order is well defined and equal keys stand in the
-order of their index. fp32 may misplace a key by at most `rounding_bound`: where the last candidate is not worse than the
-k-th neighbour by more than that, a key outside the candidates could belong inside, and the query is searched again
-without rounding. The matrix of all queries against all keys is never held.
+The search has two steps. First, a fast search in fp32 (FAISS or tiles of torch) proposes a few more candidates than asked
+for. Then the candidates' similarities are computed without any rounding, so that their order is well defined and equal keys
+keep the order of their index. fp32 may misplace a key by at most `rounding_bound`. If the last candidate is not worse than
+the k-th neighbour by more than that, a key outside the candidates could belong inside, and the query is searched again
+without rounding. The matrix of all queries against all keys is never held in memory.
 
 Why the second step is exact: components of unit vectors are rounded to multiples of 2^-26 (an fp32 number has 24 bits, so
-this moves only components below 1/4, by 2^-27 at most). Products are multiples of 2^-52 and every partial sum stays
-below 2, so float64 represents all of them: sums come out the same in any order, with any blocking, on any device. Hence
-keys may lie in parts, on disk or in other processes (shared_search.py): what the parts find is merged exactly.
+this changes only components below 1/4, by 2^-27 at most). Products are multiples of 2^-52 and every partial sum stays
+below 2, so float64 represents all of them. Sums are therefore the same in any order, with any blocking, on any device, and
+keys may be split into parts, on disk or across processes (shared_search.py): the parts' findings merge exactly.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import Tensor
 
 try:
     import faiss
-except ImportError:  # an optional extra; tiles of torch give the same neighbours
+except ImportError:  # FAISS is an optional extra; tiles of torch give the same neighbours
     faiss = None
 
 UNIT = 2.0**26
-SPARE = 14  # candidates beyond k: their gap to the k-th settles nearly every query
+SPARE = 14  # candidates beyond k; the gap between the k-th and the last settles nearly every query
 TILE_ELEMENTS = 1 << 23  # similarities held at once, fp32 step
 EXACT_ELEMENTS = 1 << 22  # similarities held at once, float64 step
-CACHE_ELEMENTS = 1 << 19  # numbers gathered at once to be scored again: these fit a CPU's cache
+CACHE_ELEMENTS = 1 << 19  # numbers gathered at once for rescoring; they fit into a CPU's cache
 
 Found = tuple[Float[Tensor, "Q c"], Int[Tensor, "Q c"]]
 Search = Callable[[Float[Tensor, "Q d"], Float[Tensor, "M d"], int], Found]
@@ -39,12 +39,12 @@ Search = Callable[[Float[Tensor, "Q d"], Float[Tensor, "M d"], int], Found]
 def nearest(
     queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int, search: Search | None = None
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """The k keys most similar to each query, best first; equal similarities in the order of the keys' index.
+    """Find the k keys most similar to each query, best first; equal similarities in the order of the keys' index.
 
     Args:
         queries, keys: L2-normalised fp32 rows (or zeros) on one device.
-        k: neighbours wanted, at most M.
-        search: proposes candidates; FAISS where it can be imported and the tensors are on the CPU, else torch.
+        k: number of neighbours, at most M.
+        search: proposes candidates; by default FAISS if it can be imported and the tensors are on the CPU, else torch.
 
     Returns:
         Cosine similarities (fp32, rounded once from the exact value) and indices into `keys` (int64).
@@ -59,7 +59,7 @@ def nearest(
 def exactly_nearest(
     queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int, search: Search | None = None
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """`nearest` with similarities in float64, without any rounding: what parts of the keys find can be merged exactly."""
+    """`nearest` with similarities in float64, free of rounding, so that results from parts of the keys merge exactly."""
     _check(queries, keys, k)
     search = search or (faiss_search if faiss is not None and keys.device.type == "cpu" else tiled_search)
     wanted = min(k + SPARE, len(keys))
@@ -76,26 +76,26 @@ def exactly_nearest(
 def merge(
     similarities: Float[Tensor, "Q n"], indices: Int[Tensor, "Q n"], k: int
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """The k best of what several parts of the keys have found, best first; equal similarities in the order of the index."""
+    """Return the k best neighbours found in several parts of the keys, best first, equal similarities ordered by index."""
     indices, order = indices.sort(dim=1)
     similarities, order = similarities.gather(1, order).sort(dim=1, descending=True, stable=True)
     return similarities[:, :k].contiguous(), indices.gather(1, order)[:, :k].contiguous()
 
 
 def rounding_bound(d: int) -> float:
-    """Most that an fp32 dot product of unit vectors in d dimensions can differ from the exact, rounded-input one."""
+    """Return how far an fp32 dot product of unit vectors in d dimensions can be from the exact one of rounded inputs."""
     return d * 2.0**-24 * (1 + d * 2.0**-23) + math.sqrt(d) * 2.0**-26
 
 
 def faiss_search(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int) -> Found:
-    """The k best keys by FAISS's flat inner product on the CPU, in fp32 and no particular order among near-equals."""
+    """Find the k best keys by FAISS's flat inner product on the CPU, in fp32; near-equals come in no particular order."""
     faiss.omp_set_num_threads(torch.get_num_threads())
     found = faiss.knn(queries.contiguous().numpy(), keys.contiguous().numpy(), k, metric=faiss.METRIC_INNER_PRODUCT)
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 def tiled_search(queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int, tile: int = 8192) -> Found:
-    """The k best keys by a running top-k over tiles of keys, in fp32, on any device."""
+    """Find the k best keys by a running top-k over tiles of keys, in fp32, on any device."""
     step = max(1, TILE_ELEMENTS // tile)
     blocks = [_running_top(block, keys, k, tile) for block in queries.split(step)]
     if not blocks:
@@ -119,7 +119,7 @@ def _running_top(queries: Float[Tensor, "q d"], keys: Float[Tensor, "M d"], k: i
 def exact_search(
     queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], k: int, tile: int = 8192
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """`nearest` without a first step: float64 throughout, several times slower. Similarities are float64."""
+    """`nearest` without the fp32 step: float64 throughout, several times slower, and float64 similarities."""
     step = max(1, EXACT_ELEMENTS // tile)
     values = torch.empty(len(queries), k, dtype=torch.float64, device=queries.device)
     indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
@@ -137,9 +137,9 @@ def exact_search(
 
 
 def _first_best(values: Float[Tensor, "q n"], indices: Int[Tensor, "q n"], k: int) -> Found:
-    """The k largest of each row, and of values equal to the k-th those that stand first; the order of columns is kept.
+    """Keep each row's k largest values, in column order; among values equal to the k-th, keep those that come first.
 
-    `topk` and an unstable sort may take any of several equal values; only the k-th value itself is free of choice.
+    `topk` and an unstable sort may pick any of several equal values, but the k-th value itself is unambiguous.
     """
     if values.shape[1] <= k:
         return values, indices
@@ -152,7 +152,7 @@ def _first_best(values: Float[Tensor, "q n"], indices: Int[Tensor, "q n"], k: in
 def _rescore(
     queries: Float[Tensor, "Q d"], keys: Float[Tensor, "M d"], candidates: Int[Tensor, "Q c"], k: int
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """The k best candidates of each query by exact similarity (float64), then by index."""
+    """Return the k best candidates of each query by exact similarity (float64), then by index."""
     count = candidates.shape[1]
     values = torch.empty(len(queries), k, dtype=torch.float64, device=queries.device)
     indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
@@ -168,7 +168,7 @@ def _rescore(
 
 
 def _snap(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Rows in float64, rounded to multiples of 1 / UNIT. Scaling by a power of two loses nothing in fp32 either."""
+    """Round rows to multiples of 1 / UNIT and return them in float64. Scaling by a power of two is exact even in fp32."""
     return (rows * UNIT).round_().mul_(1 / UNIT).double()
 
 

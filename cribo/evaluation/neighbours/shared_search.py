@@ -1,7 +1,8 @@
-"""Exact neighbours among keys that need not be in one place: read from disk in chunks, or held by several processes.
+"""Exact neighbours among keys that may be read from disk in chunks or be spread over several processes.
 
-Each process holds some images' keys and searches them for the queries of all. Chunks and processes are merged by exact
-similarity and then by the key's row, so the neighbours are those of one search over all keys, bit for bit.
+Each process holds the keys of some images and searches them for the queries of all processes. The results of all chunks and
+processes are merged by exact similarity, then by the key's row, so the neighbours are those of one search over all keys,
+bit for bit.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from cribo.evaluation.harness.progress import Progress
 from cribo.evaluation.neighbours.search import exactly_nearest, merge
 from cribo.training.engine.distributed import World
 
-KEYS = 1 << 20  # keys searched at once: bounds memory on the device, not results
-QUERIES = 1 << 18  # queries for which the keys are read once
+KEYS = 1 << 20  # keys searched at once; limits memory on the device and does not affect results
+QUERIES = 1 << 18  # queries per pass over the keys
 BLOCK = 1 << 14  # queries searched at once
-NOWHERE = torch.iinfo(torch.int64).max  # row of a key that is not there
+NOWHERE = torch.iinfo(torch.int64).max  # row of a missing key
 
 
 def shared_search(
     queries: Patches, memory: Patches, kept: Bool[np.ndarray, " P"], k: int, world: World, progress: Progress, note: str = ""
 ) -> Iterator[tuple[list[int], Float[Tensor, "Q k"], Int[np.ndarray, "Q k"]]]:
-    """Neighbours of this process's queries: (positions among its images, cosines in fp32, rows of the whole memory).
+    """Yield neighbours of this process's queries: (positions among its images, cosines in fp32, rows of the whole memory).
 
     Args:
-        kept: which rows of the whole memory are keys; at least k.
-        k: neighbours, by cosine; equal ones by row.
+        kept: which rows of the whole memory are keys; at least k of them.
+        k: number of neighbours, ordered by cosine, equal cosines by row.
     """
     own = np.flatnonzero(kept[memory.rows])
     for owner, images, first, last in _portions(queries):
@@ -46,7 +47,7 @@ def shared_search(
 
 
 def _portions(queries: Patches) -> Iterator[tuple[int, list[int], int, int]]:
-    """(process, its images by position, its rows from, to), at most QUERIES rows each or one image; the same everywhere."""
+    """Yield (process, positions of its images, its rows from, to): at most QUERIES rows or one image, equal everywhere."""
     for owner, images in enumerate(queries.shares):
         ends = np.cumsum([queries.starts[i + 1] - queries.starts[i] for i in images])
         first, begin = 0, 0
@@ -65,7 +66,7 @@ def _search(
     progress: Progress,
     note: str,
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """The k nearest of this process's keys, chunk after chunk; where it has fewer, the rest has cosine -inf."""
+    """Find the k nearest of this process's keys, chunk by chunk; if it has fewer, the remaining places hold cosine -inf."""
     best = torch.full((len(queries), k), -torch.inf, dtype=torch.float64, device=world.device)
     rows = torch.full((len(queries), k), NOWHERE, device=world.device)
     for start in range(0, len(own), KEYS):
@@ -75,7 +76,7 @@ def _search(
         for first in range(0, len(queries), BLOCK):
             block = slice(first, first + BLOCK)
             similarities, indices = exactly_nearest(queries[block], keys, min(k, len(keys)))
-            if start == 0:  # nothing to merge with
+            if start == 0:  # nothing to merge with yet
                 best[block, : len(keys)], rows[block, : len(keys)] = similarities, globally[indices]
             else:
                 found = torch.cat([best[block], similarities], 1), torch.cat([rows[block], globally[indices]], 1)
@@ -86,7 +87,7 @@ def _search(
 
 
 def _rows(features: Float[Tensor, "P d"], rows: Int[np.ndarray, " n"]) -> Float[Tensor, "n d"]:
-    """Rows in ascending order; without a copy where they follow one another."""
+    """Return the features of `rows`, which ascend; without a copy if they are consecutive."""
     if len(rows) == rows[-1] - rows[0] + 1:
         return features[int(rows[0]) : int(rows[-1]) + 1]
     return features[torch.from_numpy(rows)]

@@ -1,4 +1,4 @@
-"""What the neighbours of a query say: shares of their votes by class."""
+"""The votes of a query's neighbours, as shares by class."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 def vote(
     similarities: Float[Tensor, "Q k"], labels: Int[Tensor, "Q k"], classes: int, temperature: float | None
 ) -> Float[Tensor, "Q C"]:
-    """Shares of the votes by class, each row summing to 1, in float64.
+    """Return each class's share of the votes, in float64; each row sums to 1.
 
-    A neighbour's vote weighs exp(similarity / temperature), or 1 with no temperature. Weights are taken relative to the
-    row's best neighbour, which changes no share and cannot overflow at any temperature.
+    A neighbour's vote weighs exp(similarity / temperature), or 1 without a temperature. Weights are taken relative to the
+    row's best neighbour, which leaves the shares unchanged and cannot overflow at any temperature.
     """
     weights = torch.ones_like(similarities, dtype=torch.float64)
     if temperature is not None:
@@ -24,6 +24,6 @@ def vote(
 
 
 def winners(shares: Float[Tensor, "Q C"]) -> Int[Tensor, " Q"]:
-    """The class with the largest share; of equal shares the lowest class id."""
+    """Return the class with the largest share; among equal shares, the lowest class id."""
     best = shares.amax(dim=1, keepdim=True)
     return (shares == best).int().argmax(dim=1)

@@ -1,8 +1,8 @@
-"""Segmentation by training a decoder (§4.2, App. A.2, C.3; Tables 2, 3 and 7), as in the paper with mmsegmentation.
+"""Segmentation by training a decoder (§4.2, App. A.2, C.3; Tables 2, 3 and 7), with mmsegmentation as in the paper.
 
-From mmsegmentation come, unchanged, the augmentation, the two decoders, their loss, and the sliding window. Ours are the
-encoder in front of them and the training loop: mmengine's Runner does not keep the random state of its augmentations, so a
-run that it resumes is another run; here every random number is a function of (seed, iteration).
+The augmentation, the two decoders, their loss and the sliding window come unchanged from mmsegmentation. The encoder in
+front of them and the training loop are ours: mmengine's Runner does not save the random state of its augmentations, so a
+resumed run differs from an uninterrupted one. Here every random number is a function of (seed, iteration).
 
 crops.py → backbone.py (with positions.py) → decoders.py → train.py → predict.py → result.py, joined by run.py.
 """
@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 
 from mmengine.logging import MMLogger
 
-# At import these say which optional parts are not installed, and later how each weight was initialised.
+# On import, these packages report which optional parts are missing; later they log how each weight was initialised.
 with warnings.catch_warnings(), redirect_stdout(None):
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
     import mmcv.cnn.bricks.transformer  # noqa: F401

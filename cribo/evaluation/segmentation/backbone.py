@@ -16,11 +16,11 @@ HALF = (0.5, 0.5, 0.5)
 
 
 class Backbone(nn.Module):
-    """A ViT: normalised images → maps of its last blocks, the last one after the final norm.
+    """A ViT: normalised images → feature maps of its last blocks, the last map after the final norm.
 
     Attributes:
-        frozen: its parameters get no gradient, and nothing that is drawn or averaged while training acts in it, except
-            `drop_path` where that is asked for.
+        frozen: its parameters get no gradient, and it stays in evaluation mode while the decoder trains, except for its
+            drop path if that is above 0.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class Backbone(nn.Module):
         frozen: bool = True,
         drop_path: float = 0.0,
     ):
-        """`side`: px of the training crop, for which the position embedding is resampled once, as mmsegmentation does.
+        """`side`: px of the training crop, to whose grid the position embedding is resampled once, as mmsegmentation does.
 
-        `drop_path`: stochastic depth of the MLP branches alone, growing linearly from 0 to this at the last block.
+        `drop_path`: rate of stochastic depth at the last block; it grows linearly from 0 and acts on MLP branches only.
         """
         super().__init__()
         vit, depth = encoder.net, len(getattr(encoder.net, "blocks", ()))
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Backbone:
-        """A frozen backbone stays in evaluation mode but for its drop path."""
+        """Keep a frozen backbone in evaluation mode, except for its drop path."""
         super().train(mode and not self.frozen)
         for module in self.vit.modules():
             if isinstance(module, DropPath):
@@ -66,8 +66,8 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B d h w"], ...]:
-        """Maps of the last blocks in their order. Sides that are no multiple of the patch are padded with zeros on the
-        right and below, which are the colour that normalisation makes zero."""
+        """Return the maps of the last blocks, in order. Images whose sides are not multiples of the patch are padded on the
+        right and below with zeros, the colour that normalisation maps to zero."""
         below, right = (-side % self.patch_size for side in images.shape[2:])
         images = nn.functional.pad(images, (0, right, 0, below))
         with (
@@ -80,5 +80,5 @@ class Backbone(nn.Module):
 
 
 def statistics(encoder: Encoder, which: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the input in [0, 1]: the encoder's own, or mmsegmentation's half for Segmenter."""
+    """Return mean and standard deviation of the input in [0, 1]: the encoder's, or 0.5, mmsegmentation's for Segmenter."""
     return (encoder.mean, encoder.std) if which == "encoder" else (HALF, HALF)

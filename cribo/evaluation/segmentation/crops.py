@@ -1,4 +1,4 @@
-"""Training crops by mmsegmentation's pipeline, each a function of (seed, iteration, place in the batch)."""
+"""Training crops from mmsegmentation's pipeline; each is a function of (seed, iteration, place in the batch)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from cribo.data.prepared.images import read_image, read_mask
 from cribo.data.prepared.readers import Record
 from cribo.evaluation.harness.errors import EvaluationError, refuse_unknown_classes
 
-ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must not meet
+ORDER, AUGMENTATION, DECODER, DROP_PATH = range(4)  # random streams that must stay separate
 
 
 class Crop(NamedTuple):
-    """A photo (BGR) and its classes, at most crop × crop px: what is missing is padded after normalisation."""
+    """A crop of a photo (BGR) and its classes, at most crop × crop px; a smaller one is padded after normalisation."""
 
     image: UInt8[Tensor, "3 H W"]
     mask: UInt8[Tensor, "1 H W"]
 
 
 class Crops(Dataset):
-    """Item n of an endless stream of training crops: a fresh permutation of the photos each time all were seen."""
+    """An endless stream of training crops, by item number n. Each pass over the photos has its own permutation of them."""
 
     def __init__(self, records: Sequence[Record], settings: dict, classes: int, ignore: int):
         self.records, self.seed, self.classes, self.ignore = records, settings["seed"], classes, ignore
@@ -57,7 +57,7 @@ class Crops(Dataset):
         return Crop(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)[None])
 
     def photo(self, n: int) -> int:
-        """Which photo item n shows."""
+        """Return the index of the photo that item n shows."""
         epoch, place = divmod(n, len(self.records))
         if epoch != self.of_epoch:
             self.order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.records))
@@ -66,10 +66,10 @@ class Crops(Dataset):
 
 
 def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels as mmsegmentation wants them, uint8 BGR [H, W, 3], and the classes, uint8 [H, W].
+    """Read the pixels as mmsegmentation expects them, uint8 BGR [H, W, 3], and the classes, uint8 [H, W].
 
     Raises:
-        EvaluationError: there is no mask, it has another size, or it holds unknown classes.
+        EvaluationError: the photo has no mask, or the mask has another size or holds unknown classes.
         DataError: a file is missing or corrupt.
     """
     if record.mask is None:
@@ -85,7 +85,7 @@ def read_photo(record: Record, classes: int, ignore: int) -> tuple[np.ndarray, n
 
 @contextmanager
 def numpy_stream(*stream: int) -> Iterator[None]:
-    """mmcv's and mmsegmentation's transforms draw from numpy's global state: here it is the stream's, then as before."""
+    """Seed numpy's global state, from which mmcv's and mmsegmentation's transforms draw, for `stream`; restore it after."""
     before = np.random.get_state()
     np.random.seed(seed_of(*stream))
     try:
@@ -95,7 +95,7 @@ def numpy_stream(*stream: int) -> Iterator[None]:
 
 
 class _Places(Sampler):
-    """Item numbers of each iteration's batch on this process."""
+    """The item numbers of this process's share of each iteration's batch."""
 
     def __init__(self, batch: int, first: int, last: int, rank: int, size: int):
         self.batch, self.first, self.last, self.rank, self.share = batch, first, last, rank, batch // size
@@ -107,7 +107,7 @@ class _Places(Sampler):
 
 
 def load_crops(crops: Crops, batch: int, first: int, last: int, rank: int, size: int, workers: int) -> DataLoader:
-    """A loader over the batches (lists of `Crop`) of iterations first … last − 1 on process `rank` of `size`."""
+    """Return a loader of the batches (lists of `Crop`) of iterations first … last − 1 on process `rank` of `size`."""
     return DataLoader(
         crops,
         batch_sampler=_Places(batch, first, last, rank, size),

@@ -18,7 +18,8 @@ from cribo.model.encoder import Encoder
 
 
 def linear(encoder: Encoder, settings: dict, layers: int, classes: int, ignore: int) -> EncoderDecoder:
-    """A 1×1 convolution (weights N(0, 0.01²), zero bias) on the frozen tokens of the last `layers` blocks, concatenated."""
+    """Return a model with a 1×1 convolution (weights N(0, 0.01²), zero bias) on the frozen tokens of the last `layers`
+    blocks, concatenated."""
     backbone = Backbone(
         encoder, settings["crop"], layers, settings["layer_norm"] == "each", frozen=True, drop_path=settings["drop_path"]
     )
@@ -35,7 +36,7 @@ def linear(encoder: Encoder, settings: dict, layers: int, classes: int, ignore: 
 
 
 def segmenter(encoder: Encoder, settings: dict, classes: int, ignore: int) -> EncoderDecoder:
-    """Segmenter's mask transformer on the tokens of the last block, all to be trained end to end."""
+    """Return a model with Segmenter's mask transformer on the tokens of the last block, to be trained end to end."""
     backbone = Backbone(encoder, settings["crop"], frozen=False, drop_path=settings["drop_path"])
     head = {
         "type": SegmenterMaskTransformerHead,
@@ -52,7 +53,7 @@ def segmenter(encoder: Encoder, settings: dict, classes: int, ignore: int) -> En
 def _segmentor(
     encoder: Encoder, backbone: Backbone, head: dict, settings: dict, classes: int, ignore: int
 ) -> EncoderDecoder:
-    """The whole on the encoder's device; the decoder's weights are a function of the seed."""
+    """Return the whole model on the encoder's device; the decoder's weights are a function of the seed."""
     device = encoder.shift.device
     mean, std = statistics(encoder, settings["statistics"])
     window, stride = settings["window"], settings["stride"]
@@ -86,5 +87,5 @@ def _segmentor(
 
 
 def _as_it_is(module: nn.Module) -> nn.Module:
-    """mmengine builds modules from configurations only: this one hands over a module that is there."""
+    """Return `module` itself: mmengine builds modules only from configurations, so this hands it an existing one."""
     return module

@@ -1,7 +1,7 @@
-"""Position embeddings for another grid of patches, resampled as mmsegmentation does: by plain bicubic interpolation.
+"""Position embeddings for another grid of patches, resampled as in mmsegmentation: by plain bicubic interpolation.
 
-timm antialiases, which takes another bicubic kernel even where the grid grows and nothing could alias: from 14 × 14 to
-32 × 32 a smooth embedding, as trained ones are, differs by some 3 %.
+timm antialiases, which uses a different bicubic kernel even if the grid grows and nothing could alias. From 14 × 14 to
+32 × 32, a smooth embedding, such as a trained one, differs by some 3 %.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from cribo.model.networks.backbone import resampled
 
 
 def resample_plainly(vit: nn.Module, side: int) -> None:
-    """Make `vit` one of photos of `side` px, and let it resample its positions plainly from there at every other size.
+    """Resample the positions of `vit` plainly for photos of `side` px, and make it resample them plainly at other sizes too.
 
-    A ViT of timm that does the second in a way of its own keeps to that.
+    A timm ViT class with its own way of embedding positions keeps that way at other sizes.
     """
     own, old = vit.pos_embed, vit.patch_embed.grid_size
     vit.set_input_size((side, side))
@@ -30,7 +30,7 @@ def resample_plainly(vit: nn.Module, side: int) -> None:
 
 
 def _embedded(vit: VisionTransformer, patches: Float[Tensor, "B h w d"]) -> Float[Tensor, "B T d"]:
-    """In place of timm's `_pos_embed`: CLS, registers and patches in a row, with their positions."""
+    """Replace timm's `_pos_embed`: return CLS, register and patch tokens in one sequence, with their positions."""
     positions = vit.pos_embed
     if positions is not None:
         positions = resampled(positions, vit.patch_embed.grid_size, tuple(patches.shape[1:3]))

@@ -1,4 +1,4 @@
-"""Sliding-window prediction of a validation split, and its mean IoU as mmsegmentation counts it."""
+"""Sliding-window prediction on a validation split, and its mean IoU as mmsegmentation counts it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Photos(Dataset):
 
 @torch.no_grad()
 def predict(model: EncoderDecoder, image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
-    """A class for each of the photo's own pixels: the mean of the windows' logits, enlarged bilinearly to `size`."""
+    """Predict the class of each pixel of the photo from the mean of the windows' logits, enlarged bilinearly to `size`."""
     sample = SegDataSample(metainfo={"ori_shape": size, "img_shape": image.shape[:2], "pad_shape": image.shape[:2]})
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     data = model.data_preprocessor({"inputs": [pixels], "data_samples": [sample]}, training=False)
@@ -49,7 +49,7 @@ def predict(model: EncoderDecoder, image: UInt8[np.ndarray, "h w 3"], size: tupl
 
 
 def judge(model: EncoderDecoder, photos: Photos, workers: int, world: World, what: str) -> Int[np.ndarray, "C C"]:
-    """The confusion matrix (rows: truth) of all photos, shared between the processes."""
+    """Return the confusion matrix (rows: truth) of all photos, on every process; the processes share the photos."""
     model.eval()
     own = range(world.rank, len(photos), world.size)
     loader = DataLoader(photos, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=start_worker)
@@ -63,9 +63,9 @@ def judge(model: EncoderDecoder, photos: Photos, workers: int, world: World, wha
 
 
 def mean_iou(matrix: Int[np.ndarray, "C C"]) -> IoU:
-    """mmsegmentation's mIoU: over the classes that occur in the ground truth or in a prediction.
+    """Return mmsegmentation's mIoU: the mean over the classes that occur in the ground truth or in a prediction.
 
-    A class that is predicted and never there counts as 0. On the full validation sets every class is there.
+    A class that is predicted but absent from the ground truth counts as 0. The full validation sets contain every class.
 
     Raises:
         EvaluationError: nothing was counted.

@@ -1,4 +1,4 @@
-"""The JSON of one cell: mIoU, classes, and the protocol's card as resolved (docs/protocols.md explains every field)."""
+"""The JSON of one cell: mIoU, IoU per class, and the protocol card as resolved (docs/protocols.md explains every field)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cribo.evaluation.segmentation.predict import mean_iou
 from cribo.evaluation.segmentation.train import POWER
 from cribo.model.encoder import Encoder
 
-MMLAB = ("onedl-mmsegmentation", "onedl-mmcv", "onedl-mmengine")  # whose code decides the number too
+MMLAB = ("onedl-mmsegmentation", "onedl-mmcv", "onedl-mmengine")  # their code affects the score too
 
 
 def cell(
@@ -26,7 +26,7 @@ def cell(
     matrix: Int[np.ndarray, "C C"],
     cost: dict,
 ) -> dict:
-    """The tree of one model on one data set at one learning rate; `layers` is 1 for Segmenter."""
+    """Return the JSON tree for one model on one data set at one learning rate; `layers` is 1 for Segmenter."""
     found = mean_iou(matrix)
     pairs = zip(data.classes, found.per_class.tolist(), strict=True)
     scores = {
@@ -50,7 +50,7 @@ def cell(
 
 
 def card(protocol: str, encoder: Encoder, settings: dict, lr: float, layers: int, ignore: int) -> dict:
-    """Every choice as it was resolved, in words and values."""
+    """Return the protocol card: every choice as resolved, in words and values."""
     slope, offset = settings["end_lr"]
     own = {key: value for key, value in settings.items() if key != "dataset"}
     shared = {

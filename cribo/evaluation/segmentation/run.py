@@ -1,4 +1,4 @@
-"""One cell from an encoder and a data set to its result: where its state lives, and what it leaves behind."""
+"""Run one cell, from an encoder and a data set to its result file; keep the training state for resuming."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cribo.training.engine.interruption import ignore_signals
 from cribo.training.engine.log import say
 from cribo.training.engine.sources import digest_of_sources
 
-# What a change of would give other weights, under cribo/, beside the encoder and the photos.
+# The code under cribo/ that determines the trained weights, besides the encoder and the photos.
 SOURCES = (
     "data/batches/streams.py",
     "data/prepared",
@@ -35,7 +35,7 @@ SOURCES = (
 
 
 def learning_rate(text: str) -> float:
-    """A learning rate from the command line. Raises EvaluationError unless it is a positive number."""
+    """Parse a learning rate from the command line. Raises EvaluationError unless it is a positive number."""
     try:
         lr = float(text)
     except ValueError:
@@ -60,13 +60,13 @@ def evaluate(
     """Train the decoder of `protocol` ("linear_segmentation" or "segmenter") on the encoder in folder `weights`, and write
     its mIoU on the val split to `out`.
 
-    The resumable state is kept in a folder of `runs`, named after `out`, which is returned: it may go once the command has
-    ended well.
+    The resumable state is kept in a folder in `runs`, named after `out`. The function returns that folder; it may be deleted
+    once the command has succeeded.
 
     Raises:
         EvaluationError: the data cannot be evaluated, or the settings do not fit the encoder.
-        EncoderError, DataError: a file is missing or unfit.
-        Interrupted, FloatingPointError: see `train`.
+        EncoderError, DataError: a file is missing or unusable.
+        Interrupted, FloatingPointError, CannotResume: see `train`.
     """
     meter = Meter(world.device, compute.precision)
     train_split, val = train_and_val(data)
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def fingerprint(settings: dict, lr: float, layers: int, digest: str, weights: Path) -> str:
-    """Sixteen hex digits that stand for everything that decides the result: settings, photos, encoder and our sources."""
+    """Return sixteen hex digits for everything that determines the result: settings, photos, encoder and our sources."""
     sha = hashlib.sha256(
         yaml.safe_dump([settings, lr, layers, digest], sort_keys=True).encode() + digest_of_sources(SOURCES)
     )

@@ -1,4 +1,4 @@
-"""The training loop of both decoders, from top to bottom."""
+"""The training loop of both decoders."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from cribo.training.engine.interruption import Interrupted, asked_by, stop_flag
 from cribo.training.engine.log import Journal, say, timed
 from cribo.training.engine.resume import resume
 
-POWER = 0.9  # of the polynomial schedule, mmsegmentation's
+POWER = 0.9  # of the polynomial schedule, as in mmsegmentation
 
 
 @dataclass
 class State:
-    """What a stopped run needs to go on: trained weights, Adam's moments, iterations done. No random state: none is kept."""
+    """What a stopped run needs to resume: trained weights, Adam's moments, iterations done. No random state is needed: every
+    random number is a function of (seed, iteration)."""
 
     model: EncoderDecoder
     optimiser: torch.optim.Adam
     step: int = 0
 
     def trained(self) -> dict[str, Tensor]:
-        """All tensors that training may change."""
+        """Return all tensors that training may change."""
         frozen = self.model.backbone.frozen
         return {k: v for k, v in self.model.state_dict().items() if not (frozen and k.startswith("backbone."))}
 
@@ -44,7 +45,7 @@ class State:
         return {"trained": self.trained(), "optimiser": self.optimiser.state_dict(), "step": self.step}
 
     def restore(self, saved: dict) -> None:
-        """Take over a saved state, in place."""
+        """Load a saved state, in place."""
         if saved["trained"].keys() != self.trained().keys():
             raise EvaluationError("the saved state is of another decoder: delete its folder in .resume and start again")
         self.model.load_state_dict(saved["trained"], strict=False)
@@ -53,27 +54,27 @@ class State:
 
 
 def initial_state(model: EncoderDecoder, weight_decay: float) -> State:
-    """Adam (β 0.9, 0.999; ε 1e-8; `weight_decay` is its L2 term) on all parameters that are not frozen."""
+    """Set up Adam (β 0.9, 0.999; ε 1e-8; `weight_decay` is its L2 term) on all parameters that are not frozen."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     return State(model, torch.optim.Adam(parameters, lr=0.0, weight_decay=weight_decay))
 
 
 def polynomial(lr: float, end: float, step: int, steps: int) -> float:
-    """Learning rate of iteration `step`, from 0 to steps − 1, where it is `end`: mmengine's PolyLR in closed form."""
+    """Return the learning rate of iteration `step`, 0 to steps − 1, where it is `end`: mmengine's PolyLR, in closed form."""
     return (lr - end) * (1 - step / max(1, steps - 1)) ** POWER + end
 
 
 def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, compute: Compute, world: World) -> State:
-    """Train for settings["iterations"] iterations, going on from the newest state in `folder`.
+    """Train for settings["iterations"] iterations, resuming from the newest state in `folder`.
 
-    The loss is mmsegmentation's: cross-entropy summed over labelled pixels and divided by all, void and padding included.
-    So the mean over processes is the loss of the whole batch.
+    The loss is mmsegmentation's: cross-entropy summed over labelled pixels, divided by the number of all pixels, void and
+    padding included. The mean over processes is therefore the loss of the whole batch.
 
     Raises:
         Interrupted: stopped by SIGTERM or Ctrl-C at an iteration's end, state saved.
         FloatingPointError: the loss is not finite.
-        CannotResume: there are states, and no whole one that all processes read.
-        EvaluationError: batch and processes do not fit together.
+        CannotResume: there are saved states, but no complete one that all processes can read.
+        EvaluationError: the batch cannot be split over the processes.
         DataError: a file is missing or corrupt.
     """
     model, steps, batch_size = state.model, settings["iterations"], settings["batch_size"]
@@ -127,13 +128,13 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
             raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
         finally:
             saver.close()
-        if world.any(bool(stop)):  # in the last iterations; to judge the val split takes its time
+        if world.any(bool(stop)):  # asked in the last iterations: stop before evaluating the val split, which takes long
             raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} iterations; the same command judges the model")
     return state
 
 
 def prepare(model: EncoderDecoder, batch: Sequence[Crop]) -> tuple[Float[Tensor, "B 3 S S"], list[SegDataSample]]:
-    """Crops on the model's device: RGB, normalised, padded to one size with zeros and void."""
+    """Move crops to the model's device: RGB, normalised, padded to one size with zeros (masks with void)."""
     samples = [SegDataSample(gt_sem_seg=PixelData(data=crop.mask.long())) for crop in batch]
     data = model.data_preprocessor({"inputs": [crop.image for crop in batch], "data_samples": samples}, training=True)
     return data["inputs"], data["data_samples"]
