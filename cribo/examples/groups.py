@@ -1,8 +1,8 @@
-"""How many photos the object-level matches are made of, so that they fall into the groups in which the model was trained.
+"""How many photos the object-level matches use, so that they form groups as large as those the model was trained with.
 
-Photos of a training batch share two things: the scaling of the clustering's cost (`clustering.normalise_images`) and the
-objects that a cycle may come back to (`matching.pool_images`). An example of fewer photos would show other clusters and
-accept other neighbours than the model learnt from.
+In training, photos of a batch share two things: the scaling of the clustering's cost (`clustering.normalise_images`) and the
+objects that a cycle may return to (`matching.pool_images`). An example of fewer photos would show other clusters and
+accept other neighbours than those the model learnt from.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, lcm
 
-MOST = 256  # photos whose objects are all compared with one another: bounds an example's memory and time
-POOL = 32  # of a model that was trained without neighbours
+MOST = 256  # maximum number of query photos, whose objects may all be compared with one another; limits memory and time
+POOL = 32  # pool size for a model that was trained without neighbours
 
 
 @dataclass(frozen=True)
 class Groups:
-    """How many photos share a cost's scaling, make a pool, are asked, and have their objects kept: queries are whole groups
-    and pools, the bank is whole groups. `own`: both are the training's.
+    """Numbers of photos. normalise: in a group that shares the scaling of a cost; pool: in a pool; queries: whole groups and
+    whole pools; bank: photos whose objects are in the bank, whole groups. own: `normalise` and `pool` are as in training.
     """
 
     normalise: int
@@ -28,9 +28,10 @@ class Groups:
 
 
 def groups(model: dict, photos: int, bank: int, available: int) -> Groups:
-    """Groups for at least `photos` queries and about `bank` other photos, of two or more that are `available`.
+    """Return groups for at least `photos` queries and about `bank` other photos, out of `available` ones (two or more).
 
-    `model`: settings of its training. Where its groups do not fit into half of the photos, or MOST, the largest that do.
+    `model`: the settings the model was trained with. If its groups do not fit into half of the photos, or exceed MOST, they
+    become the largest that fit.
     """
     normalise = model["clustering"].get("normalise_images", 1)
     pool = model["matching"].get("pool_images", 1) if "matching" in model else POOL

@@ -1,8 +1,9 @@
 """Object-level matches across photos (the paper's Figs. 4 and 5): a view's regions, each with its neighbour in the bank.
 
-Training's own bank lives in the resumable state and goes with it. What is shown is computed anew by the exported teacher, by
-the rules of a training step: views are drawn with numbers that no step has seen, clusters and criterion see photos in groups
-as large as in training (groups.py says when they cannot), and the bank holds the objects of other training photos.
+The bank of the training is part of its resumable state and is deleted with it. So the exported teacher computes the matches
+again, by the rules of a training step: views use random numbers that no step has used, the clustering and the criterion see
+photos in groups as large as in training (groups.py: when this is not possible), and the bank holds the objects of other
+training photos.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from cribo.method.memory_bank import MemoryBank, Neighbours, push, retrieve
 from cribo.method.oracle import same_classes
 from cribo.model.encoder import Encoder
 
-PAIRS = 6  # regions of a photo that are shown with their neighbour
+PAIRS = 6  # maximum number of a photo's regions shown with their neighbour
 SIDE = 144
 
 
 def matches(encoder: Encoder, data: PreparedSet, settings: dict, out: Path) -> dict | None:
-    """Pictures under `out`, and what they show; None for a model without objects. `settings["model"]` is its training's.
+    """Write pictures to `out`; return what they show, or None for a model without objects or fewer than two photos.
 
-    Of each photo the accepted matches come first, then the others by cosine. `ratio` is of the objects that both views show.
+    `settings["model"]` holds the settings of the training. Of each photo, accepted matches come first, then the others, each
+    in order of cosine. `ratio` is the share of accepted matches among the objects that both views show.
     """
     model, records = settings["model"], data.splits["train"]
     if model is None or "clustering" not in model or len(records) < 2:
@@ -63,7 +65,7 @@ def matches(encoder: Encoder, data: PreparedSet, settings: dict, out: Path) -> d
 
 @dataclass(frozen=True)
 class _Matched:
-    """Each object's neighbour, which of its photo's K objects that is, and whether the criterion accepts it."""
+    """Each object's neighbour, its index among the K objects of its photo, and whether the criterion accepts it."""
 
     found: Neighbours
     entries: Int[Tensor, "2 n K"]
@@ -87,7 +89,7 @@ def _nearest_entries(bank: Objects, found: Neighbours) -> Int[Tensor, "2 n K"]:
 
 
 def _photo(i: int, ours: Objects, bank: Objects, matched: _Matched, names: list[str], out: Path) -> dict:
-    """Pictures of query `i` and of its neighbours in the photos `names`, and what examples.json says of them."""
+    """Write pictures of query `i` and of its neighbours, whose photos are `names`; return their entry for examples.json."""
     view, regions, colours = ours.pixels(i), ours.regions(i), palette(ours.valid.shape[1])
     found, accepted = matched.found, matched.accepted[0, i].tolist()
     cosines = found.similarity[0, i].tolist()

@@ -1,4 +1,4 @@
-"""Photos as a training step sees them after its last change of the weights: two views, their clusters and objects."""
+"""Photos as a training step would see them after the last update of the weights: two views, their clusters and objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_ONCE = 32  # photos encoded together
 
 @dataclass(frozen=True)
 class Objects:
-    """Of n photos; `classes` are there where an oracle asks for them, `grid` is the patches along a side of a view."""
+    """Views and objects of n photos. `classes` is None unless an oracle needs it; `grid`: patches along a view's side."""
 
     views: UInt8[Tensor, "n 2 3 S S"]
     labels: Int[Tensor, "n 2N"]
@@ -35,24 +35,24 @@ class Objects:
     grid: int
 
     def pixels(self, photo: int) -> UInt8[np.ndarray, "S S 3"]:
-        """A photo's first view."""
+        """Return a photo's first view."""
         return self.views[photo, 0].permute(1, 2, 0).numpy()
 
     def regions(self, photo: int) -> Int[np.ndarray, "g g"]:
-        """Clusters of that view's patches."""
+        """Return the clusters of the patches of a photo's first view."""
         return self.labels[photo, : self.grid**2].view(self.grid, self.grid).cpu().numpy()
 
 
 def objects_of(encoder: Encoder, records: Sequence[Record], model: dict, group: int) -> Objects:
-    """What a training step with the settings `model` makes of photos, `group` of which share the scaling of the clustering's
-    cost; their number is a multiple of it. Nothing is learnt.
+    """Compute what a training step with the settings `model` makes of the photos, without learning from them. Each `group`
+    photos share the scaling of the clustering's cost; the number of photos is a multiple of `group`.
     """
     grid, K, masks = model["views"]["size"] // encoder.patch_size, model["clustering"]["K"], needs_masks(model)
     how = clustering_settings(model["clustering"])
     if isinstance(how, ClusteringSettings):
         how = replace(how, normalise_images=group)
     pairs = ViewPairs(records, model["views"], grid, seeds_an_image(model), model["seed"], masks)
-    epoch = model["optimisation"]["epochs"]  # whose draws no training step has seen
+    epoch = model["optimisation"]["epochs"]  # no training step has used this epoch's random draws
     step = group * max(1, AT_ONCE // group)
     views, labels, objects, classes = [], [], [], []
     for start in range(0, len(records), step):

@@ -1,4 +1,4 @@
-"""Val photos and the training photos that are most like them as a whole."""
+"""Val photos, and the training photos most similar to each as a whole."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ SIDE = 96
 
 
 def retrieval(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict | None:
-    """Pictures of val photos and of each one's nearest among `settings["bank"]` training photos, by cosine.
+    """Write pictures of val photos and of each one's nearest neighbours by cosine among `settings["bank"]` training photos.
 
-    Photos that have a class as a whole, where the set has them; then it is said whether a neighbour's is the query's.
+    If both splits have photos with an image-level class, only these are used, and the result names their classes, so that
+    the report can say whether a neighbour's class is the query's. Returns None if a split has no photos.
     """
     sets = data.labelled if data.labelled.keys() >= {"train", "val"} else data.splits
     memory, shown = spread(sets["train"], settings["bank"]), spread(sets["val"], settings["photos"])

@@ -1,4 +1,4 @@
-"""All examples of one encoder on one data set: PNG files and examples.json, which says what they show."""
+"""All examples of one encoder on one data set: PNG files, and examples.json, which says what they show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cribo.training.engine.distributed import World
 
 
 def write_examples(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict:
-    """Fill `out`; returns what is in examples.json. A kind of example that the model or the data cannot give is null."""
+    """Empty and fill `out`; return the content of examples.json. Examples that the model or data do not allow are None."""
     emptied(out)
     about = {
         "model": encoder.name,

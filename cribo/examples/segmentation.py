@@ -1,4 +1,4 @@
-"""Photo, truth, and what dense nearest neighbours predict, with a memory of a few training photos."""
+"""Photos, their ground truth, and what dense nearest neighbours predict from a memory of a few training photos."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cribo.examples.pictures import class_colours, enlarged, save, shrunk
 from cribo.model.encoder import Encoder
 from cribo.training.engine.distributed import World
 
-SIDE = 192  # px of a picture's longer side, at least or at most
+SIDE = 192  # px of a picture's longer side: the maximum for a large photo, the minimum for a small one
 
 
 def segmentation(encoder: Encoder, data: PreparedSet, settings: dict, world: World, out: Path) -> dict | None:
-    """Pictures of `settings["photos"]` val photos under `out`, and what they show; None where the photos have no masks.
+    """Write pictures of `settings["photos"]` val photos to `out`; return what they show. None without val photos or masks.
 
-    The memory is `settings["bank"]` training photos: a prediction is that of a reduced memory, so scores are those of the
-    tables and not of these pictures.
+    The memory holds only `settings["bank"]` training photos, so the predictions are those of a reduced memory. The scores
+    in the tables do not come from these pictures.
     """
     memory = spread(data.splits["train"], settings["bank"])
     shown = spread(data.splits["val"], settings["photos"])
