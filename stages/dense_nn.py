@@ -1,7 +1,7 @@
-"""python -m stages.dense_nn MODEL DATASET: judge results/encoders/MODEL by dense nearest neighbours on data/DATASET.
+"""python -m stages.dense_nn MODEL DATASET: evaluate results/encoders/MODEL by dense nearest neighbours on data/DATASET.
 
-Settings: results/plan/dense_nn/DATASET.yaml. Writes results/scores/dense_nn/MODEL-DATASET.json. One process or one of
-torchrun's, which then share keys and queries.
+Settings: results/plan/dense_nn/DATASET.yaml. Writes results/scores/dense_nn/MODEL-DATASET.json. Runs as one process or under
+torchrun, whose processes share keys and queries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m stages.examples MODEL DATASET: pictures of what results/encoders/MODEL does on data/DATASET.
+"""python -m stages.examples MODEL DATASET: draw pictures of what results/encoders/MODEL does on data/DATASET.
 
 Settings: results/plan/examples/MODEL-DATASET.yaml. Writes results/examples/MODEL-DATASET/.
 """

@@ -1,4 +1,4 @@
-"""python -m stages.export MODEL: the teacher's backbone of results/pretrain/MODEL/ → results/encoders/MODEL/, for timm."""
+"""python -m stages.export MODEL: teacher's backbone in results/pretrain/MODEL/ → results/encoders/MODEL/, a timm folder."""
 
 from __future__ import annotations
 

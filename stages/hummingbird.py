@@ -1,7 +1,7 @@
-"""python -m stages.hummingbird MODEL DATASET: judge results/encoders/MODEL by the open-hummingbird protocol.
+"""python -m stages.hummingbird MODEL DATASET: evaluate results/encoders/MODEL by the open-hummingbird protocol.
 
-Settings: results/plan/hummingbird/DATASET.yaml. Writes results/scores/hummingbird/MODEL-DATASET.json. One process or one
-of torchrun's, which then share keys and queries.
+Settings: results/plan/hummingbird/DATASET.yaml. Writes results/scores/hummingbird/MODEL-DATASET.json. Runs as one process or
+under torchrun, whose processes share keys and queries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m stages.imports NAME: weights that are not trained here → results/encoders/NAME/, like an export."""
+"""python -m stages.imports NAME: weights not trained here → results/encoders/NAME/, in the same form as an export."""
 
 from __future__ import annotations
 

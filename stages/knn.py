@@ -1,6 +1,6 @@
-"""python -m stages.knn MODEL DATASET: judge results/encoders/MODEL by k-NN classification of data/DATASET's images.
+"""python -m stages.knn MODEL DATASET: evaluate results/encoders/MODEL by k-NN classification of data/DATASET's images.
 
-Settings: results/plan/knn/DATASET.yaml. Writes results/scores/knn/MODEL-DATASET.json. One process or one of torchrun's.
+Settings: results/plan/knn/DATASET.yaml. Writes results/scores/knn/MODEL-DATASET.json. Runs as one process or under torchrun.
 """
 
 from __future__ import annotations

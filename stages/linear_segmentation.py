@@ -1,4 +1,4 @@
-"""python -m stages.linear_segmentation MODEL DATASET LAYERS LR: a linear decoder on results/encoders/MODEL, frozen.
+"""python -m stages.linear_segmentation MODEL DATASET LAYERS LR: train a linear decoder on frozen results/encoders/MODEL.
 
 Settings: results/plan/linear_segmentation/DATASET.yaml.
 Writes results/scores/linear_segmentation/MODEL-DATASET-lastLAYERS-LR.json.

@@ -1,4 +1,4 @@
-"""python -m stages.plan: params.yaml, checked → results/plan/, what each later stage reads; overridden presets are said."""
+"""python -m stages.plan: check params.yaml → results/plan/, the settings of each later stage; print overridden presets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cribo.command import run
 from cribo.fidelity import overridden
 from cribo.params import load
 
-FOLDERS = ("benchmarks", "examples", "pretrain", "scores")  # read whole by later stages, even where nothing lies in them
+FOLDERS = ("benchmarks", "examples", "pretrain", "scores")  # later stages depend on these as a whole, even if they are empty
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""python -m stages.prepare NAME: data/NAME from its settings in results/plan/data/NAME.yaml, every image verified."""
+"""python -m stages.prepare NAME: make data/NAME as results/plan/data/NAME.yaml says, and verify every image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m stages.pretrain MODEL: photos → results/pretrain/MODEL/, one process or one of torchrun's."""
+"""python -m stages.pretrain MODEL: photos → results/pretrain/MODEL/. Runs as one process or under torchrun."""
 
 from __future__ import annotations
 

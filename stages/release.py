@@ -1,4 +1,4 @@
-"""python -m stages.release MODEL: encoder, results and what was trained → results/release/MODEL/, ready for a model hub."""
+"""python -m stages.release MODEL: encoder, results, training summary → results/release/MODEL/, ready for a model hub."""
 
 from __future__ import annotations
 

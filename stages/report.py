@@ -1,6 +1,6 @@
 """python -m stages.report: everything under results/ → results/report.html and results/figures/.
 
-The page stands alone: it opens from disk, without a network. Also writes results/plots/*.csv for `dvc plots`.
+The page is self-contained: it opens from disk, without a network. Also writes results/plots/*.csv for `dvc plots`.
 """
 
 from __future__ import annotations

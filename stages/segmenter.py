@@ -1,4 +1,4 @@
-"""python -m stages.segmenter MODEL DATASET LR: results/encoders/MODEL finetuned with Segmenter's mask transformer.
+"""python -m stages.segmenter MODEL DATASET LR: finetune results/encoders/MODEL with Segmenter's mask transformer.
 
 Settings: results/plan/segmenter/DATASET.yaml. Writes results/scores/segmenter/MODEL-DATASET-LR.json.
 """

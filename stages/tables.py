@@ -1,7 +1,7 @@
 """python -m stages.tables: the plan's results/scores/*/*.json and the paper's values → results/tables/.
 
-Rows and columns: results/plan/report.yaml. Photos that a model learned from: results/pretrain/*/metrics.json. Writes .md,
-.csv, .tex and .html of each table, README.md with all of them, and scores.csv, a line a score.
+Rows and columns: results/plan/report.yaml. Number of photos each model learnt from: results/pretrain/*/metrics.json. Writes
+each table as .md, .csv, .tex and .html, README.md with all tables, and scores.csv with one line per score.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """python -m stages.yolos MODEL DATASET: finetune results/encoders/MODEL as YOLOS on data/DATASET and score its boxes.
 
-Settings: results/plan/yolos/DATASET.yaml. Writes results/scores/yolos/MODEL-DATASET.json. One process or one of torchrun's;
-a stopped run goes on from its last saved step.
+Settings: results/plan/yolos/DATASET.yaml. Writes results/scores/yolos/MODEL-DATASET.json. Runs as one process or under
+torchrun; a stopped run resumes from its last saved step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cribo.training.engine.interruption import finish, ignore_signals, resumable
 
 
 def kept(*judged) -> Path:
-    """The run directory; the result is written by now."""
+    """Return the run directory and ignore signals from now on: the result has been written."""
     ignore_signals()
     return run_directory(*judged)
 
