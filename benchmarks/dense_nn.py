@@ -1,14 +1,14 @@
-"""Exact neighbours: ours against FAISS's flat index and against the naive way, in one run on the same data.
+"""Exact neighbours: our search against FAISS's flat index and a naive search, in one run on the same data.
 
     python benchmarks/dense_nn.py --keys 1000000 --queries 10000 --width 384 --k 50
     python benchmarks/dense_nn.py --grow 100000 400000 1000000 4000000 --queries 1000
 
 Prints seconds, the memory that each search adds at its peak, the time as a multiple of ours, and the share of
-queries whose neighbours are, in order, those that ours finds. Ours does more than either: its order is exact.
+queries whose neighbours are those that ours finds, in the same order. Ours does more than the others: its order is exact.
 
 "on disk" reads the keys from a file in chunks, as an evaluation does with more features than compute.feature_memory_gb.
-Its memory includes the pages of the file that are mapped at the peak, which the system takes back when it needs them.
-`--grow` shows how that grows with the number of keys: seconds, and seconds a million keys.
+Its memory includes the pages of the file that are mapped at the peak, which the system reclaims when it needs them.
+`--grow` shows how "on disk" scales with the number of keys: seconds, memory, and seconds per million keys.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import cribo.evaluation  # noqa: F401 (before torch: it says how idle threads wait)
+import cribo.evaluation  # noqa: F401 (before torch: it sets how idle threads wait)
 
 # isort: split
 import numpy as np
@@ -41,13 +41,13 @@ Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 def naive(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """All similarities of 256 queries at once, then top-k."""
+    """Compute all similarities of 256 queries at once, then take the top k."""
     found = [(block @ keys.T).topk(k, dim=1) for block in queries.split(256)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
 def indexed(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """FAISS's IndexFlatIP, building included."""
+    """Search with FAISS's IndexFlatIP, building the index included."""
     faiss.omp_set_num_threads(torch.get_num_threads())
     index = faiss.IndexFlatIP(keys.shape[1])
     index.add(keys.numpy())
@@ -56,7 +56,7 @@ def indexed(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def on_disk(keys: Tensor) -> Patches:
-    """The keys as the patches of one image, in a temporary file."""
+    """Return the keys as the patches of one image, in a temporary file."""
     features = feature_rows(len(keys), keys.shape[1], memory_gb=0)
     for first in range(0, len(keys), 1 << 18):
         features[first : first + (1 << 18)] = keys[first : first + (1 << 18)]
@@ -69,7 +69,7 @@ def as_patches(features: Tensor) -> Patches:
 
 
 def streamed(queries: Tensor, memory: Patches, k: int) -> tuple[Tensor, Tensor]:
-    """Ours, keys read from a file in chunks."""
+    """Search with ours, reading the keys from a file in chunks."""
     alone, silent = World(0, 1, torch.device("cpu")), Progress("", math.inf, every=math.inf)
     kept = np.ones(len(memory.rows), bool)
     ((_, similarities, rows),) = shared_search(as_patches(queries), memory, kept, k, alone, silent)
@@ -77,7 +77,7 @@ def streamed(queries: Tensor, memory: Patches, k: int) -> tuple[Tensor, Tensor]:
 
 
 def measured(search: Search, queries: Tensor, keys: Tensor | Patches, k: int) -> tuple[float, float, Tensor]:
-    """Seconds, MiB above the start at the peak (sampled every 5 ms on the CPU), and the indices found."""
+    """Return seconds, peak memory in MiB above the start (sampled every 5 ms on the CPU), and the indices found."""
     cuda = queries.is_cuda
     if cuda:
         torch.cuda.synchronize()
@@ -138,7 +138,7 @@ def main() -> None:
         f"{given.keys} keys, {given.queries} queries, width {given.width}, k {given.k}, {given.device}, "
         f"{torch.get_num_threads()} threads"
     )
-    measured(next(iter(searches.values())), queries[:256], keys, given.k)  # libraries load, threads start
+    measured(next(iter(searches.values())), queries[:256], keys, given.k)  # warm-up: libraries load, threads start
     first = None
     for name, search in searches.items():
         seconds, memory, indices = measured(search, queries, keys, given.k)
@@ -152,14 +152,14 @@ def unit(rows: int, width: int, generator: torch.Generator) -> Tensor:
 
 
 def growth(sizes: Sequence[int], queries: int, width: int, k: int) -> None:
-    """Ours for more and more keys, the first ones of a single file."""
+    """Print time and memory of ours for more and more keys, taken from the start of a single file."""
     generator = torch.Generator().manual_seed(0)
     asked, features = unit(queries, width, generator), feature_rows(max(sizes), width, memory_gb=0)
     for first in range(0, max(sizes), 1 << 18):
         rows = min(1 << 18, max(sizes) - first)
         features[first : first + rows] = unit(rows, width, generator)
     print(f"{queries} queries, width {width}, k {k}, keys on disk, {torch.get_num_threads()} threads")
-    measured(streamed, asked[:256], as_patches(features[: min(sizes)]), k)  # libraries load, threads start
+    measured(streamed, asked[:256], as_patches(features[: min(sizes)]), k)  # warm-up: libraries load, threads start
     for size in sizes:
         seconds, memory, _ = measured(streamed, asked, as_patches(features[:size]), k)
         print(

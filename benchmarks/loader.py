@@ -2,8 +2,9 @@
 
     python benchmarks/loader.py --photos /where/photos/are --size 224
 
-Prints images a second of one core, and as a multiple of PIL + torchvision: everything from the file to normalised floats,
-with the probabilities of the paper's recipe. Seconds are the processor's (other programs do not count), the ways take turns.
+Prints images per second on one core, also as a multiple of PIL + torchvision. The time covers everything from the file to
+normalised floats, with the probabilities of the paper's recipe. It is processor time, so other programs do not count. The
+loaders take turns.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ Way = Callable[[Path], object]
 
 
 class PilBlur(torch.nn.Module):
-    """DINO's blur: Pillow's, of a random radius."""
+    """DINO's blur: Pillow's Gaussian blur with a random radius."""
 
     def forward(self, image: Image.Image) -> Image.Image:
         return image.filter(ImageFilter.GaussianBlur(float(torch.empty(1).uniform_(*VIEWS["blur_radius"]))))
 
 
 def torchvision_views(size: int, tensors: bool) -> list[v2.Compose]:
-    """Both views as in DINO, on PIL images or on uint8 tensors."""
+    """Return the transforms of both views as in DINO, for PIL images or for uint8 tensors."""
     blur = v2.GaussianBlur(9, tuple(VIEWS["blur_radius"])) if tensors else PilBlur()
     jitter = v2.ColorJitter(*(VIEWS[name] for name in ("brightness", "contrast", "saturation", "hue")))
     return [

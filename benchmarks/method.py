@@ -1,13 +1,13 @@
-"""Clustering, nearest neighbours and losses: ours beside the naive form of the paper's equations, on the same data.
+"""Clustering, nearest neighbours and losses: ours against the naive form of the paper's equations, on the same data.
 
     python benchmarks/method.py                       ViT-S/16, 224 px, batch 8, K 64, S 1000
     python benchmarks/method.py --growth              and how each grows with K, S and the batch
     python benchmarks/method.py --out results/bench   writes method.json and method.md there
 
-Every measurement is a process of its own, which makes the inputs and first does a tiny problem (libraries load). For memory
-it then does the thing once: the highest resident memory since (the kernel's mark) above what was in use, with an allocator
-that gives freed blocks back at once. For time it does the thing four times with the usual allocator: the fastest of the last
-three. Ours and the naive form take turns; ratios, and how far the two results agree, are printed with them.
+Every measurement runs in its own process, which makes the inputs and first solves a tiny problem, so that libraries load.
+Memory: one run, with an allocator that returns freed blocks at once. The figure is the kernel's high-water mark of resident
+memory during the run, minus the memory in use before it. Time: four runs with the usual allocator, of which the fastest of
+the last three counts. Ours and the naive form take turns. The ratios are printed too, with how far both results agree.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from cribo.method.rows import Rows
 from cribo.model.networks.head import Head
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count()
-FORK = multiprocessing.get_context("fork")  # libraries are loaded once; every measurement is a process all the same
+FORK = multiprocessing.get_context("fork")  # libraries are imported once, although every measurement has its own process
 BASE = {"B": 8, "K": 64, "S": 1000, "N": 196, "d": 384, "L": 65536}
 TINY = {"B": 2, "K": 3, "S": 4, "N": 9, "d": 16, "L": 32}
 GROWTH = {"K": [16, 32, 64, 128], "S": [250, 500, 1000, 2000], "B": [4, 8, 16]}
-PARTS = {  # and what each grows with
+PARTS = {  # each part, and the sizes it grows with
     "clustering": ("K", "B"),
     "neighbours": ("K", "S", "B"),
     "neighbours_packed": ("K", "S", "B"),
@@ -54,11 +54,11 @@ TARGETS = {
     "losses": {"memory": 3},
 }
 LAMBDA_POS, SHARPNESS, TAU_S, TAU_T = 2.0, 20.0, 0.1, 0.04
-LIVE = 0.6  # share of K that both views show: 26 to 49 of 64 with the released clustering
+LIVE = 0.6  # share of the K objects that both views show; with the released clustering, 26 to 49 of 64
 
 
 def clustering(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
-    """Tokens of 20 things an image in two overlapping crops → labels."""
+    """Problem: tokens of two overlapping crops per image, which show 20 things → cluster labels."""
     B, K, n, d = size["B"], size["K"], 2 * size["N"], size["d"]
     g = torch.Generator().manual_seed(0)
     things = torch.randn(B, 20, d, generator=g).gather(1, torch.randint(20, (B, n, 1), generator=g).expand(-1, -1, d))
@@ -75,12 +75,12 @@ def clustering(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
 
 
 def neighbours_packed(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
-    """`neighbours` beside a naive bank that holds and asks for objects only: what the released code does."""
+    """Problem: `neighbours` against a naive bank that stores and queries only real objects, as the released code does."""
     return neighbours(size, ours, packed=True)
 
 
 def neighbours(size: dict, ours: bool, packed: bool = False) -> Callable[[], torch.Tensor]:
-    """A full bank and a batch of objects → nn(c_m) and its other view, for the objects that count; then the update."""
+    """Problem: a full bank and a batch → nn(c_m) and its other view, for objects that both views show; then the update."""
     B, K, S, d = size["B"], size["K"], size["S"], size["d"]
     g = torch.Generator().manual_seed(0)
     kinds = torch.randn(100, d, generator=g)
@@ -122,7 +122,7 @@ def neighbours(size: dict, ours: bool, packed: bool = False) -> Callable[[], tor
 
 
 def losses(size: dict, ours: bool) -> Callable[[], torch.Tensor]:
-    """Features of both networks → head, three losses, and all gradients; returns the loss and two of the gradients."""
+    """Problem: features of both networks → head, three losses and all gradients. It yields the loss and two gradients."""
     B, K, d, L = size["B"], size["K"], size["d"], size["L"]
     g = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -182,22 +182,22 @@ PROBLEMS = {
 
 
 def resident(mark: str) -> int:
-    """Bytes of this process now (VmRSS) or at most since the mark was reset (VmHWM)."""
+    """Return the resident bytes of this process: now (VmRSS), or the maximum since the mark was reset (VmHWM)."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(mark))
     return int(line.split()[1]) * 1024
 
 
 def measure(part: str, form: str, quantity: str, size: dict, path: Path) -> None:
-    """What a child process does: leaves bytes and the result, or seconds, in a file."""
+    """In a child process, measure and write bytes and the result, or seconds, to the file `path`."""
     torch.set_num_threads(THREADS)
     make = PROBLEMS[part]
     if quantity == "bytes":
-        libc = ctypes.CDLL(None)  # blocks of 64 KiB and more are given back when freed
+        libc = ctypes.CDLL(None)  # blocks of 64 KiB and more return to the system when freed
         libc.mallopt(-3, 65536), libc.mallopt(-1, 0)
     step = make(size, form == "ours")
     make(TINY, form == "ours")()
     if quantity == "bytes":
-        Path("/proc/self/clear_refs").write_text("5")  # the kernel's high-water mark starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the kernel's high-water mark
         before = resident("VmRSS")
         found = step()
         torch.save({"measured": resident("VmHWM") - before, "result": found}, path)
@@ -211,7 +211,7 @@ def measure(part: str, form: str, quantity: str, size: dict, path: Path) -> None
 
 
 def compare(part: str, size: dict, folder: Path) -> dict:
-    """Both forms of a part at one size, and how far their results agree. Exits if they do not."""
+    """Measure both forms of a part at one size, and how far their results agree; exit if they do not."""
     found, results = {"ours": {}, "naive": {}}, {}
     for quantity in ("bytes", "seconds"):
         for form in found:
@@ -235,7 +235,7 @@ def compare(part: str, size: dict, folder: Path) -> dict:
 
 
 def markdown(rows: list[dict]) -> str:
-    """The rows as a table."""
+    """Return the rows as a Markdown table."""
     lines = [
         f"{THREADS} threads, torch {torch.__version__}; seconds, MiB at the peak, ratios naive / ours.", "",
         "| part | batch | K | S | s ours | s naive | faster | MiB ours | MiB naive | leaner | same result |",
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--out", type=Path, help="folder for method.json and method.md")
     given = parser.parse_args()
-    torch.set_num_threads(1)  # a process that started threads cannot be forked
+    torch.set_num_threads(1)  # a process with running threads cannot be forked safely
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for part in given.parts:

@@ -1,7 +1,7 @@
-"""The method as one writes it straight from the paper's equations: what benchmarks/method.py measures ours against.
+"""The method written straight from the paper's equations: the baseline of benchmarks/method.py.
 
-Plain and vectorised, nothing slowed down: distances between tokens are taken once an image, objects that one view lacks are
-dropped before anything is computed with them, only accepted neighbours are projected, and each logit is computed once.
+The code is plain and vectorised, and nothing is slowed down: distances between tokens are computed once per image, objects
+that one view lacks are dropped before the losses, only accepted neighbours are projected, and each logit is computed once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 @torch.no_grad()
 def cluster(tokens: Tensor, positions: Tensor, seeds: Tensor, K: int, lambda_pos: float, sharpness: float) -> Tensor:
-    """App. B, Eqs. 12–17, with the released code's constants: labels [B, n] of tokens [B, n, d]."""
+    """Return cluster labels [B, n] of tokens [B, n, d] by App. B, Eqs. 12–17, with the released code's constants."""
     batch, n, _ = tokens.shape
     z = F.normalize(tokens, dim=-1)
     distance = (positions[:, :, None] - positions[:, None]).norm(dim=-1)
@@ -25,7 +25,7 @@ def cluster(tokens: Tensor, positions: Tensor, seeds: Tensor, K: int, lambda_pos
     columns = torch.full((batch, K), 1 / K)
     for _ in range(5):
         semantic = -z @ centroids.transpose(1, 2)  # Eq. 12
-        # Eq. 17: the distance of token i to every token l, where l belongs to cluster k: [B, i, l, k].
+        # Eq. 17: [B, i, l, k] holds the distance from token i to token l if l is in cluster k; the minimum is over l.
         positional = torch.where(member[:, None], distance[..., None], torch.inf).amin(dim=2)
         unknown = positional.isinf()
         positional[unknown] = 0
@@ -46,14 +46,14 @@ def cluster(tokens: Tensor, positions: Tensor, seeds: Tensor, K: int, lambda_pos
 
 
 class PaddedBank:
-    """M_1 and M_2 of §3.2.2 as queues of S · K entries, newest first, with a mask of those that are objects."""
+    """M_1 and M_2 of §3.2.2 as queues of S · K entries, newest first, with a mask of the entries that are objects."""
 
     def __init__(self, objects: Tensor, valid: Tensor):
         self.objects, self.valid = objects.flatten(1, 2), valid.flatten()  # [2, S K, d], [S K]
 
     @torch.no_grad()
     def neighbours(self, objects: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. 2 for objects [2, B, K, d]: nn(c_m), and the same bank entries seen in the other view, of unit length."""
+        """Eq. 2: for objects [2, B, K, d], return nn(c_m), and the same entries of the other view's bank, at unit length."""
         found, partners = [], []
         for m in range(2):
             similarity = F.normalize(objects[m].flatten(0, 1), dim=1) @ F.normalize(self.objects[m], dim=1).T
@@ -64,21 +64,21 @@ class PaddedBank:
 
     @torch.no_grad()
     def update(self, objects: Tensor, valid: Tensor) -> None:
-        """The batch in front, the oldest images off the end."""
+        """Put the batch in front and drop the oldest images at the end."""
         count = len(self.valid)
         self.objects = torch.cat([objects.flatten(1, 2), self.objects], dim=1)[:, :count]
         self.valid = torch.cat([valid.flatten(), self.valid])[:count]
 
 
 class Bank:
-    """M_1 and M_2 of §3.2.2: the objects of the last S images, newest first, as many as each image has and no padding."""
+    """M_1 and M_2 of §3.2.2: the objects of the last S images, newest first, as many as each image has, without padding."""
 
     def __init__(self, objects: Tensor, counts: Tensor):
         self.objects, self.counts = objects, counts  # [2, rows, d], [S]
 
     @torch.no_grad()
     def neighbours(self, objects: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. 2 for objects [2, n, d]: nn(c_m), and the same bank entries seen in the other view, of unit length."""
+        """Eq. 2: for objects [2, n, d], return nn(c_m), and the same entries of the other view's bank, at unit length."""
         found, partners = [], []
         for m in range(2):
             similarity = F.normalize(objects[m], dim=1) @ F.normalize(self.objects[m], dim=1).T
@@ -89,18 +89,18 @@ class Bank:
 
     @torch.no_grad()
     def update(self, objects: Tensor, counts: Tensor) -> None:
-        """The batch in front, the oldest images off the end."""
+        """Put the batch in front and drop the oldest images at the end."""
         self.counts = torch.cat([counts, self.counts])[: len(self.counts)]
         self.objects = torch.cat([objects, self.objects], dim=1)[:, : int(self.counts.sum())]
 
 
 def weights(direction: Tensor, gain: Tensor) -> Tensor:
-    """The prototype layer's matrix."""
+    """Return the prototype layer's matrix."""
     return gain * F.normalize(direction, dim=1)
 
 
 def cross_entropy(student_logits: Tensor, teacher_logits: Tensor, centre: Tensor, tau_s: float, tau_t: float) -> Tensor:
-    """H of Eq. 5 for each row, from whole logits."""
+    """Return H of Eq. 5 for each row, from full logits."""
     q = F.softmax((teacher_logits - centre) / tau_t, dim=-1)
     return -(q * F.log_softmax(student_logits / tau_s, dim=-1)).sum(dim=-1)
 
@@ -108,7 +108,7 @@ def cross_entropy(student_logits: Tensor, teacher_logits: Tensor, centre: Tensor
 def losses(
     student, teacher, features: dict[str, Tensor], centres: tuple[Tensor, Tensor], tau_s: float, tau_t: float
 ) -> Tensor:
-    """Eqs. 6, 8 and 10, means over views and objects; `features` as benchmarks/method.py makes them."""
+    """Return the sum of Eqs. 6, 8 and 10, means over views and objects; `features` are those of benchmarks/method.py."""
     valid, accepted = features["valid"], features["accepted"]
     with torch.no_grad():
         w_image, w_object = (weights(p.direction, p.gain) for p in (teacher.image_prototypes, teacher.object_prototypes))

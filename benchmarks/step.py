@@ -1,4 +1,4 @@
-"""What a training step costs: the paper's Tables 9 and 10 for any recipe, and what each switch of `compute` buys.
+"""What a training step costs: the paper's Tables 9 and 10 for any recipe, and what each switch of `compute` gains.
 
     python benchmarks/step.py                                         # the experiment of params.yaml, its model cribo
     python benchmarks/step.py --set backbone=vit_base_16 views.size=224 clustering.K=12 --images 128 --precision bf16
@@ -6,12 +6,12 @@
     python benchmarks/step.py --recipe voc-mini --images 16 --only table9 overhead --photos data/photos
     python benchmarks/step.py --recipe paper-vitb16-in1k --set clustering.K=12 --images 128 --out results/benchmarks/step
 
-The last is the paper's own: ViT-B/16 at 224 px, 128 images a process. Every row is measured in this one run, with a full
-memory bank and the cross-image loss on; ratios are to the row called baseline. Images are noise and every entry of the bank
-counts, the dearest case; with `--photos FOLDER` they are its JPEGs, and steps fill the bank with what both views show, as in
-a training. `--images` is one process's share of a batch. `overhead` is Table 10 without the other models. `--only`
-without a part measures the step alone. Writes
-PREFIX.json and PREFIX.md (`--out PREFIX`) and prints the Markdown.
+The last command is the paper's own case: ViT-B/16 at 224 px, 128 images per process. Every row is measured in this one run,
+with a full memory bank and the cross-image loss on. The switches' ratios are to the row called baseline. By default images
+are noise and every entry of the bank counts, the most expensive case. With `--photos FOLDER` the images are the folder's
+JPEGs, and steps fill the bank with the objects that both views show, as in a training. `--images` is one process's share of
+a batch. `overhead` is Table 10 without the other models. `--only` without a part measures the step alone. Writes PREFIX.json
+and PREFIX.md (`--out PREFIX`) and prints the Markdown.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ from cribo.training.engine.log import clock
 from cribo.training.flops import flops_per_image, peak_flops
 from cribo.training.state import TrainingState, initial_state
 
-# Models that Table 10 has beside CrIBo: the decoder of MAE's authors; eight local crops are ours, the paper does not say.
+# The other models in Table 10: MAE with its authors' decoder, DINO with eight local crops (ours: the paper gives no number).
 MAE = {"losses": ["pixels"], "mae": {"decoder": {"width": 512, "depth": 8, "heads": 16}}}
-LOCAL_CROPS, LOCAL_SHARE = 8, 96 / 224  # DINO's, and their side as a share of a view's
+LOCAL_CROPS, LOCAL_SHARE = 8, 96 / 224  # DINO's local crops, and their side as a share of a view's
 PRINTED_K = (12, 32)
-SETTLE_SECONDS = 3.0  # so that all rows have the clocks of a GPU that is long at work
+SETTLE_SECONDS = 3.0  # so that every row runs at the clock rates that a GPU sustains
 
 
 def foreach_adamw(state: TrainingState) -> None:
-    """AdamW as several kernels instead of a fused one."""
+    """Run AdamW as several kernels instead of a fused one."""
     for group in state.optimiser.param_groups:
         group["fused"], group["foreach"] = False, True
 
 
 def plain_attention(state: TrainingState) -> None:
-    """Attention written out instead of scaled_dot_product_attention."""
+    """Write attention out instead of using scaled_dot_product_attention."""
     for network in (state.student, state.teacher):
         for block in network.backbone.blocks:
             block.attn.fused_attn = False
 
 
 def switches(compute: Compute, images: int, cuda: bool) -> dict[str, tuple[Compute, dict]]:
-    """Name of a row → how its steps are done."""
+    """Return, for each row's name, how its steps are done: `compute`, and more arguments of `measure`."""
 
     def but(**changes: object) -> Compute:
         return compute.model_copy(update=changes)
@@ -85,7 +85,7 @@ def switches(compute: Compute, images: int, cuda: bool) -> dict[str, tuple[Compu
 
 
 def saving(settings: dict, compute: Compute, device: torch.device) -> dict[str, float]:
-    """Seconds that the training stands still while a state is saved, waiting for the disk and not."""
+    """Return the seconds that saving a state stops the training, waiting for the disk and saving in the background."""
     state, out = initial_state(settings, device), {}
     saved = state.to_dict()
     for background in (False, True):
@@ -100,7 +100,7 @@ def saving(settings: dict, compute: Compute, device: torch.device) -> dict[str, 
 
 
 def table9(row: Measured, compiled: bool) -> str:
-    """Component, milliseconds, per cent, and the paper's: ViT-B/16, K = 12, 128 images on one die of an MI250X."""
+    """Return Table 9: component, ms, %, and the paper's values (ViT-B/16, K = 12, 128 images, one die of an MI250X)."""
     paper = {(cell.factor["component"], cell.metric): cell.value for cell in cells() if cell.table == 9}
     lines = []
     for name in (*PHASES, "other", "total"):
@@ -112,7 +112,7 @@ def table9(row: Measured, compiled: bool) -> str:
 
 
 def rivals(everything: Params, name: str) -> dict[str, dict]:
-    """The models of Table 10 by the paper's names, but for the one that is measured: same backbone, views and head."""
+    """Return settings of Table 10's other models, by the paper's names; backbone, views and head are the measured one's."""
     own = everything.model(name)
     patch = BACKBONES[own.backbone].patch_size
     local = {"count": LOCAL_CROPS, "size": patch * max(1, round(own.views.size * LOCAL_SHARE / patch))}
@@ -126,9 +126,9 @@ def rivals(everything: Params, name: str) -> dict[str, dict]:
 
 
 def table10(rows: list[tuple[str, Measured, dict]], compute: Compute, device: torch.device) -> str:
-    """Losses, img/s, minutes an epoch of ImageNet-1k on one such device, memory, MFU, time against global only.
+    """Return Table 10: model, img/s, time per ImageNet-1k epoch on one such device, memory, MFU, time against global only.
 
-    `rows`: name, measurement and settings of each model, first of the one that has the global loss alone.
+    `rows`: name, measurement and settings of each model; the first row is the model with the global loss alone.
     """
     alone = rows[0][1]
     peak, lines = peak_flops(device, compute.precision, compute.tf32), []
@@ -142,7 +142,7 @@ def table10(rows: list[tuple[str, Measured, dict]], compute: Compute, device: to
 
 
 def switch_table(took: dict[str, Measured]) -> str:
-    """Milliseconds, and time as a multiple of the baseline's, by switch."""
+    """Return, for each switch, milliseconds, time as a multiple of the baseline's, and memory in GB, as a table."""
     base = took["baseline"].seconds
     lines = [
         [name, f"{1e3 * row.seconds:.1f}", f"{row.seconds / base:.2f}", f"{row.memory / 1e9:.2f}"]
@@ -152,12 +152,12 @@ def switch_table(took: dict[str, Measured]) -> str:
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A table."""
+    """Return a Markdown table."""
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in [head, ["--"] * len(head), *rows])
 
 
 def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
-    """Everything, with `--set` over the settings of the model, and `compute`."""
+    """Return all parameters, with `--set` applied to the model's settings, and `compute`, with `--precision` applied."""
     path = Path("params.yaml")
     everything = params.parse(recipe.text_of(given.recipe), path) if given.recipe else params.load(path)
     overlay: dict = {}
@@ -178,7 +178,7 @@ def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
 
 
 def photos_of(folder: Path, images: int) -> list[Record]:
-    """A folder's JPEGs; ends the program where they fill no batch."""
+    """Return records of a folder's JPEGs; end the program if they do not fill a batch."""
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
     if len(files) < images:
         sys.exit(f"{folder} has {len(files)} JPEGs, a batch has {images}: lower --images or name another folder")
@@ -190,7 +190,7 @@ def photos_of(folder: Path, images: int) -> list[Record]:
 
 
 def in_its_own_process(arguments: list[str], row: str) -> dict:
-    """A row measured by a process that does nothing else: memory and compiled code are its own."""
+    """Measure a row in a process that does nothing else, so that memory and compiled code are the row's own."""
     command = [sys.executable, __file__, *arguments, "--row", row]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
