@@ -1,7 +1,8 @@
-"""python -m cribo.report.compare REV [OUT]: what this working tree's experiment changes against a git revision, as one page.
+"""python -m cribo.report.compare REV [OUT]: compare this working tree's experiment with a git revision, on one page.
 
-Reads what is in git: curves, params.yaml and the scores that it asks for, of REV (a branch, tag or commit) and of the
-working tree. Writes OUT (results/compare.html). Experiments of `dvc exp` are git revisions too: `dvc exp show` names them.
+Reads only files that git keeps: curves, params.yaml and the scores that it asks for, from REV (a branch, tag or commit) and
+from the working tree. Writes OUT (results/compare.html). Experiments of `dvc exp` are git revisions too; `dvc exp show`
+names them.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Here:
 
 
 class There:
-    """A git revision. Raises ReportError for one that is none."""
+    """The tree of a git revision. Raises ReportError where there is no repository, no git or no such revision."""
 
     advice = "compare with a revision where it is whole"
 
@@ -68,7 +69,7 @@ class There:
         found = {name: about.split()[2] for about, _, name in (entry.partition("\t") for entry in listed) if about}
         names = [name for name in found if name.endswith((".json", ".csv", ".yaml"))]
         contents = io.BytesIO(self._git("cat-file", "--batch", given="\n".join(found[name] for name in names)))
-        for name in names:  # of each a line that ends with its size, the content, a line feed
+        for name in names:  # for each name: a line that ends with the size, the content, a line feed
             size = int(contents.readline().split()[-1])
             yield name, _text(contents.read(size + 1)[:-1], self.place(name))
 
@@ -90,7 +91,10 @@ def _text(content: bytes, place: str) -> str:
 
 
 def compare(before: Here | There, after: Here | There, rev: str) -> str:
-    """The page: parameters, scores and curves of `after` beside those of `before`. Raises ReportError where it has none."""
+    """The page: scores, curves and parameters of `after` beside those of `before`.
+
+    Raises ReportError where `before` has neither scores nor curves.
+    """
     scores, logs = _results(before), dict(_logs(before))
     if not (scores or logs):
         raise ReportError(f"{rev} holds no results: commit dvc.lock and results/ there first")
@@ -104,7 +108,7 @@ def compare(before: Here | There, after: Here | There, rev: str) -> str:
 
 
 def _results(tree: Here | There) -> dict[str, dict]:
-    """Those that the tree's params.yaml asks for; all of them where this version cannot read that file."""
+    """Results by name: those that the tree's params.yaml asks for, or all where this version cannot read that file."""
     found, asked = {}, _asked(tree)
     for name, text in tree.files("results/scores"):
         if asked is not None and name not in asked:
@@ -168,7 +172,7 @@ def _curves(before: dict[str, Curve], after: dict[str, Curve], rev: str) -> str:
 
 
 def _params(tree: Here | There) -> dict[str, object]:
-    """Values by dotted key. Raises ParamsError for a file that is no YAML, or no mapping."""
+    """Values of params.yaml by dotted key. Raises ParamsError where the file is not YAML or not a mapping."""
     text = dict(tree.files("params.yaml")).get("params.yaml")
     return {} if text is None else flat(parse_yaml(text, Path(tree.place("params.yaml")))[0])
 

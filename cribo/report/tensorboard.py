@@ -1,7 +1,7 @@
-"""python -m cribo.report.tensorboard [OUT]: the curves of every trained model as TensorBoard event files.
+"""python -m cribo.report.tensorboard [OUT]: write the curves of every trained model as TensorBoard event files.
 
-Reads results/pretrain/*/curves.csv; writes one run a model under OUT (results/tensorboard), in place of what a run of that
-name held. Then: `tensorboard --logdir OUT`. Needs the package tensorboard.
+Reads results/pretrain/*/curves.csv. Writes one run per model under OUT (results/tensorboard) and replaces what a run of that
+name held. View them with `tensorboard --logdir OUT`. Needs the package tensorboard.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cribo.report.experiment.results import ReportError
 
 
 def write_events(curves: Curves, out: Path) -> None:
-    """A run a model, a scalar a column, at the steps where it was logged. Raises ReportError without the package."""
+    """Write a run per model and a scalar per column, at the logged steps. Raises ReportError without TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -24,7 +24,7 @@ def write_events(curves: Curves, out: Path) -> None:
             for name in curve.keys() - {"step", "epoch", "at"}:
                 for step, value in zip(curve["step"], curve[name], strict=True):
                     if value is not None:
-                        writer.add_scalar(name, value, int(step), walltime=0.0)  # when it was computed is not in curves.csv
+                        writer.add_scalar(name, value, int(step), walltime=0.0)  # curves.csv does not hold the time
 
 
 def main(out: str = "results/tensorboard") -> None:

@@ -1,4 +1,4 @@
-"""curves.csv of every trained model: what was logged every few steps."""
+"""Read curves.csv, where the training of each model logged its values every few steps."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from cribo.report.experiment.results import read_as
 
 BOOTSTRAPPING = ("bootstrapping_1", "bootstrapping_2")  # logged once the cross-image loss is on
-Curve = dict[str, list[float | None]]  # by column as logged, None where nothing was; `at`: epochs since the start
+Curve = dict[str, list[float | None]]  # values by column, None where nothing was logged; `at`: epochs since the start
 Curves = dict[str, Curve]  # by model
 
 
 def read_curves(models: Sequence[str], folder: Path) -> Curves:
-    """Of the models that have been trained, in the given order; `folder` is results/pretrain."""
+    """Read the curves of those `models` that have been trained, in the given order; `folder` is results/pretrain."""
     paths = {name: folder / name / "curves.csv" for name in models}
     there = {name: path for name, path in paths.items() if path.exists()}
     return {name: read_curve(path.read_text(encoding="utf-8").splitlines(), path) for name, path in there.items()}
 
 
 def read_curve(lines: Iterable[str], name: object) -> Curve:
-    """A file's lines; `name` is for messages. Raises ReportError when they are none of ours."""
+    """Parse the lines of a curves.csv; `name` is for messages. Raises ReportError when they are malformed."""
     with read_as("curves.csv", name):
         rows = list(csv.DictReader(lines))
         curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
@@ -33,14 +33,14 @@ def read_curve(lines: Iterable[str], name: object) -> Curve:
 
 
 def points(curve: Curve, columns: Sequence[str], along: str = "at") -> tuple[list[float], list[float]]:
-    """Epochs (or another column), and the mean of those columns that there are, where all of them have a value."""
+    """Return x and y: epochs (or the column `along`), and the mean of those `columns` that exist, where all have a value."""
     values = [curve[name] for name in columns if name in curve]
     kept = [(at, sum(row) / len(row)) for at, *row in zip(curve[along], *values, strict=True) if row and None not in row]
     return [at for at, _ in kept], [value for _, value in kept]
 
 
 def bootstrapping(curves: Curves) -> list[tuple[int, str, float]]:
-    """(step, model, bootstrapping ratio), mean of both directions, of the models that look for neighbours."""
+    """List (step, model, bootstrapping ratio), mean of both directions, for the models that look for neighbours."""
     return [
         (int(step), model, value)
         for model, curve in curves.items()

@@ -1,4 +1,4 @@
-"""What an experiment was: parameters beside the paper's, departures in force, cost of each stage, versions and hashes."""
+"""Describe an experiment: parameters beside the paper's, departures in force, cost of each stage, versions and hashes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cribo.fidelity import in_force
 from cribo.params.types import flat
 from cribo.report.experiment.results import Results, as_result, read_as
 
-PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # else by data set
+PAPER_RECIPES = {"vit_base_16": "paper-vitb16-in1k", "vit_small_8": "paper-vits8-coco"}  # others: by data set
 DEFAULT_RECIPE = {"imagenet": "paper-vits16-in1k"}
 
 
 def paper_recipe(settings: dict) -> str:
-    """The recipe of the paper's model that a model of ours is most like."""
+    """The recipe of the paper's model that is closest to a model of ours."""
     return PAPER_RECIPES.get(settings["backbone"]["name"]) or DEFAULT_RECIPE.get(settings["dataset"], "paper-vits16-coco")
 
 
@@ -29,7 +29,7 @@ def paper_settings(name: str) -> dict:
 
 
 def beside_the_paper(trained: dict[str, dict], reference: dict) -> list[tuple[str, str, str]]:
-    """(key, ours, the paper's) of what differs; where our models differ among themselves, each value with its models."""
+    """List (key, ours, the paper's) where they differ; if our models differ from each other, each value names its models."""
     theirs, *each = (
         flat({**settings, "backbone": settings["backbone"]["name"]}) for settings in (reference, *trained.values())
     )
@@ -54,7 +54,7 @@ def _text(value: object) -> str:
 
 
 def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
-    """(models, departure from paper or released code), each departure once."""
+    """List (models, departure from paper or released code), each departure once."""
     found: dict[str, list[str]] = {}
     for name, settings in trained.items():
         for departure in in_force(settings):
@@ -63,7 +63,7 @@ def departures(trained: dict[str, dict]) -> list[tuple[str, str]]:
 
 
 def costs(results: Results, trained: dict[str, dict], pretrained: Path) -> list[tuple]:
-    """(stage, seconds, peak MiB of memory, of a GPU, device and precision) of what has said it.
+    """List (stage, seconds, peak memory in MiB, peak GPU memory in MiB, device and precision) of every recorded cost.
 
     `pretrained` is results/pretrain.
     """
@@ -85,7 +85,7 @@ def _cost(stage: str, cost: dict) -> tuple:
 
 
 def per_class(results: Results) -> list[tuple[str, float]]:
-    """(model, protocol, data set and class as one label; IoU or AP in percent) of every result that has classes."""
+    """List (label, IoU or AP in percent) of every result with classes; a label names protocol, model, data set and class."""
     rows = []
     for cell, tree in results.items():
         with as_result(cell):
@@ -96,7 +96,7 @@ def per_class(results: Results) -> list[tuple[str, float]]:
 
 
 def versions(results: Results, trained: dict[str, dict]) -> list[tuple[str, str, str]]:
-    """(what, version or hash, which results carry it)."""
+    """List (what, version or hash, which results carry it)."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell, tree in results.items():
         with as_result(cell):

@@ -1,4 +1,4 @@
-"""How many photos a model that was trained here saw, which no name of a data set says: `coco` may be a part of COCO."""
+"""How many photos a model trained here saw. The data set's name does not tell: `coco` may be a part of COCO."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PUBLISHED = {"COCO": 118_287, "IN1K": 1_281_167}  # training images of the paper
 
 
 def with_photos(plan: dict, trained: dict[str, dict], folder: Path) -> dict:
-    """The plan, and in the row of each trained model `photos`, those of an epoch, where metrics.json tells.
+    """Return the plan, with `photos` added to the row of each trained model that has a metrics.json.
 
-    `folder` is results/pretrain.
+    `photos` is the number of photos per epoch, in whole batches. `folder` is results/pretrain.
 
-    Raises ReportError for a metrics.json that is none of a training.
+    Raises ReportError for a metrics.json that no training wrote.
     """
     rows = dict(plan["models"])
     for name, settings in trained.items():
@@ -25,7 +25,7 @@ def with_photos(plan: dict, trained: dict[str, dict], folder: Path) -> dict:
 
 
 def are_the_papers(printed: str | None, photos: int, batch_size: int) -> bool:
-    """Whether `photos` an epoch, in whole batches, are all of the paper's set; true of a set that it has not."""
+    """Whether `photos` per epoch, in whole batches, are all of the paper's set; true for a set that the paper lacks."""
     published = PUBLISHED.get(printed or "")
     return published is None or photos == published // batch_size * batch_size
 

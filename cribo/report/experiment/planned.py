@@ -1,7 +1,7 @@
-"""The results that an experiment has: one for each cell that params.yaml asks for, in the file that dvc.yaml names.
+"""The results of an experiment: one for each cell that params.yaml asks for, in the file that dvc.yaml names.
 
-DVC deletes no result of a cell that has left params.yaml, and git keeps it: what else lies in results/scores belongs to
-other experiments, and no table or figure of this one may read it.
+DVC does not delete the result of a cell that has left params.yaml, and git keeps it. Any other file in results/scores
+therefore belongs to another experiment, and no table or figure of this one may read it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from cribo.params.evaluate import PROTOCOLS
 
-AXES = ("models", "datasets", "layers", "learning_rates")  # of dvc.yaml's matrices; most protocols have the first two alone
+AXES = ("models", "datasets", "layers", "learning_rates")  # of dvc.yaml's matrices; most protocols have only the first two
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A model judged by a protocol on a data set, with so many layers and at a learning rate where a decoder is trained."""
+    """A model evaluated by a protocol on a data set, with `layers` and `lr` where the protocol sweeps them."""
 
     protocol: str
     model: str
@@ -36,7 +36,7 @@ class Planned:
 
 
 def planned(plan: dict) -> list[Planned]:
-    """Every result in the order of the protocols, then of dvc.yaml's matrices. `plan` is results/plan/report.yaml."""
+    """List every result by protocol, then in the order of dvc.yaml's matrices. `plan` is results/plan/report.yaml."""
     return [
         Planned(protocol, *cell)
         for protocol in PROTOCOLS
@@ -46,8 +46,10 @@ def planned(plan: dict) -> list[Planned]:
 
 
 def models_by_row(plan: dict, protocol: str) -> dict[str, list[str]]:
-    """The models that a protocol judges by the label of their row, in the order of params.yaml: those of one label are one
-    row of a table, and are averaged."""
+    """Group the models that a protocol evaluates by the label of their row, in the order of params.yaml.
+
+    Models with the same label share one row of a table and are averaged.
+    """
     rows: dict[str, list[str]] = {}
     for model in plan[protocol]["models"]:
         rows.setdefault(plan["models"][model]["row"], []).append(model)

@@ -1,4 +1,4 @@
-"""Result files read back and checked: those that the plan asks for, and no others."""
+"""Read and check result files: those that the plan asks for, and no others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cribo.report.experiment.planned import Planned, planned
 
-Results = dict[Planned, dict]  # the JSON tree of each result that there is; one that has not run is absent
+Results = dict[Planned, dict]  # the JSON tree of each result that exists; one that has not run is absent
 
 # Fields that tables read beside `value`.
 NUMBERS = {"hummingbird": ("mIoU", "mIoU_unmatched"), "yolos": ("AP", "AP50", "AP75")}
@@ -23,7 +23,7 @@ class ReportError(ValueError):
 
 @contextmanager
 def read_as(what: str, path: object, remedy: str = "delete it and run its stage again") -> Iterator[None]:
-    """Inside, what goes wrong since the file is no `what` becomes a ReportError."""
+    """Turn errors of reading a malformed file into a ReportError, which says that `path` is no `what`."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -31,22 +31,24 @@ def read_as(what: str, path: object, remedy: str = "delete it and run its stage 
 
 
 def as_result(cell: Planned) -> AbstractContextManager[None]:
-    """`read_as` for what a result of `read_results` holds beside its scores."""
+    """`read_as` for the fields beside the scores in a result from `read_results`."""
     return read_as(f"result of {cell.protocol}", cell.path(Path("results")))
 
 
 def read_results(plan: dict, results: Path) -> Results:
-    """Every result of the plan that exists, in the plan's order; `plan` is results/plan/report.yaml, `results` its folder.
+    """Read every result of the plan that exists, in the plan's order.
+
+    `plan` is results/plan/report.yaml, `results` the folder results/.
 
     Raises:
-        ReportError: one of these files is no JSON, lacks scores, or is about something else.
+        ReportError: one of these files is not JSON, lacks scores, or is about something else.
     """
     paths = {cell: cell.path(Path(results)) for cell in planned(plan)}
     return {cell: _read(cell, path) for cell, path in paths.items() if path.exists()}
 
 
 def of_protocol(results: Results, protocol: str, layers: int | None = None) -> Results:
-    """Those of one protocol, and of so many layers where it has them."""
+    """The results of one protocol and, if it has layers, of that number of layers."""
     return {cell: tree for cell, tree in results.items() if (cell.protocol, cell.layers) == (protocol, layers)}
 
 
@@ -64,19 +66,19 @@ def _read(cell: Planned, path: Path) -> dict:
 
 
 def _no_number(constant: str) -> None:
-    """NaN and infinities, which no stage writes."""
+    """Reject NaN and infinities, which no stage writes."""
     raise ValueError(f"it holds {constant}")
 
 
 def _about(tree: dict, cell: Planned) -> Planned:
-    """What the file itself says that it is of; layers and learning rate only where the cell has them."""
+    """What the file itself says it is about; layers and learning rate only where the cell has them."""
     layers = None if cell.layers is None else tree["layers"]
     lr = None if cell.lr is None else tree["learning_rate"]
     return Planned(cell.protocol, tree["model"], tree["dataset"], layers, lr)
 
 
 def _check(tree: dict, protocol: str) -> None:
-    """Raises what _read reports where a score is missing or no number."""
+    """Raise an error, which `_read` reports, where a score is missing or is not a number."""
     numbers = [tree[name] for name in ("value", *NUMBERS.get(protocol, ()))]
     if protocol == "dense_nn":
         for share, score in (pair for level in ("patch", "pixel") for pair in tree[level].items()):

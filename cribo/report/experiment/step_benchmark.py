@@ -1,4 +1,4 @@
-"""results/benchmarks/step.json: what benchmarks/step.py measured of training steps here, for Tables 9 and 10."""
+"""Read results/benchmarks/step.json, where benchmarks/step.py wrote its timings of training steps, for Tables 9 and 10."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from cribo.report.experiment.results import read_as
 
 MODELS = ("MAE", "DINO", "CrIBo (K 12)", "CrIBo (K 32)")  # of Table 10
-PRINTED = "vit_base_16", 224, 128  # of Table 9: backbone, side of a view, images a process
+PRINTED = "vit_base_16", 224, 128  # of Table 9: backbone, side of a view, images per process
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Of a model's training steps on one device."""
+    """Speed and peak memory of a model's training steps on one device."""
 
     images_per_second: float
     memory_gb: float
@@ -22,10 +22,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class StepBenchmark:
-    """`about`: on what; `profile`: a step's milliseconds by component of Table 9; `paces`: by model, for Table 10.
+    """`about`: what was measured; `profile`: milliseconds by component of Table 9; `paces`: by model, for Table 10.
 
-    Either is None where that part was not measured. `K`: of the profile. `as_printed`: whether backbone, views and images a
-    process are those of Table 9, which are those of Table 10 but for MAE.
+    `profile` or `paces` is None where that part was not measured. `K`: of the profile. `as_printed`: whether backbone,
+    views and images per process are those of Table 9; Table 10 has the same, except for MAE.
     """
 
     about: str
@@ -36,7 +36,7 @@ class StepBenchmark:
 
 
 def read_step(path: Path) -> StepBenchmark | None:
-    """None where the benchmark has not run. Raises ReportError for a file that is none of its."""
+    """Read the benchmark's file; None where it has not run. Raises ReportError for a file that it did not write."""
     if not path.exists():
         return None
     with read_as("result of benchmarks/step.py", path, "delete it or run the benchmark again"):

@@ -1,4 +1,4 @@
-"""results/report.html, one page that stands alone, and the figures on it.
+"""results/report.html, one self-contained page, and the figures on it.
 
 overview.py       markup.py              the page; pieces of HTML
 charts.py         figures.py             line and bar charts; the figures of an experiment

@@ -1,7 +1,7 @@
-"""Line and bar charts as SVG. Text and axes take the colour of the page around them, so one file serves light and dark.
+"""Line and bar charts as SVG. Text and axes take the text colour of the page, so one file suits light and dark pages.
 
-The same data give the same bytes: no date, names of elements hashed with a fixed salt, text left to the reader's fonts,
-nothing of a matplotlibrc.
+The same data give the same bytes: there is no date, ids are hashed with a fixed salt, text is left to the reader's fonts,
+and any matplotlibrc is ignored.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from cribo.report.render.symbols import as_tex
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 COLOURS = ("#3b82c4", "#e0802c", "#2a9d6f", "#b45fc0", "#b8960c", "#d1495b", "#6b7fd7", "#7a8b99")
 GREY = "#8a8f98"
-DASHES = ("-", "--", ":", "-.")  # when the colours are used up they come again, dashed
+DASHES = ("-", "--", ":", "-.")  # when the colours are used up, they repeat in the next style
 MARKERS = "os^Dvp"
 WIDTH, HEIGHT = 3.9, 3.1  # inches
-LEAST = 2.3  # of the height, for the axes and their labels
+LEAST = 2.3  # inches of the height, for the axes and their labels
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -49,7 +49,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Line:
-    """Points in the order of x; `paper`: dashed and grey, as values that are not ours; `colour`: number in COLOURS."""
+    """Points in the order of x. `paper`: values that are not ours, drawn dashed and grey; `colour`: index into COLOURS."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -67,20 +67,20 @@ def _style(name: str) -> Iterator[None]:
 
 
 def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept: bool = False) -> str:
-    """A chart of one line for each label; `name` makes the ids in the SVG its own.
+    """Draw a chart with one line for each label; `name` makes the ids in the SVG unique.
 
-    `swept`: few points at values that were chosen, each marked and written on the axis, which is logarithmic.
+    `swept`: x has few chosen values; each point is marked, and each value is written on the axis, which is logarithmic.
     """
     with _style(name):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
-        name_of = _words if len(drawn) <= len(COLOURS) else _plain  # formulas of many would take most of the page and time
+        name_of = _words if len(drawn) <= len(COLOURS) else _plain  # many formulas would take up most of the page and time
         for i, (label, line) in enumerate(drawn.items()):
             turn, number = divmod(i if line.colour is None else line.colour, len(COLOURS))
             colour = GREY if line.paper else COLOURS[number]
             style = {"linestyle": DASHES[turn % len(DASHES)]}
             if line.paper:
-                style = {"linestyle": "--", "zorder": 3}  # seen where it covers ours
+                style = {"linestyle": "--", "zorder": 3}  # drawn on top of our lines
             marker = MARKERS[i % len(MARKERS)] if swept else None
             axes.plot(line.x, line.y, color=colour, label=name_of(label), marker=marker, markersize=4, **style)
             if line.spread is not None:
@@ -103,7 +103,7 @@ def lines(name: str, ylabel: str, xlabel: str, drawn: Mapping[str, Line], swept:
 
 
 def _add_legend(figure: Figure) -> None:
-    """Below the axes, in two columns where its names are short enough; the figure grows with it, and the axes stay."""
+    """Add a legend below the axes, in two columns if its names are short enough. The figure grows, the axes do not."""
     for columns in (2, 1):
         legend = figure.legend(loc="outside lower center", ncols=columns)
         box = legend.get_window_extent()
@@ -115,7 +115,7 @@ def _add_legend(figure: Figure) -> None:
 
 
 def stacked(name: str, xlabel: str, bars: Mapping[str, Mapping[str, float]]) -> str:
-    """A horizontal bar for each label, its parts one after the other; all bars have the same parts."""
+    """Draw a horizontal bar for each label, with its parts one after the other; all bars have the same parts."""
     with _style(name):
         figure = Figure(figsize=(7.2, 1.1 + 0.55 * len(bars)), layout="constrained")
         axes = figure.add_subplot()
@@ -142,11 +142,11 @@ def _plain(text: str) -> str:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """The `svg` element alone, as wide as the page gives it room; `title` is read aloud in its place."""
+    """Only the `svg` element, for embedding in a page; screen readers read out `title` instead."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # groups of another chart on the page have the same
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # other charts on the page have the same group ids
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1).rstrip() + "\n"

@@ -11,7 +11,7 @@ from cribo.report.page.markup import image, paragraph
 
 
 def examples(folder: Path) -> str:
-    """One folder of examples, with a heading for each kind that it has; empty where it was not made."""
+    """HTML of one folder of examples, with a heading for each kind that it has; empty if the folder was not made."""
     path = folder / "examples.json"
     if not path.exists():
         return ""
@@ -49,7 +49,7 @@ def _matches(tree: dict, folder: Path) -> str:
 
 
 def _groups(found: dict) -> str:
-    """Whether clusters and criterion saw as many photos together as in training."""
+    """Say whether clustering and criterion saw as many photos together as in training."""
     together = f"{found['group']} photo{'s' * (found['group'] != 1)}" if found["group"] else ""
     scaled = f"the clustering's costs are scaled over {together}" if together else ""
     if found["own_groups"]:

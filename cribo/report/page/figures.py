@@ -1,4 +1,4 @@
-"""The figures of an experiment by name: curves of training, the sweeps of Table 4, the step of Table 9."""
+"""The figures of an experiment: training curves, the sweeps of Table 4, the step of Table 9."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Figure:
 
 
 def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
-    """Losses, bootstrapping ratio (Fig. 6) and clusters over the epochs; a figure that no model has data for is left out."""
+    """Losses, bootstrapping ratio (Fig. 6) and clusters over the epochs; figures without data of any model are left out."""
     wanted = [
         ("loss", "Loss", "loss", "All terms together (Eq. 11): models with more terms have a higher one."),
         ("loss_global", "Global loss, L_cv^g", "loss", "Between the two views of a photo (Eq. 10)."),
@@ -50,7 +50,7 @@ def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
         found = {model: points(curve, columns) for model, curve in curves.items()}
         drawn = {
             labels[m]: Line(x, y, colour=i) for i, (m, (x, y)) in enumerate(found.items()) if x
-        }  # a model keeps its colour
+        }  # a model has the same colour in every figure
         if drawn:
             figures.append(Figure(name, title, caption, lines(name, ylabel, "epoch", drawn)))
     return figures
@@ -59,10 +59,10 @@ def training_figures(curves: Curves, labels: dict[str, str]) -> list[Figure]:
 def sweep_figures(
     trained: dict[str, dict], values: dict[tuple[str, str], float], share: int, with_paper: bool
 ) -> list[Figure]:
-    """mIoU against λ_pos, S and K, one at a time (Table 4), wherever models differ in nothing else but their seed.
+    """mIoU against λ_pos, S and K, one at a time (Table 4), for models that otherwise differ only in their seed.
 
-    `values`: dense retrieval by (model, data set), one of `share` training photos in memory. With the paper's curves, which
-    are of all photos, where `with_paper`.
+    `values`: dense retrieval by (model, data set), with 1/`share` of the training photos in memory. `with_paper` adds the
+    paper's curves, which are for all photos, so only where `share` is 1.
     """
     with_paper = with_paper and share == 1
     what = "Dense retrieval" if share == 1 else f"Dense retrieval with 1/{share} of the training photos"
@@ -87,7 +87,7 @@ def sweep_figures(
 
 
 def _sweeps(trained: dict[str, dict], values: dict, key: str, dataset: str) -> list[dict[float, list[float]]]:
-    """Scores by value of `key`, for each group of models alike in all else that has three values or more."""
+    """Scores by value of `key`, for each group of three values or more whose models otherwise differ only in seed."""
     group, name = key.split(".")
     alike: dict[str, dict[float, list[float]]] = {}
     for model, settings in trained.items():

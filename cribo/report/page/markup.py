@@ -1,4 +1,4 @@
-"""Pieces of an HTML page that stands alone: pictures inlined, no address outside of it."""
+"""Pieces of a self-contained HTML page: pictures are inlined, and nothing refers to an address outside it."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, str, str]], foot: 
 
 
 def image(path: Path, alt: str) -> str:
-    """A PNG, inlined."""
+    """An `img` element with the PNG inlined."""
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """Plain text as a paragraph of a class."""
+    """Plain text as a paragraph, with the CSS class `kind` if given."""
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
 def folded(summary: str, html: str) -> str:
-    """HTML behind a line that opens it."""
+    """HTML folded away behind a line that opens it."""
     return f"<details><summary>{escape(summary)}</summary>\n{html}\n</details>"
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A sortable table of texts and numbers; an empty text is a dash."""
+    """A sortable table of texts and numbers; an empty text becomes a dash."""
 
     def cell(value: object) -> str:
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""results/report.html: what was run, what came out, and how, on one page that needs nothing else."""
+"""results/report.html: what was run, what came out, and how, on one self-contained page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = {
 def report(plan: dict, results: Path) -> tuple[str, list[Figure]]:
     """The page and the figures on it. `plan` is results/plan/report.yaml; everything else is read under `results`.
 
-    A result that does not exist yet is a cell that says so. Raises ReportError for one that is corrupt.
+    The cell of a result that does not exist yet says so. Raises ReportError for a corrupt result.
     """
     trained = trained_settings(plan, results / "plan/pretrain")
     plan = with_photos(plan, trained, results / "pretrain")
@@ -55,7 +55,7 @@ def report(plan: dict, results: Path) -> tuple[str, list[Figure]]:
 def all_figures(
     plan: dict, trained: dict[str, dict], results: Results, pretrained: Path, step: StepBenchmark | None
 ) -> list[Figure]:
-    """Those that there are data for; `pretrained` is results/pretrain."""
+    """All figures for which there are data; `pretrained` is results/pretrain."""
     labels = {name: _label(plan, name) for name in plan["models"]}
     figures = training_figures(read_curves(list(trained), pretrained), labels)
     values = {(cell.model, cell.dataset): tree["value"] for cell, tree in of_protocol(results, "dense_nn").items()}
@@ -64,7 +64,7 @@ def all_figures(
 
 
 def _label(plan: dict, name: str) -> str:
-    """A model's row, and its own name where several models share the row."""
+    """The label of a model's row, followed by the model's name if several models share the row."""
     row = plan["models"][name]["row"]
     return row if sum(own["row"] == row for own in plan["models"].values()) == 1 else f"{row} ({name})"
 
@@ -83,7 +83,7 @@ def _example_names(plan: dict) -> list[str]:
 
 
 def _cards(plan: dict, results: Results) -> str:
-    """The best value of each protocol, data set and number of layers, and the reference's."""
+    """Cards with the best value of each protocol, data set and number of layers, and the reference model's value."""
     values: dict[str, dict[str, float]] = {}
     for cell, tree in results.items():
         own = values.setdefault(_judged(cell), {})
@@ -103,7 +103,7 @@ def _cards(plan: dict, results: Results) -> str:
 
 
 def _judged(cell: Planned) -> str:
-    """Protocol and data set in words, in which learning rates are one."""
+    """Protocol, layers and data set in words; results that differ only in learning rate get the same words."""
     layers = f", last {cell.layers} blocks" if (cell.layers or 1) > 1 else ""
     return f"{NAMES[cell.protocol]}{layers}, {cell.dataset}"
 

@@ -1,5 +1,5 @@
-// A click on a heading sorts its table: numbers by value, also those written as words (300, 8e-05), largest first, then words;
-// what is absent stays last. A third click brings the rows' own order back.
+// A click on a heading sorts its table, in descending order first: numbers by value, even if written as text (300, 8e-05),
+// other cells as text. Absent cells stay last. A third click restores the original order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const original = [...body.rows];
@@ -28,5 +28,5 @@ function sorted(rows, column, sign) {
   });
 }
 
-// What is folded away is printed too.
+// Print what is folded away, too.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold) => (fold.open = true)));

@@ -1,4 +1,4 @@
-"""Where the paper contradicts itself, or leaves unsaid what its own numbers depend on: footnotes by table."""
+"""Footnotes by table: where the paper contradicts itself, or does not state what its own numbers depend on."""
 
 MARKS = {
     "": "",

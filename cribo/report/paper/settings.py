@@ -1,10 +1,10 @@
-"""How the paper judged and trained, in the words of params.yaml: what its values depend on beside what counterparts.py asks.
+"""How the paper evaluated and trained, as keys of params.yaml, beyond the settings that counterparts.py compares.
 
 A row of judging.csv (by protocol and data set) or training.csv (by backbone and photos) is one setting and its
-source; an empty column stands for all. Sources are a section of the paper, the code and argument files that its authors
-released, or the work that the paper follows. What none of them states, or where they contradict each other, is not there:
-docs/protocols.md lists both. Nor is what `pretrain.fidelity` decides, of which docs/method.md has both values and a page its
-departures, nor MAE's training on COCO, of which the paper says nothing.
+source; an empty column stands for all. A source is a section of the paper, the code and argument files that its authors
+released, or the work that the paper follows. Settings that no source states, or on which sources contradict each other, are
+left out: docs/protocols.md lists both. So is what `pretrain.fidelity` decides (docs/method.md has both values, the report
+page the departures), and MAE's training on COCO, of which the paper says nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Stated = dict[str, tuple[object, str]]  # (value, source) by setting
 
 
 def of_judging(protocol: str, dataset: str) -> Stated:
-    """By key of `evaluate.PROTOCOL`; empty for a protocol that is not the paper's."""
+    """The paper's settings by key of `evaluate.PROTOCOL`; empty for a protocol that is not the paper's."""
     return _stated("judging.csv", protocol=protocol, dataset=dataset)
 
 
 def of_training(backbone: str, photos: str) -> Stated:
-    """By dotted key of `pretrain`; both names are the paper's."""
+    """The paper's settings by dotted key of `pretrain`; `backbone` and `photos` are the paper's names."""
     return _stated("training.csv", backbone=backbone, photos=photos)
 
 

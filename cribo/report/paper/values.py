@@ -1,9 +1,9 @@
-"""What the paper reports, cell by cell; counterparts.py says which models of ours stand opposite a cell.
+"""What the paper reports, cell by cell; counterparts.py says which of our models correspond to a cell.
 
 Values in results.csv are from the CrIBo paper: Lebailly, Stegmüller, Bozorgtabar, Thiran, Tuytelaars, "CrIBo:
 Self-Supervised Learning via Cross-Image Object-Level Bootstrapping", ICLR 2024, arXiv 2310.07855, Tables 1 to 12. A row
 is one printed value; `factor` is JSON (`subsample`: share of the training images; `cv_g`, `cv_o`, `ci`: losses that are
-on). Table 5 does not print its share of training images: 1/1 follows from its last row being Table 1's row at 1/1.
+on). Table 5 does not print its share of training images: it is 1/1, as the last row equals Table 1's at 1/1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOSSES = {"global": "cv_g", "cross_view": "cv_o", "cross_image": "ci"}  # names 
 
 @dataclass(frozen=True)
 class Printed:
-    """One value as printed. `epochs` and `value` are text, since some are no numbers (800+30, 04:45)."""
+    """One value as printed. `epochs` and `value` are text, since some are not numbers (800+30, 04:45)."""
 
     table: int
     setting: str

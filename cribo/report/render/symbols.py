@@ -1,4 +1,4 @@
-"""The paper's symbols, written L_cv^g and λ_pos in params.yaml and in tables, as HTML and as TeX."""
+"""Render the paper's symbols, written L_cv^g and λ_pos in params.yaml and in tables, as HTML and as TeX."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SYMBOL = re.compile(r"(?<![\w.])([Lλ])_([a-z]+)(?:\^([a-z]))?(?!\w)")
 
 
 def as_html(text: str) -> str:
-    """Plain text, escaped, its symbols with raised and lowered letters."""
+    """Escape plain text and set its symbols with subscripts and superscripts."""
     return SYMBOL.sub(lambda m: f"{m[1]}<sub>{m[2]}</sub>" + (f"<sup>{m[3]}</sup>" if m[3] else ""), escape(text))
 
 
 def as_tex(text: str, plain: Callable[[str], str]) -> str:
-    """Plain text as `plain` makes it, its symbols in math mode."""
+    """Set the symbols of plain text in math mode, and convert the rest with `plain`."""
     parts, at = [], 0
     for m in SYMBOL.finditer(text):
         letter = {"λ": r"\lambda"}.get(m[1], m[1])

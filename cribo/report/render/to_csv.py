@@ -1,4 +1,4 @@
-"""A table as CSV, for machines: numbers in full, a measured column as value, std and n."""
+"""A table as CSV, for machines: numbers at full precision, and a measured column as three: value, std and n."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cribo.report.tables.table import NONE, Cell, Column, Number, Table
 
 
 def render_csv(table: Table) -> str:
-    """One header line and one line a row. Words stand where a number is awaited; a value that cannot be is empty."""
+    """One header line and one line per row. A cell still without its number holds words; one that never has any is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["row", *(title for column in table.columns for title in _titles(column))])

@@ -1,4 +1,4 @@
-"""A table as HTML: sortable by a click on a heading (page/page.js), wide ones scroll inside their frame."""
+"""A table as HTML: a click on a heading sorts it (page/page.js), and a wide table scrolls inside its frame."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cribo.report.tables.table import NONE, NOT_RUN, Cell, Column, Number, Table
 def render_html(table: Table, tolerance: float | None = None, heading: str = "h3") -> str:
     """A `figure` with heading, table and notes.
 
-    A difference within `tolerance` (in the unit of the table) has the class `near`, one above it `above`, below it `below`;
-    page/page.css gives them their colours.
+    A difference within `tolerance` (in the unit of the table) has the class `near`, a larger one `above`, a smaller one
+    `below`; page/page.css gives them their colours.
     """
     spreads = _spreads(table)
     return "\n".join(
@@ -44,7 +44,7 @@ def _name(column: Column) -> str:
 
 
 def _spreads(table: Table) -> list[str]:
-    """For each column a spread as wide as its widest, where it has any: numbers without one keep its room."""
+    """The widest spread of each column, empty if it has none: numbers without a spread leave room for it."""
     found = []
     for n, column in enumerate(table.columns):
         cells = (row.cells[n] for row in table.rows)

@@ -1,4 +1,4 @@
-"""A table as LaTeX (booktabs), columns of one group under a common heading."""
+"""A table as LaTeX (booktabs), with a common heading above the columns of a group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ESCAPES = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "[": "{[}",  # else the row before takes it for an option
+    "[": "{[}",  # otherwise the `\\` before it takes it for an option
     "*": "{*}",  # likewise
     "<": r"\textless{}",
     ">": r"\textgreater{}",
@@ -39,12 +39,12 @@ ESCAPES = {
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is written here, symbols of the paper as such."""
+    """Escape text so that LaTeX prints it as written, with the paper's symbols in math mode."""
     return as_tex(text, lambda plain: "".join(ESCAPES.get(character, character) for character in plain))
 
 
 def render_latex(table: Table) -> str:
-    """A `table` environment, smaller where it is wider than the text; its first line says the packages that it needs."""
+    """A `table` environment, shrunk if it is wider than the text; its first line names the packages that it needs."""
     spans, start = [], 2
     for group, columns in groupby(table.columns, key=lambda column: column.group):
         width = len(list(columns))
@@ -79,5 +79,5 @@ def render_latex(table: Table) -> str:
 
 def _cell(cell: Cell, column: Column) -> str:
     words = number_words(cell, column) if isinstance(cell, Number) else cell.words
-    # In text mode a leading hyphen is a hyphen, and a difference needs a minus.
+    # In text mode LaTeX prints a leading hyphen as a hyphen, but a difference needs a minus sign.
     return escape("−" + words[1:] if words.startswith("-") else words)

@@ -6,7 +6,7 @@ import re
 
 from cribo.report.tables.table import Cell, Column, Number, Table, number_words
 
-# What Markdown would read as more than itself; an underscore within a word it leaves alone.
+# Characters that Markdown would interpret; it leaves an underscore within a word alone.
 SPECIAL = re.compile(r"[\\|<*`~]|_(?![^\W_])|(?<![^\W_])_|\](?=[(\[])|&(?=[\w#]+;)")
 
 
@@ -27,7 +27,7 @@ def render_markdown(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is written here."""
+    """Escape text so that Markdown shows it as written."""
     return SPECIAL.sub(r"\\\g<0>", text)
 
 

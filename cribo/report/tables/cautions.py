@@ -1,4 +1,4 @@
-"""Notes below a table: what its values are means of, of which data, and how trained or judged otherwise than the paper's."""
+"""Notes below a table: what was averaged, warnings about the data, and where training or evaluation is not the paper's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cribo.report.paper.settings import of_judging
 from cribo.report.tables.table import Column, Number, Row
 from cribo.report.tables.training_notes import photos_notes, training_notes
 
-FACTOR_ONE = [1]  # evaluate.dense_nn.subsample without any draw, of which there is one run
+FACTOR_ONE = [1]  # evaluate.dense_nn.subsample that draws nothing, so that there is one run
 
 
 def cautions(
@@ -21,9 +21,9 @@ def cautions(
     results: Results,
     setups: dict[str, dict],
 ) -> tuple[str, ...]:
-    """Every kind of note for a table of `results`: `models` by label of a row, the data set is the columns' group.
+    """Return every kind of note for a table of `results`: `models` by row label, data sets as the columns' groups.
 
-    What stands beside the paper is what has a difference from it. `setups` comes from `counterparts.models_of`.
+    Results count as compared with the paper where their row shows a difference. `setups`: from `counterparts.models_of`.
     """
     compared = {
         (model, column.group)
@@ -39,14 +39,14 @@ def cautions(
 
 
 def _shared_note(models: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """What a number and its ± are in the rows of several models, where there are such."""
+    """What a number and its ± mean in rows of several models, if there are such rows."""
     listed = "; ".join(f"{label} ({', '.join(own)})" for label, own in models.items() if len(own) > 1)
     what = "Rows of several models give their mean, and ± is the standard deviation (n − 1) between them"
     return (f"{what}: {listed}.",) if listed else ()
 
 
 def data_notes(results: Results) -> tuple[str, ...]:
-    """What the manifests of the data sets behind these results warn of, once each: a note a data set."""
+    """The warnings in the manifests of these results' data sets, each once: one note per data set."""
     said: dict[str, dict[str, None]] = {}
     for cell, tree in results.items():
         said.setdefault(cell.dataset, {}).update(dict.fromkeys(tree.get("data_warnings", ())))
@@ -54,7 +54,7 @@ def data_notes(results: Results) -> tuple[str, ...]:
 
 
 def settings_notes(compared: Results) -> tuple[str, ...]:
-    """In which settings these results, which stand beside values of the paper, were judged otherwise: one note, or none."""
+    """Which settings differ between the evaluation of these results and that of the paper's values: one note, or none."""
     said: dict[str, dict[str, None]] = {}
     for cell, tree in compared.items():
         found = said.setdefault(f"{cell.protocol} on {cell.dataset}", {})
@@ -74,7 +74,7 @@ def _differences(cell: Planned, settings: dict) -> list[str]:
 
 
 def _settings(cell: Planned, tree: dict, compared: Results) -> dict:
-    """The protocol as the result's card resolved it, and the learning rates of which its model's best is shown."""
+    """The settings in the result's card, and the learning rates among which the table shows its model's best."""
     card = tree.get("protocol", {})
     settings = dict(card.get("settings", card))
     if settings.get("subsample") == FACTOR_ONE:

@@ -1,9 +1,9 @@
-"""Which models of ours stand opposite a value that the paper prints, and which value that is.
+"""Find which of our models correspond to a value that the paper prints, and what that value is.
 
-A model is the counterpart of a printed cell if it is set up as the paper says that cell's model was: method, backbone,
-photos, all of them and no others, epochs, losses, no local crops, and λ_pos, S, K, clustering and criterion where its
-losses read them. L_cv^g alone is DINO without local crops: a model that is called DINO and has none is the counterpart of
-both. What else a training may do otherwise, training_notes.py says. Published weights are set up as the paper reports.
+A model is the counterpart of a printed cell if it is set up as the paper says that cell's model was: the same method,
+backbone, photos (all of them and no others), epochs and losses, no local crops, and the same λ_pos, S, K, clustering and
+criterion where its losses use them. L_cv^g alone is DINO without local crops, so a model that is called DINO and has none is
+the counterpart of both. training_notes.py reports other differences. Published weights count as set up like the paper's.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ EVALUATION_SETS = {printed: ours for ours, printed in paper.SEGMENTATION_DATASET
     "COCO": "coco",
     "IN1K": "imagenet",
 }
-UNCOMPARED = ("ablation_cycle_consistency", "profile", "runtime")  # of many models, or of a machine
+UNCOMPARED = ("ablation_cycle_consistency", "profile", "runtime")  # values of many models, or of a machine
 Score = tuple[str, str, str | int | None]  # protocol, data set, and which of the protocol's scores
 
 
 def models_of(plan: dict, trained: dict[str, dict]) -> dict[str, dict]:
-    """The evaluated models in the paper's words; `plan` comes from `with_photos`, `trained` is results/plan/pretrain/*."""
+    """Describe the evaluated models in the paper's terms; `plan`: from `with_photos`, `trained`: results/plan/pretrain/*."""
     return {name: model_of(row, trained.get(name)) for name, row in plan["models"].items()}
 
 
 def model_of(row: dict, settings: dict | None) -> dict:
-    """One model of `models_of`; without `settings` it was not trained here."""
+    """Describe one model, as in `models_of`; without `settings` it was not trained here."""
     photos = paper.PRETRAINING.get(row["dataset"] or "", row["dataset"])
     model = {
         "method": row.get("method", "CrIBo"),
@@ -67,7 +67,7 @@ def model_of(row: dict, settings: dict | None) -> dict:
 
 
 def is_counterpart(model: dict, cell: paper.Printed) -> bool:
-    """Whether a model of `model_of` is set up as that of a printed value."""
+    """Whether a model from `model_of` is set up like the one behind a printed value."""
     about = ("pretrain_dataset", "epochs", *(["backbone"] if cell.backbone else []))
     if model["other_photos"] or any(model[key] != getattr(cell, key) for key in about):
         return False
@@ -79,7 +79,7 @@ def is_counterpart(model: dict, cell: paper.Printed) -> bool:
 
 
 def _stated(cell: paper.Printed) -> dict:
-    """What the paper states of a CrIBo model beyond backbone, data and epochs; what its losses do not read is left out."""
+    """What the paper states of a CrIBo model beyond backbone, data and epochs, without what its losses do not use."""
     factor, setting = cell.factor, cell.setting
     losses = {**ALL, **{key: factor[key] for key in ALL if key in factor}}
     stated: dict = {"losses": losses, "local_crops": 0}
@@ -94,7 +94,7 @@ def _stated(cell: paper.Printed) -> dict:
             return {**stated, "clustering": "labels"}
         return {**stated, "clustering": "sinkhorn", "lambda_pos": factor["lambda_pos"], "K": factor["K"]}
     lambda_pos, images, clusters = REPORTED[cell.pretrain_dataset]
-    if cell.backbone == "ViT-S/8":  # of which the paper states none of the three
+    if cell.backbone == "ViT-S/8":  # for it the paper states none of the three
         return {**stated, "clustering": "sinkhorn", "criterion": "cycle"}
     if reads_objects:
         algorithm = factor.get("clustering", "sinkhorn")
@@ -107,7 +107,7 @@ def _stated(cell: paper.Printed) -> dict:
 
 
 def score_of(cell: paper.Printed) -> Score:
-    """The score of ours that measures what a printed value does."""
+    """Which of our scores measures the same as a printed value."""
     dataset = EVALUATION_SETS[cell.eval_dataset]
     if cell.setting in SEGMENTATION:
         protocol, layers = SEGMENTATION[cell.setting]
@@ -119,9 +119,9 @@ def score_of(cell: paper.Printed) -> Score:
 
 
 def printed(models: Iterable[dict], score: Score) -> Cell:
-    """What the paper prints of a score for a row of ours, where all its models are counterparts of one cell; else a dash.
+    """The paper's value of a score for one of our rows, if all its models are counterparts of one cell; else a dash.
 
-    Table 4 comes last, as it repeats the default beside each sweep, and once with another value than Table 5.
+    Table 4 is searched last: it repeats the default beside each sweep, and once with a value that differs from Table 5's.
     """
     models = list(models)
     for cell in sorted(paper.cells(), key=lambda cell: cell.table == 4):

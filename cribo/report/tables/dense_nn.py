@@ -1,4 +1,4 @@
-"""The table of dense nearest-neighbour retrieval: rows of params.yaml against data sets and shares of training images."""
+"""The table of dense nearest-neighbour retrieval: a row per row label, columns by data set and share of training images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cribo.report.tables.table import NONE, NOT_RUN, Cell, Column, Number, Row, 
 
 
 def dense_nn_table(plan: dict, trained: dict[str, dict], results: Results) -> Table:
-    """A row for each row label, in the order of params.yaml; models that share a label are averaged.
+    """Build a table with one row per row label, in the order of params.yaml; models that share a label are averaged.
 
-    A data set has one column of patch mIoU a factor, finest last as in the paper, then pixel mIoU at the finest factor
-    and the ratio to the reference model. Where the paper evaluates the data set, a factor has three columns: the paper's
-    value, ours, the difference.
+    A data set has a column of patch mIoU for each factor, the smallest last as in the paper, then pixel mIoU at the smallest
+    factor and the ratio to the reference model. Where the paper evaluates the data set, a factor has three columns: the
+    paper's value, ours, the difference.
     """
     labels = models_by_row(plan, "dense_nn")
     setups, own = models_of(plan, trained), of_protocol(results, "dense_nn")
@@ -64,7 +64,7 @@ def _cells(
 
 
 def _average(models: list[str], dataset: str, factor: int, level: str, results: Results) -> Cell:
-    """One model: its mean and spread between runs. Several: mean and spread of their means, over those that have run."""
+    """For one model, its mean and spread between runs; for several, mean and spread of the means of those that have run."""
     trees = [results[cell] for model in models if (cell := Planned("dense_nn", model, dataset)) in results]
     scores = [tree[level][share] for tree in trees if (share := f"1/{factor}") in tree[level]]
     if not scores:

@@ -1,4 +1,4 @@
-"""All tables of an experiment: its own, in the order of the protocols, and those of the paper that it asks for."""
+"""All tables of an experiment: its own, by protocol, and the tables of the paper that params.yaml asks for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cribo.report.tables.table import Table
 
 
 def own_tables(plan: dict, trained: dict[str, dict], results: Results) -> list[Table]:
-    """Rows and columns are what params.yaml evaluates; `plan` is results/plan/report.yaml."""
+    """The experiment's own tables: rows and columns are what params.yaml evaluates. `plan` is results/plan/report.yaml."""
 
     def valued(*kinds: Kind) -> list[Table]:
         return [value_table(kind, plan, trained, results) for kind in kinds if plan[kind.protocol]["datasets"]]
@@ -27,12 +27,12 @@ def own_tables(plan: dict, trained: dict[str, dict], results: Results) -> list[T
 
 
 def paper_tables(plan: dict, trained: dict[str, dict], results: Results, step: StepBenchmark | None = None) -> list[Table]:
-    """Those that `report.tables` names, in the paper's order; `trained` comes from `trained_settings`."""
+    """The paper's tables that `report.tables` names, in the paper's order; `trained` comes from `trained_settings`."""
     ours = Ours(plan, trained, results)
     return [paper_table(number, ours, step) for number in sorted(set(plan["tables"]))]
 
 
 def trained_settings(plan: dict, folder: Path) -> dict[str, dict]:
-    """Settings by trained model, of those that are evaluated; `folder` is results/plan/pretrain."""
+    """Settings of each evaluated model that is trained here; `folder` is results/plan/pretrain."""
     paths = {name: folder / f"{name}.yaml" for name in plan["models"]}
     return {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}

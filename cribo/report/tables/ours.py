@@ -1,4 +1,4 @@
-"""Our results, asked for by a cell of the paper's tables."""
+"""Our results for a given cell of the paper's tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGGREGATES = {"min": min, "max": max, "avg": statistics.fmean}
 
 
 class Ours:
-    """`plan` and `trained` come from results/plan/, `results` from `read_results`."""
+    """Our results by printed cell. `plan` and `trained` come from results/plan/, `results` from `read_results`."""
 
     def __init__(self, plan: dict, trained: dict[str, dict], results: Results):
         self.models, self.results = models_of(plan, trained), results
@@ -24,10 +24,10 @@ class Ours:
         self.shares = {f"1/{factor}" for factor in plan["dense_nn"]["subsample"]}
 
     def opposite(self, cell: paper.Printed) -> Cell:
-        """Mean over the counterparts that have been judged, `not run` without one.
+        """The mean (or the cell's aggregate) over the counterparts that have been evaluated; `not run` if there are none.
 
-        Published weights count only where no counterpart that was trained here has been judged: that they score as printed
-        says that the protocol is the paper's, and nothing of the training.
+        Published weights count only where no counterpart trained here has been evaluated: that they score as printed shows
+        that the protocol is the paper's, but nothing about the training.
         """
         best: dict[str, Number] = {}  # the paper reports the best learning rate
         for planned, score in self._scores(cell).items():
@@ -41,11 +41,11 @@ class Ours:
         return found[0] if len(found) == 1 else mean_of(values)
 
     def behind(self, cell: paper.Printed) -> Results:
-        """The results that `opposite` makes its number of."""
+        """The results from which `opposite` computes its number."""
         return {planned: self.results[planned] for planned in self._scores(cell)}
 
     def missed(self, cells: Sequence[paper.Printed]) -> list[str]:
-        """Models that would stand beside one of these values, had they seen the photos that the paper's model saw."""
+        """Models that would be counterparts of one of these cells if they had seen the photos that the paper's model saw."""
         models = {name: model | {"other_photos": None} for name, model in self.models.items() if model["other_photos"]}
         return [name for name, model in models.items() if any(is_counterpart(model, cell) for cell in cells)]
 

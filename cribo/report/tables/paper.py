@@ -21,7 +21,7 @@ from cribo.report.tables.training_notes import photos_notes, training_notes
 
 @dataclass(frozen=True)
 class Layout:
-    """row: a printed cell → the texts that name its row, label first, under `stubs`; column: → group and name."""
+    """`row`: printed cell → the texts that name its row: the label, then one per stub. `column`: cell → group and name."""
 
     title: str
     stubs: tuple[str, ...]
@@ -109,7 +109,7 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
     if number == 4:
         names.sort(
             key=lambda name: ("λ_pos", "S", "K").index(name[0])
-        )  # the default's value is printed once for each of them
+        )  # the default's value is printed once in each of them
     at = {(layout.row(cell), layout.column(cell)): cell for cell in printed}
     columns = [Column("", stub, kind="words") for stub in layout.stubs]
     for group, name in names:
@@ -140,20 +140,20 @@ def paper_table(number: int, ours: Ours, step: StepBenchmark | None = None) -> T
 
 
 def _spread_note(body: list[Row]) -> tuple[str, ...]:
-    """What ± is of, where there is one."""
+    """What ± means, if any cell has one."""
     spread = any(isinstance(cell, Number) and cell.std is not None for row in body for cell in row.cells)
     between = "draws of the training images, or our models where several stand there"
     return (f"±: standard deviation (n − 1) between {between}.",) * spread
 
 
 def _published_note(ours: Ours, judged: list[str]) -> tuple[str, ...]:
-    """Whose values are of no training here."""
+    """Which values come from published weights, not from a training here."""
     names = [ours.labels[name] for name in judged if ours.models[name]["settings"] is None]
     return (f"Published weights, judged here: {'; '.join(names)}.",) if names else ()
 
 
 def _grid_note(number: int, ours: Ours, beside: Results) -> tuple[str, ...]:
-    """How much of the grid stands behind each of Table 8's aggregates, which say little of a part of it."""
+    """How much of the grid is behind each of Table 8's aggregates: over a part of it, an aggregate says little."""
     if number != 8 or not beside:
         return ()
     settings: dict[str, set[tuple]] = {}
@@ -166,7 +166,7 @@ def _grid_note(number: int, ours: Ours, beside: Results) -> tuple[str, ...]:
 
 
 def _profile_notes(step: StepBenchmark | None) -> tuple[str, ...]:
-    """Of what our profile is, and what it would have to be of to be compared."""
+    """What our profile was measured on, and what it would have to be measured on to be compared."""
     own = (f"Ours: {step.about}.",) if step and step.profile else ()
     return own if _is_printed(step) else (*own, f"Compared is a step of ViT-B/16 at 224 px, K 12, 128 images: {COMMAND}.")
 
@@ -188,7 +188,7 @@ def _three(cell: Printed | None, ours: Ours, step: StepBenchmark | None) -> list
 
 
 def _timed(cell: Printed, profile: dict[str, float] | None) -> Cell:
-    """Milliseconds or share of a component; the paper's machine is another, so only shares are compared."""
+    """A component's milliseconds or share. The paper used another machine, so only shares are compared."""
     if not profile:
         return NOT_RUN
     total = sum(profile.values())

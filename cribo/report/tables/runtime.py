@@ -1,4 +1,4 @@
-"""Table 10, an epoch of training: ours beside the paper's models where benchmarks/step.py measured the same, else below."""
+"""Table 10, an epoch of training: our models beside the paper's if benchmarks/step.py measured the same, else below them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND = (
 
 
 def runtime_table(step: StepBenchmark | None) -> Table:
-    """No differences: the machines are others. What is to be compared is a model with another on the same machine."""
+    """Build Table 10, without differences, since the machines are not the same: compare models on the same machine only."""
     printed: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in paper.cells():
         if cell.setting == "runtime":
@@ -33,7 +33,7 @@ def runtime_table(step: StepBenchmark | None) -> Table:
             value = Text(cell.value) if ":" in cell.value else Number(float(cell.value))
             printed.setdefault((label, str(cell.factor["batch_size"])), {})[cell.metric] = value
     paces = dict(step.paces or {}) if step else {}
-    alike = [label for label, batch in printed if int(batch) == PROCESSES * PRINTED[2]]  # MAE has 512 images a process
+    alike = [label for label, batch in printed if int(batch) == PROCESSES * PRINTED[2]]  # MAE has 512 images per process
     beside = {label: paces.pop(label) for label in alike if label in paces} if step and step.as_printed else {}
     rows = []
     for (label, batch), values in printed.items():
@@ -52,7 +52,7 @@ def runtime_table(step: StepBenchmark | None) -> Table:
 
 
 def _cells(pace: Pace | None) -> tuple[Cell, Cell, Cell]:
-    """Minutes and seconds of an epoch, memory, images a second."""
+    """Minutes and seconds of an epoch, memory, images per second."""
     if pace is None:
         return NOT_RUN, NOT_RUN, NOT_RUN
     minutes, seconds = divmod(round(IMAGENET / pace.images_per_second), 60)

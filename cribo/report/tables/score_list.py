@@ -1,6 +1,6 @@
-"""Every score of an experiment on a line, at full precision: results/tables/scores.csv, from which model cards are made.
+"""results/tables/scores.csv, from which model cards are made: every score of an experiment at full precision, one per line.
 
-A card depends on this one file. Were it to depend on every result, a pipeline of many models would have an edge from each
+A card depends only on this file. If it depended on every result, a pipeline of many models would have an edge from each
 result to each model, and DVC and Snakemake would spend minutes on them.
 """
 
@@ -16,7 +16,7 @@ COLUMNS = ("model", "protocol", "dataset", "value", "what")
 
 
 def score_list(results: Results) -> str:
-    """The CSV. Value: percent. Order: the plan's."""
+    """The scores as CSV, in percent and in the plan's order."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
@@ -26,7 +26,7 @@ def score_list(results: Results) -> str:
 
 
 def _what(cell: Planned, tree: dict) -> str:
-    """What the value is, and what the data set's manifest warns of: a model card repeats it."""
+    """What the value is, and the warnings of the data set's manifest: a model card repeats them."""
     with as_result(cell):
         said = tree["protocol"].get("value")
         said = said or f"mIoU with {tree['layers']} layers at learning rate {tree['learning_rate']:g}"

@@ -28,7 +28,7 @@ Scores = dict[tuple[str, str, float], float]  # mIoU (%) by (model, data set, le
 
 
 class _Wanted(NamedTuple):
-    """`setting`: what the paper calls it, None where it has no such table; `name`: of the file."""
+    """A table to build. `setting`: as in the paper's results.csv, None if it has no such table; `name`: of the file."""
 
     protocol: str
     layers: int | None
@@ -38,7 +38,7 @@ class _Wanted(NamedTuple):
 
 
 def segmentation_tables(plan: dict, trained: dict[str, dict], results: Results) -> list[Table]:
-    """Every table of segmentation that the plan asks for: a best one and a grid."""
+    """Every segmentation table that the plan asks for, each followed by its whole grid of learning rates."""
     setups, tables = models_of(plan, trained), []
     for wanted in _wanted(plan):
         about, own = plan[wanted.protocol], of_protocol(results, wanted.protocol, wanted.layers)
@@ -48,7 +48,7 @@ def segmentation_tables(plan: dict, trained: dict[str, dict], results: Results) 
 
 
 def _wanted(plan: dict) -> Iterator[_Wanted]:
-    """Those with a data set."""
+    """The tables for which params.yaml names a data set."""
     if plan["linear_segmentation"]["datasets"]:
         for layers in plan["linear_segmentation"]["layers"]:
             setting = {1: "linear", 4: "linear_concat4"}.get(layers)
@@ -64,7 +64,7 @@ def _values(results: Results) -> Scores:
 
 
 def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], own: Results, wanted: _Wanted) -> Table:
-    """For each data set the best mIoU and its learning rate; where the paper has the data set, paper, ours and Δ."""
+    """Build the table of the best mIoU and its learning rate per data set; where the paper has it: paper, ours and Δ."""
     setting, scores = wanted.setting, _values(own)
     columns: list[Column] = []
     cells: dict[str, list[Cell]] = {label: [] for label in labels}
@@ -92,7 +92,7 @@ def _best(plan: dict, setups: dict, about: dict, labels: dict[str, list[str]], o
 
 
 def _best_cells(models: list[str], dataset: str, rates: list[float], scores: Scores) -> tuple[Cell, Cell]:
-    """Mean of the models' best, and the learning rates where they were."""
+    """The mean of the models' best values, and the learning rates that gave them."""
     best = []
     for model in models:
         if own := [(scores[model, dataset, lr], -rates.index(lr), lr) for lr in rates if (model, dataset, lr) in scores]:
@@ -104,7 +104,7 @@ def _best_cells(models: list[str], dataset: str, rates: list[float], scores: Sco
 
 
 def _grid(about: dict, labels: dict[str, list[str]], own: Results, wanted: _Wanted) -> Table:
-    """mIoU of every learning rate; a row a model."""
+    """Build the table of mIoU at every learning rate, with one row per model."""
     scores = _values(own)
     columns = [Column(dataset, f"lr {lr:g}") for dataset in about["datasets"] for lr in about["learning_rates"]]
     rows = []

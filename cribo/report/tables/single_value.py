@@ -1,4 +1,4 @@
-"""Tables of the protocols that give a model one number or a few on a data set: open-hummingbird, k-NN and YOLOS."""
+"""Tables of the protocols that yield one or a few numbers per model and data set: open-hummingbird, k-NN and YOLOS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cribo.report.tables.table import NOT_RUN, Cell, Column, Row, Table, differe
 
 @dataclass(frozen=True)
 class Kind:
-    """protocol: its folder of results; metrics: fields of a result → their columns, named as in the paper's `tables`."""
+    """`protocol`: name of its results folder; `metrics`: field of a result → column, named as in the paper's `tables`."""
 
     protocol: str
     title: str
@@ -48,9 +48,9 @@ YOLOS = Kind(
 
 
 def value_table(kind: Kind, plan: dict, trained: dict[str, dict], results: Results) -> Table:
-    """A row for each row label, in the order of params.yaml; models that share a label are averaged.
+    """Build a table with one row per row label, in the order of params.yaml; models that share a label are averaged.
 
-    A data set has a column a metric; where the paper evaluates it, three: the paper's value, ours, the difference.
+    A data set has one column per metric, or three where the paper evaluates it: the paper's value, ours, the difference.
     """
     labels = models_by_row(plan, kind.protocol)
     setups, own = models_of(plan, trained), of_protocol(results, kind.protocol)

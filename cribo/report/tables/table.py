@@ -1,4 +1,4 @@
-"""One model of a table; render_markdown, render_csv, render_latex and render_html are functions of it alone."""
+"""The data model of a table; render_markdown, render_csv, render_latex and render_html are functions of it alone."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Cell = Number | Text
 
 @dataclass(frozen=True)
 class Column:
-    """`group` and `name` head a column; numbers have `digits` decimals, and a sign where `signed`.
+    """A column headed by `group` and `name`; numbers have `digits` decimals, and a sign if `signed`.
 
-    `measured`: numbers of ours, which may have a spread; the CSV gives these three columns: value, std, n. `words`: text
-    that describes the row, flush left.
+    Kind `measured`: our numbers, which may have a spread, so the CSV has three columns for them: value, std, n. Kind
+    `words`: text that describes the row, flush left.
     """
 
     group: str
@@ -83,7 +83,7 @@ class Table:
 
 
 def number_words(number: Number, column: Column) -> str:
-    """`12.3 ± 0.4`, `+1.2` or `1.52×`, as a person reads it."""
+    """Format a number for a reader: `12.3 ± 0.4`, `+1.2` or `1.52×`."""
     words = f"{number.value:{'+' if column.signed else ''}.{column.digits}f}"
     if column.kind == "ratio":
         words += "×"
@@ -91,7 +91,7 @@ def number_words(number: Number, column: Column) -> str:
 
 
 def mean_of(values: Sequence[float]) -> Number:
-    """Mean of one value or more; of several with their standard deviation."""
+    """The mean of one or more values; of several, with their standard deviation."""
     return Number(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
@@ -105,6 +105,6 @@ def three_columns(group: str, name: str = "") -> list[Column]:
 
 
 def difference(ours: Cell, theirs: Cell) -> Cell:
-    """Ours minus theirs, where both are numbers."""
+    """Ours minus theirs if both are numbers, else a dash."""
     both = isinstance(ours, Number) and isinstance(theirs, Number)
     return Number(ours.value - theirs.value) if both else NONE

@@ -1,4 +1,4 @@
-"""Notes below a table on how the models behind its values were trained, where that is not as the paper's were."""
+"""Notes below a table: where the training of the models behind its values differs from the paper's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from cribo.report.experiment.photos import PUBLISHED
 from cribo.report.paper.settings import Stated, of_training
 
-FEW = 4  # models that are named one by one
+FEW = 4  # models that a note names; it only counts the others
 
 
 def training_notes(models: dict[str, dict], compared: Iterable[str]) -> tuple[str, ...]:
-    """In which settings the `compared`, which stand beside values of the paper, were trained otherwise: one note, or none.
+    """Which settings differ between the training of the `compared` models and that of the paper's: one note, or none.
 
     `models` comes from `counterparts.models_of`.
     """
@@ -29,7 +29,7 @@ def training_notes(models: dict[str, dict], compared: Iterable[str]) -> tuple[st
 
 
 def photos_notes(models: dict[str, dict], names: Iterable[str]) -> tuple[str, ...]:
-    """Which of these models have no value of the paper beside them because they saw other photos: one note a number."""
+    """Which of these models are not compared with the paper because they saw other photos: one note per number of photos."""
     said: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         if other := models[name]["other_photos"]:
@@ -48,7 +48,7 @@ def _differences(model: dict) -> list[str]:
 
 
 def _stated(model: dict) -> Stated:
-    """Of what this model reads."""
+    """The paper's settings, restricted to those that this model has."""
     found = of_training(model["backbone"], model["pretrain_dataset"])
     return {key: about for key, about in found.items() if _at(model["settings"], key) is not None}
 
