@@ -1,4 +1,4 @@
-"""`python -m workflow.bridge run STAGE` and `... record STAGE`: what the rules of the Snakefile call."""
+"""`python -m workflow.bridge run STAGE` and `... record STAGE`: the commands that the rules of the Snakefile call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workflow.bridge.errors import BridgeError, say
 
 
 def main(action: str, stage: str) -> int:
-    """The exit code; an error that a person can mend is one line without a traceback."""
+    """Return the exit code; an error that the user can fix is printed as one line without a traceback."""
     if pass_over(stage, {"run": "done", "record": "rec"}[action]):
         return 0
     from workflow.bridge.record import record  # DVC takes half a second to import

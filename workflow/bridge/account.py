@@ -1,7 +1,7 @@
-"""What each turn of a stage cost, one line a turn: results/logs/costs/STAGE.tsv.
+"""Log what each turn of a stage cost, one line per turn, in results/logs/costs/STAGE.tsv.
 
-Snakemake's own `benchmark:` would write a fresh record over the old one when a stage turns out to need no computing, and it
-loses the turns of a job that went back into the queue.
+Snakemake's own `benchmark:` would overwrite the old record when a stage turns out to need no computing, and it loses the
+earlier turns of a job that went back into the queue.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ COLUMNS = ("started", "seconds", "cpu_seconds", "max_rss_mb", "exit", "host", "j
 
 @contextmanager
 def costs(stage: str) -> Iterator[list[int]]:
-    """Measure a command; put its exit code into the list.
+    """Measure a command and log its cost; the caller puts its exit code into the list.
 
-    Seconds on the clock; CPU seconds of all its processes on this node; the largest memory of one of them.
+    Measures wall-clock seconds, CPU seconds of all its processes on this node, and the largest memory of one of them.
     """
     codes: list[int] = []
     started, clock = datetime.now().isoformat(timespec="seconds"), time.monotonic()
@@ -36,7 +36,7 @@ def costs(stage: str) -> Iterator[list[int]]:
             started,
             f"{time.monotonic() - clock:.3f}",
             f"{used.ru_utime + used.ru_stime:.3f}",
-            f"{used.ru_maxrss / 1024:.0f}",  # Linux gives KiB
+            f"{used.ru_maxrss / 1024:.0f}",  # Linux counts in KiB
             str(codes[-1]) if codes else "",
             os.uname().nodename,
             own_job() or "",

@@ -1,4 +1,4 @@
-"""Is somebody still computing this stage? A killed `snakemake` leaves its jobs behind, running or in the queue."""
+"""Tell whether somebody still computes a stage: a killed `snakemake` leaves its jobs behind, running or in the queue."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import psutil
 from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import stamp, write
 
-CLOCK = 2.0  # seconds by which the time of the machine's start, from which the kernel counts, may be corrected
-RULE = "rule_run_"  # what the Slurm plugin writes before the stage in a job's comment
+CLOCK = 2.0  # seconds: a start time is counted from the machine's boot time, which may be corrected by so much
+RULE = "rule_run_"  # the Slurm plugin puts this before the stage's name in a job's comment
 
 
 def own_job() -> str | None:
-    """The Slurm job that this stage is, by the Snakefile; not one inside of which somebody started `snakemake`."""
+    """The Slurm job that computes this stage, as set by the Snakefile; not a job inside which somebody ran `snakemake`."""
     return os.environ.get("CRIBO_JOB")
 
 
 @contextmanager
 def running(stage: str) -> Iterator[None]:
-    """Say who computes the stage, for as long as it does."""
+    """Keep a file that says who computes the stage, for as long as the block runs."""
     me = psutil.Process()
     write(
         stamp(stage, "running"),
@@ -38,11 +38,11 @@ def running(stage: str) -> Iterator[None]:
 
 
 def queued() -> dict[str, str] | None:
-    """Stages that Slurm has for this directory, waiting or running, each with its job; None where it does not answer."""
+    """Map the stages that Slurm has for this directory, waiting or running, to their jobs; None if Slurm does not answer."""
     if not shutil.which("squeue"):
         return {}
     asked = subprocess.run(["squeue", "--noheader", "--me", "--format=%A|%k|%Z"], capture_output=True, text=True)
-    if asked.returncode:  # it is busy, or there is no cluster behind the command
+    if asked.returncode:  # Slurm is busy, or there is no cluster behind the command
         return None
     jobs = (line.strip().split("|") for line in asked.stdout.splitlines() if line.count("|") == 2)
     return {
@@ -53,9 +53,9 @@ def queued() -> dict[str, str] | None:
 
 
 def computing(stage: str, jobs: dict[str, str] | None) -> str | None:
-    """Who computes the stage, in words that say what can be done about it; None if nobody does. `jobs` is from `queued`.
+    """Say who computes the stage and what can be done about it; None if nobody does. `jobs` comes from `queued`.
 
-    Raises BridgeError where only Slurm could tell, and it does not answer.
+    Raises BridgeError if only Slurm could tell and it does not answer.
     """
     if stage in (jobs or {}):
         return f"Slurm job {jobs[stage]}: wait for it, or `scancel {jobs[stage]}`"
@@ -69,7 +69,7 @@ def computing(stage: str, jobs: dict[str, str] | None) -> str | None:
                 f"{stage} was begun by Slurm job {who['job']} and squeue does not say whether it still runs: start "
                 f"snakemake again when it answers, or delete {marker} if the job has ended"
             )
-        return None  # Slurm knows its jobs, and it did not name this one
+        return None  # Slurm lists all its jobs, and this one is not among them
     if who["host"] != os.uname().nodename:
         return f"process {who['pid']} on {who['host']}: wait for it, or delete {marker} if it has ended"
     if not psutil.pid_exists(who["pid"]) or abs(psutil.Process(who["pid"]).create_time() - who["started"]) > CLOCK:

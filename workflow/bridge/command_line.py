@@ -1,4 +1,4 @@
-"""What `snakemake` was asked for. While the Snakefile is read, the workflow object does not say so yet."""
+"""Find out what `snakemake` was asked for: while the Snakefile is read, the workflow object does not say it yet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`dry`: nothing is to be computed. `executor`: None on this machine. `partition`: of stages that name none.
+    """`dry`: nothing is to be computed. `executor`: None for this machine. `partition`: for stages that name none.
     `forced`: rules to run again whatever DVC says, None for all of them."""
 
     text: str
@@ -48,18 +48,18 @@ class CommandLine:
     forced: frozenset[str] | None
 
     def forces(self, stage: str) -> bool:
-        """Whether it is asked to compute the stage again: `-R` or `-f` with its name or its group's, or `-F`."""
+        """Whether the user asks to compute the stage again: `-R` or `-f` with its name or its group's, or `-F`."""
         return self.forced is None or not self.forced.isdisjoint({stage, RUN + stage, stage.partition("@")[0]})
 
 
 def command_line() -> CommandLine:
-    """With the profiles taken into account, which only Snakemake's own parser does."""
-    with redirect_stderr(StringIO()):  # it has said which profiles it uses already
+    """The command line with the profiles taken into account, which only Snakemake's own parser does."""
+    with redirect_stderr(StringIO()):  # Snakemake has already said which profiles it uses
         _, args = parse_args(sys.argv[1:])
     text = " ".join(["snakemake", *sys.argv[1:]])
     defaults = dict(arg.split("=", 1) for arg in args.default_resources.args) if args.default_resources else {}
     partition = defaults.get("slurm_partition", "")
-    plain = re.fullmatch(r"[\w.,-]+", partition)  # it may be an expression, which Snakemake evaluates for each job
+    plain = re.fullmatch(r"[\w.,-]+", partition)  # else an expression, which Snakemake evaluates for each job
     dry = any(getattr(args, look, None) for look in LOOKS)
     forced = None if args.forceall else frozenset({*args.forcerun, *(args.targets if args.force else ())})
     return CommandLine(text, dry, args.executor, partition if plain else None, forced)

@@ -1,7 +1,7 @@
-"""Early cut-off: a stage that turned out to need no computing is not put into Slurm's queue.
+"""Early cut-off: a stage that turns out to need no computing is not put into Slurm's queue.
 
-Whether the dependants of a stage must run is known only when its outputs are, long after Snakemake fixed its list of
-jobs. Snakemake asks `is this rule local?` as late as it hands a job over, so the answer is given then: a stage that
+Whether the dependants of a stage must run is known only when its outputs are, long after Snakemake has fixed its list of
+jobs. But Snakemake asks `is this rule local?` only when it hands a job over, so the answer can be given then: a stage that
 record.py has marked runs here, as an instant no-op, without waiting for a GPU.
 """
 
@@ -22,18 +22,18 @@ class LocalRules(set):
 
 
 def spare(stage: str, reason: str) -> None:
-    """The stage needs no computing: its two rules become no-ops."""
+    """Mark the stage as one that needs no computing: its two rules become no-ops."""
     write(stamp(stage, "skip"), reason)
     say(f"{stage}: {reason}, nothing to compute")
 
 
 def settled(stage: str) -> bool:
-    """What the stage wrote is there, and DVC knows it."""
+    """Whether the stage's outputs are there and recorded by DVC."""
     return stamp(stage, "rec").exists() or stamp(stage, "skip").exists()
 
 
 def pass_over(stage: str, kind: str) -> bool:
-    """Write the stamp of a spared stage; False for one that is to be computed. DVC is not asked, which takes longer."""
+    """Write the stamp of a spared stage; return False if it must be computed. DVC is not asked: that would take longer."""
     if spared := stamp(stage, "skip").exists():
         write(stamp(stage, kind), "{}")
     return spared

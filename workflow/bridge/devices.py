@@ -1,4 +1,4 @@
-"""GPUs for a stage: those of its Slurm job, or on a workstation some that no other job of this user holds."""
+"""GPUs for a stage: those of its Slurm job, or on a workstation GPUs that no other job of this user holds."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from workflow.bridge.errors import BridgeError, say
 from workflow.bridge.relay import Relay
 from workflow.bridge.resources import Request
 
-LOCKS = Path("/tmp")  # of the machine; TMPDIR may be another one for every shell
+LOCKS = Path("/tmp")  # shared by the whole machine; TMPDIR may differ between shells
 
 
 @contextmanager
 def granted(stage: str, request: Request, relay: Relay) -> Iterator[dict[str, str]]:
-    """The environment in which the stage sees its GPUs and nobody else's.
+    """Yield environment variables with which the stage sees its own GPUs and nobody else's.
 
-    Waits until enough of them are free, or until a signal has come. Raises BridgeError then.
+    Waits until enough of them are free. Raises BridgeError if a signal comes first.
     """
     if own_job():
         yield request.environment()
@@ -38,7 +38,7 @@ def granted(stage: str, request: Request, relay: Relay) -> Iterator[dict[str, st
 
 
 def here() -> list[str]:
-    """The GPUs of this machine by the names that CUDA_VISIBLE_DEVICES takes, and by the selection that it makes."""
+    """The GPUs of this machine, by names that CUDA_VISIBLE_DEVICES takes; if that is set, only the GPUs it selects."""
     if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in chosen.split(",") if name.strip()]
     if not shutil.which("nvidia-smi"):
@@ -67,7 +67,7 @@ def _wait_for(stage: str, count: int, held: ExitStack, relay: Relay) -> list[str
 
 
 def _lock(name: str, taken: ExitStack) -> bool:
-    """In the user's own folder, so that two checkouts on one machine do not share a GPU either."""
+    """Try to lock a GPU. The lock is in the user's own folder, so that two checkouts on one machine do not share a GPU."""
     folder = LOCKS / f"cribo-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     file = taken.enter_context((folder / name).open("a"))

@@ -1,4 +1,4 @@
-"""The one error that a person is meant to read."""
+"""The one error that is meant for the user to read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a stage read and what it wrote, cheap enough to be taken at the start and again at the end of a job.
+"""Fingerprints of what a stage read and wrote, cheap enough to be taken at the start and again at the end of a job.
 
-DVC records the inputs as they are when it is told, which is after the job. If someone edits a parameter while the job
-runs, the old result would be recorded under the new value; comparing two fingerprints prevents it.
+DVC records the inputs as they are when it is told to, which is after the job. If someone edits a parameter while the job
+runs, the old result would be recorded under the new value; comparing two fingerprints prevents this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FEW = 2000  # files in a folder; larger folders are data, compared by number, si
 
 
 def inputs(stage: Stage) -> dict[str, str]:
-    """A digest of the command, of each file of parameters and of each dependency, under the name to call it by."""
+    """Digests of the command, of each parameter file and of each dependency, keyed by how messages name them."""
     taken = {"its command": _digest(stage.commands)}
     taken |= {f"{path} (its parameters)": _digest(values) for path, values in stage.params.items()}
     for path in stage.deps:
@@ -28,12 +28,12 @@ def inputs(stage: Stage) -> dict[str, str]:
 
 
 def outputs(stage: Stage) -> dict[str, list[int] | None]:
-    """Number, size and newest time of each output; None where it is missing."""
+    """Number of files, total size and newest time of each output; None where it is missing."""
     return {path: _extent(_files(stage, path)) if os.path.lexists(path) else None for path in stage.outs}
 
 
 def differences(stage: Stage, receipt: dict) -> list[str]:
-    """What changed since the receipt was written; empty when it still holds."""
+    """Names of what has changed since the receipt was written; empty if it still holds."""
     now = {"inputs": inputs(stage), "outputs": outputs(stage)}
     return [
         name
@@ -44,7 +44,7 @@ def differences(stage: Stage, receipt: dict) -> list[str]:
 
 
 def _files(stage: Stage, path: str) -> list[str]:
-    """The files of a dependency or output, without those in .dvcignore: Python's caches appear while a stage runs."""
+    """The files of a dependency or output, without those in .dvcignore, as Python's caches appear while a stage runs."""
     if not os.path.isdir(path):
         return [path]
     repo = stage.dvc.repo

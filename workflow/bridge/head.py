@@ -1,9 +1,9 @@
-"""Head stages, such as `plan`, are brought up to date before the verdicts, by DVC itself.
+"""Head stages, such as `plan`, are brought up to date by DVC itself, before it is asked what is stale.
 
-Any edit of params.yaml makes `plan` stale, yet most of the files that it writes come out the same. Planned as a job it
-would drag every stage along, since nobody knows its outputs before it ran. A head stage is instant and a pure function
-of small files, so it runs here, also for `snakemake -n`: its outputs are derived files that the next `dvc repro` would
-write with the same bytes, and nothing else in the tree changes. The plan that Snakemake then shows is the exact one.
+Any edit of params.yaml makes `plan` stale, yet most of the files that it writes come out the same. If it were planned as a
+job, every stage would be planned along with it, since its outputs are unknown until it has run. A head stage is instant and
+a pure function of small files, so it runs here, also for `snakemake -n`. This is harmless: the next `dvc repro` would write
+its outputs with the same bytes, and nothing else in the tree changes. The plan that Snakemake then shows is exact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from workflow.bridge.stages import Stage
 
 
 def check(stages: dict[str, Stage], heads: set[str]) -> None:
-    """A head stage can only wait for head stages, for it runs before all others."""
+    """Raise BridgeError if a head stage waits for one that is not: head stages run before all others."""
     for head in heads:
         for up in set(stages[head].up) - heads:
             raise BridgeError(
@@ -26,7 +26,7 @@ def check(stages: dict[str, Stage], heads: set[str]) -> None:
 
 
 def refresh(name: str) -> None:
-    """`dvc repro` of this one stage. Its own message is shown when it fails."""
+    """Run `dvc repro` for this stage alone, and show its own message if it fails."""
     dvc = Path(sys.executable).with_name("dvc")
     done = subprocess.run([dvc, "--wait-for-lock", "repro", "--single-item", name], capture_output=True, text=True)
     if done.returncode:

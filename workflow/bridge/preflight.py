@@ -1,5 +1,4 @@
-"""Requests that no node of the cluster can meet are refused before anything is submitted: Slurm would queue some of
-them for ever."""
+"""Refuse requests that no node of the cluster can meet, before anything is submitted: Slurm would queue some for ever."""
 
 from __future__ import annotations
 
@@ -22,11 +21,11 @@ class Node:
     cpus: int
     mem_mb: int
     gpus: int
-    minutes: float  # longest job
-    types: dict[str, int] = field(default_factory=dict)  # of those GPUs whose type Slurm knows
+    minutes: float  # time limit of a job
+    types: dict[str, int] = field(default_factory=dict)  # number of GPUs by type, where Slurm knows the type
 
     def meets(self, request: Request) -> bool:
-        """Whether one node's share of the request fits."""
+        """Whether one node's share of the request fits on this node."""
         return (
             self.cpus >= request.threads
             and self.mem_mb >= (request.mem_mb or 0)
@@ -36,9 +35,9 @@ class Node:
 
 
 def preflight(stages: Iterable[str], resources: Requests, executor: str | None, partition: str | None, dry: bool) -> None:
-    """Compare with the cluster, where there is one; resources.py has checked what can be checked without.
+    """Compare requests with the cluster, if there is one; resources.py has checked what can be checked without.
 
-    `partition` is the profile's, for stages that name none. `dry`: nothing is to be submitted, so Slurm may be elsewhere.
+    `partition` is the profile's, for stages that name none. `dry`: nothing is submitted, so Slurm may be on another machine.
     """
     if executor != "slurm":
         return
@@ -60,7 +59,7 @@ def preflight(stages: Iterable[str], resources: Requests, executor: str | None, 
 
 
 def compare(stage: str, request: Request, nodes: list[Node]) -> None:
-    """Raise unless enough nodes of one partition could take the stage when they are empty."""
+    """Raise BridgeError unless enough nodes of one partition could take the stage when they are empty."""
     there = {n.partition for n in nodes}
     named = request.partition.split(",") if request.partition else there
     for partition in named:
@@ -102,7 +101,7 @@ def _node(line: str) -> Node:
 
 
 def minutes(limit: str) -> float:
-    """Slurm's `days-hours:minutes:seconds`, of which the left parts may be missing."""
+    """Convert Slurm's `days-hours:minutes:seconds`, whose left parts may be missing, to minutes."""
     days, _, clock = limit.rpartition("-")
     parts = clock.split(":")
     if not all(p.isdigit() for p in parts):  # infinite, n/a

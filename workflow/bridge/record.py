@@ -1,4 +1,4 @@
-"""The books after a stage, on the host of `snakemake`: what its command wrote becomes DVC's record of the stage."""
+"""Record a finished stage in DVC, on the host of `snakemake`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from workflow.bridge.session import release
 from workflow.bridge.stages import Stage, load_some, one_sentence, open_repo, saved_graph
 from workflow.bridge.stamps import stamp, write
 
-PATIENCE = 60.0  # seconds: over NFS a folder may look for so long as it was before another host wrote into it
+PATIENCE = 60.0  # seconds: over NFS, what another host wrote into a folder may stay invisible for so long
 
 
 def record(name: str) -> None:
-    """`dvc commit`, then a look at the dependants: one whose inputs came out the same needs no computing."""
+    """Run `dvc commit`, then look at the dependants: one whose inputs came out the same needs no computing."""
     with one_sentence():
         stage = load_some(open_repo(), [name]).get(name)
         if not stage:
@@ -32,7 +32,7 @@ def record(name: str) -> None:
 def _commit(stage: Stage) -> None:
     done = stamp(stage.name, "done")
     receipt = json.loads(done.read_text()) if done.exists() else {}
-    if not receipt:  # of a stage that DVC has recorded
+    if not receipt:  # DVC has already recorded the stage
         return
     if changed := _changed(stage, receipt):  # the receipt stays: sync looks at it again at the next start
         raise BridgeError(
@@ -45,7 +45,7 @@ def _commit(stage: Stage) -> None:
 
 
 def _changed(stage: Stage, receipt: dict) -> list[str]:
-    """What is not as the receipt says. Files that another host wrote are given time to show up here."""
+    """List what differs from the receipt. Files that another host wrote are given time to show up here."""
     patience = 0.0 if receipt.get("host") == os.uname().nodename else PATIENCE
     deadline, pause = time.monotonic() + patience, 0.5
     while (changed := _look(stage, receipt)) and (left := deadline - time.monotonic()) > 0:
@@ -60,12 +60,12 @@ def _look(stage: Stage, receipt: dict) -> list[str]:
             os.listdir(folder)  # makes NFS ask its server what is in there
     try:
         return fingerprint.differences(stage, receipt)
-    except OSError as err:  # listed, but gone
+    except OSError as err:  # a file that was listed but is gone
         return [str(err.filename)]
 
 
 def _spare_dependants(name: str, graph: dict[str, list[str]]) -> None:
-    """Spare those, all of whose inputs are there, that DVC holds for up to date or can restore; then their dependants."""
+    """Spare each dependant with all inputs there that DVC finds up to date or can restore; then its own dependants."""
     waiting = [d for d, up in graph.items() if name in up and not settled(d) and all(map(settled, up))]
     ready = [d for d in waiting if not stamp(d, "forced").exists()]
     for dependant, stage in load_some(open_repo(), ready).items() if ready else ():

@@ -1,4 +1,4 @@
-"""Signals that reach the bridge go on to the stage's command, and the bridge sees its stage through."""
+"""Pass signals that reach the bridge on to the stage's command, and wait until the stage has ended."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-PATIENCE = (1, 2, 4, 8, 15, 30)  # seconds between questions that Slurm does not answer
+PATIENCE = (1, 2, 4, 8, 15, 30)  # seconds to wait before asking Slurm again when it does not answer
 
 
 class Relay:
-    """Runs commands, each in its own process group, and passes the first signal of each kind on to all of it.
+    """Run commands, each in its own process group, and pass the first signal of each kind on to the whole group.
 
-    Before a time limit Slurm sends SIGTERM to every process of a job, one after the other, and again at the limit. The
-    command then saves its state; if this process died of a signal, the first or a later one, Snakemake would take the job
-    for failed while the state is being written, and nobody would ask for another turn.
+    Before a time limit, Slurm sends SIGTERM to every process of a job, one after the other, and again at the limit. The
+    command then saves its state. If this process died of the first or a later signal, Snakemake would consider the job
+    failed while the state is being written, and nobody would ask for another turn.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Relay:
         self._group: int | None = None
 
     def run(self, command: list[str], settings: dict) -> int:
-        """The command's exit code. Where a signal ended it, what it started has ended too: that may still be saving.
+        """Run a command and return its exit code. If a signal ended it, wait for its processes, which may still be saving.
 
-        A shell dies of the signal at once, and torchrun of a second one, while its processes, each in a group of its own,
-        are at work. Their parents gone they are children of this process.
+        A shell dies of the signal at once, and torchrun of a second one, while their processes, each in its own group, are
+        still at work. Once their parents are gone, they become children of this process.
         """
         process = subprocess.Popen(command, process_group=0, **settings)
         self._group = process.pid
-        if self.received:  # it came before the command was there
+        if self.received:  # a signal came before the command was started
             self._send(self.received[-1])
         code = process.wait()
         if self.received or code < 0 or code > 128:
@@ -53,7 +53,7 @@ class Relay:
             self._send(number)
 
     def _send(self, number: int) -> None:
-        """A terminal that is closed says SIGHUP, of which a stage would die without saving."""
+        """Send a signal to the group. SIGHUP, which a closed terminal sends, would kill a stage unsaved: send SIGTERM."""
         with suppress(ProcessLookupError):
             os.killpg(self._group, signal.SIGTERM if number == signal.SIGHUP else number)
 
@@ -64,7 +64,7 @@ def relaying() -> Iterator[Relay]:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is under nohup
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is ignored under nohup
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, relay.forward) for number in numbers}
     try:
@@ -75,9 +75,9 @@ def relaying() -> Iterator[Relay]:
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """A command of Slurm, which the job's signals do not reach; again and again for a minute where Slurm is too busy.
+    """Run a Slurm command, shielded from the job's SIGTERM; repeat it for a minute while it fails, as Slurm may be busy.
 
-    Status 127 without one where there is no such command, as in a container without Slurm's.
+    Returns status 127 where there is no such command, as in a container without Slurm's.
     """
     if not shutil.which(command[0]):
         return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not on PATH")

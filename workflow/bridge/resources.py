@@ -1,4 +1,4 @@
-"""workflow/resources.yaml in the words of Snakemake's Slurm executor, and of the stage's own environment."""
+"""Translate workflow/resources.yaml for Snakemake's Slurm executor and for the stage's own environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow.bridge.stamps import STATE, write
 FILE = Path(__file__).resolve().parent.parent / "resources.yaml"
 SHOWN = "workflow/resources.yaml"
 SAVED = STATE / "requests.json"
-TEXTS = {  # what they must look like, and in words
+TEXTS = {  # by key: the pattern of its value, and the pattern in words
     "partition": (r"[^,\s]+(,[^,\s]+)*", "a name, or several with commas and no spaces between them"),
     "account": (r"\S+", "a name"),
     "qos": (r"\S+", "a name"),
@@ -26,7 +26,7 @@ TEXTS = {  # what they must look like, and in words
 
 @dataclass(frozen=True)
 class Request:
-    """What one stage asks for; resources.yaml says what each key means. None: as the profile says."""
+    """What one stage asks for; resources.yaml says what each key means. None: the profile decides."""
 
     threads: int = 1
     mem_mb: int | None = None
@@ -42,8 +42,8 @@ class Request:
     head: bool = False
 
     def snakemake(self) -> dict[str, int | str]:
-        """The rule's `resources`. The Slurm plugin turns them into options of sbatch."""
-        extra = "--open-mode=append"  # a job that is requeued goes on in the same log
+        """The rule's `resources`. The Slurm plugin turns them into sbatch options."""
+        extra = "--open-mode=append"  # a requeued job continues in the same log
         if self.save_seconds:
             extra += f" --signal=TERM@{self.save_seconds}"
         asked: dict[str, Any] = {
@@ -56,11 +56,11 @@ class Request:
             "slurm_extra": extra,
         }
         if self.gpus_per_node:
-            # gres counts on each node. Without tasks_per_gpu=0 the plugin asks for that many tasks a GPU as well.
+            # gres counts GPUs per node. Without tasks_per_gpu=0 the plugin would also ask for tasks per GPU.
             gres = ":".join(filter(None, ("gpu", self.gpu_type, str(self.gpus_per_node))))
             asked |= {"gres": gres, "tasks_per_gpu": 0, "gpus": self.nodes * self.gpus_per_node}
         if self.nodes > 1:
-            # With `mpi` the job runs in Slurm's batch step, from where cribo.launch may call srun itself.
+            # With `mpi` the job runs in Slurm's batch step, from which cribo.launch may call srun itself.
             asked |= {"mpi": "srun", "nodes": self.nodes, "tasks": self.nodes}
         return {key: value for key, value in asked.items() if value is not None}
 
@@ -80,23 +80,23 @@ class Requests:
 
     @classmethod
     def read(cls, path: Path = FILE) -> Requests:
-        """From the YAML file."""
+        """Read the requests from the YAML file."""
         content = _tree(path, SHOWN)
         if not all(isinstance(v, dict) for v in content.values()):
             raise BridgeError(f"{SHOWN}: write each stage as `NAME: {{threads: 1}}`")
         stages = _tree(path.parent.parent / "dvc.yaml", "dvc.yaml").get("stages") or {}
-        for name in content:  # of pretrain@vit_base the first half: not every experiment has the second
+        for name in content:  # checks only `pretrain` of pretrain@vit_base: not every experiment has the model
             if (group := name.partition("@")[0]) not in stages:
                 raise BridgeError(f"{SHOWN}: {name}: dvc.yaml has no stage {group}{did_you_mean(group, stages)}")
         return cls(content)
 
     def save(self) -> None:
-        """Keep them for the jobs: an edit must not tell a job that waits in the queue of other GPUs than Slurm gives it."""
+        """Save the requests for the jobs: after an edit, a queued job must not expect other GPUs than Slurm gives it."""
         write(SAVED, json.dumps(self.content, indent=1))
 
     @classmethod
     def saved(cls) -> Requests:
-        """Those with which this job was submitted."""
+        """The requests with which this job was submitted."""
         if not SAVED.exists():
             raise BridgeError(
                 f"{SAVED} is missing, where a start of snakemake keeps its requests: start snakemake without -n"
@@ -104,19 +104,19 @@ class Requests:
         return cls(json.loads(SAVED.read_text()))
 
     def of(self, stage: str) -> Request:
-        """The request of a stage; one that the file does not name gets a single core and the profile's defaults."""
+        """The request of a stage; a stage that the file does not name gets a single core and the profile's defaults."""
         asked = {**self.content.get(stage.partition("@")[0], {}), **self.content.get(stage, {})}
         return _checked(stage, asked)
 
     @property
     def heads(self) -> set[str]:
-        """Names marked `head`, without what follows an @."""
+        """Names of the stages marked `head`, without the @ and what follows it."""
         return {name.partition("@")[0] for name in self.content if self.of(name).head}
 
 
 def _tree(path: Path, shown: str) -> dict[str, Any]:
-    """What a YAML file holds. Of a stage that is named twice YAML itself would take the second, and say nothing."""
-    from cribo.params import ParamsError  # a fifth of a second, which jobs on a cluster are spared
+    """The content of a YAML file. A stage named twice is an error; plain YAML would silently take the second."""
+    from cribo.params import ParamsError  # takes a fifth of a second, which jobs on a cluster save
     from cribo.params.yaml_lines import parse_yaml, read_text
 
     try:

@@ -1,4 +1,4 @@
-"""DVC's run cache: a stage that once saw these inputs, command and parameters gets its outputs back, uncomputed."""
+"""DVC's run cache: a stage that has run with the same inputs, command and parameters gets its outputs back, uncomputed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from workflow.bridge.errors import say
 from workflow.bridge.session import release
 from workflow.bridge.stages import Stage, open_repo
 
-REFUSE = "/bin/false"  # as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
+REFUSE = "/bin/false"  # used as $SHELL: DVC runs commands through it, so `dvc repro` restores or fails
 
 
 def restorable(asked: Stage) -> bool:
-    """Would `dvc repro` take this stage from the run cache? Nothing is written.
+    """Whether `dvc repro` would take this stage from the run cache. Nothing is written.
 
-    Asked before `restore`, because `dvc repro` removes a stage's outputs before it looks into the cache. Afterwards the
-    stage holds the hashes of its inputs as they are now: `dvc status` must be asked of other objects.
+    `restore` asks this first, because `dvc repro` removes a stage's outputs before it looks into the cache. Afterwards
+    `asked` holds the current hashes of its inputs: `dvc status` must be asked of newly loaded objects.
     """
     stage, repo = asked.dvc, asked.dvc.repo
     with repo.lock:
-        if not all(dep.exists for dep in stage.deps) or any(out.persist for out in stage.outs):  # these DVC never restores
+        if not all(dep.exists for dep in stage.deps) or any(out.persist for out in stage.outs):  # DVC never restores these
             return False
         if not stage.changed_stage() and stage.deps_cached():  # only its outputs are missing or edited
             return all(out.hash_info for out in stage.outs) and stage.outs_cached()
-        stage.save_deps()  # in memory: the key of this run
+        stage.save_deps()  # in memory only: the key of this run in the cache
         if stage.always_changed or stage.is_callback:
             return False
         entry = repo.stage_cache._load(stage)
@@ -35,7 +35,7 @@ def restorable(asked: Stage) -> bool:
 
 
 def restore(stage: Stage) -> bool:
-    """Bring the outputs back and record them; False when the cache does not have them after all."""
+    """Bring the outputs back and record them; return False if the cache does not have them."""
     if not restorable(stage):
         return False
     repo, name = open_repo(), stage.name

@@ -1,4 +1,4 @@
-"""A stage's command, on whatever host Snakemake chose. DVC's locks are not taken here, nothing is written in its books."""
+"""Run a stage's command on whatever host Snakemake chose, without taking DVC's locks or writing DVC's records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workflow.bridge.stamps import stamp, write
 
 
 def run(name: str) -> int:
-    """Run the stage and leave a receipt; the exit code of its command."""
+    """Run the stage, leave a receipt, and return the exit code of its command."""
     with one_sentence():
         stage = load_one_without_lock(name)
     if not stage:
@@ -42,7 +42,7 @@ def _run(stage: Stage, devices: dict[str, str], relay: Relay) -> int:
     with costs(name) as codes:
         code = _commands(stage, {"CRIBO_REQUEUE": str(again.absolute()), **devices}, relay)
         codes.append(code)
-    if code and again.name in os.listdir(again.parent):  # not exists(): NFS remembers for a while that it was not there
+    if code and again.name in os.listdir(again.parent):  # not exists(): NFS caches for a while that it was missing
         again.unlink()
         return _requeue(name, code, relay)
     if code:
@@ -63,7 +63,7 @@ def _run(stage: Stage, devices: dict[str, str], relay: Relay) -> int:
 
 
 def _clear(stage: Stage) -> None:
-    """Remove old outputs, as `dvc repro` does: a command never finds, or half overwrites, another run's files."""
+    """Remove old outputs, as `dvc repro` does, so that a command never finds or half overwrites another run's files."""
     for path in map(Path, stage.cleared):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -73,7 +73,7 @@ def _clear(stage: Stage) -> None:
 
 
 def _commands(stage: Stage, environment: dict[str, str], relay: Relay) -> int:
-    """The commands in turn, in the shell and environment that DVC would use, and in ours."""
+    """Run the commands in turn until one fails, in the shell and environment that DVC would use plus `environment`."""
     settings = prepare_kwargs(stage.dvc)
     settings["env"] |= environment
     for command in stage.commands:
@@ -85,10 +85,10 @@ def _commands(stage: Stage, environment: dict[str, str], relay: Relay) -> int:
 
 
 def _requeue(name: str, code: int, relay: Relay) -> int:
-    """The command saved its state and asked for another turn: the same job goes back into Slurm's queue.
+    """Put the job back into Slurm's queue, after its command has saved its state and asked for another turn.
 
-    A marker file says so because exit codes cannot: torchrun and srun replace them. Slurm sends the same SIGTERM to a job
-    that somebody cancels, and that one must stay ended: only a job that Slurm still calls running is asked back.
+    The command asks with a marker file, because torchrun and srun replace exit codes. Slurm sends the same SIGTERM to a job
+    that somebody cancels, which must stay ended, so only a job that Slurm still reports as running is put back.
     """
     job = own_job()
     if not job or ask("squeue", "--noheader", "--format=%T", f"--jobs={job}").stdout.strip() != "RUNNING":
@@ -98,6 +98,6 @@ def _requeue(name: str, code: int, relay: Relay) -> int:
     before = len(relay.received)
     if (asked := ask("scontrol", "requeue", job)).returncode:
         raise BridgeError(f"{name}: its state is saved, but Slurm does not requeue job {job}: {asked.stderr.strip()}")
-    while len(relay.received) == before:  # Slurm ends this process; ending before would be reported as a failure
+    while len(relay.received) == before:  # until Slurm ends this process; an earlier end would count as a failure
         time.sleep(0.1)
     return code

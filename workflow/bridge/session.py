@@ -1,8 +1,8 @@
-"""One `snakemake` or one `dvc repro` in a tree at a time.
+"""Allow one `snakemake` or one `dvc repro` in a tree at a time.
 
-Two locks, both of which vanish with their process, so that a killed run never blocks the next one:
-an flock on .snakemake/dvc/session keeps a second `snakemake` out, and entries in DVC's own lock file make `dvc repro`
-say which `snakemake` is busy with an output. They are read entries: `dvc status` and `dvc exp show` go on working.
+There are two locks. Both vanish with their process, so that a killed run never blocks the next one. An flock on
+.snakemake/dvc/session keeps a second `snakemake` out. Entries in DVC's own lock file make `dvc repro` say which `snakemake`
+is busy with an output; they are read entries, so `dvc status` and `dvc exp show` keep working.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from workflow.bridge.stamps import STATE
 SESSION = STATE / "session"
 PATIENCE = 5.0  # seconds; a dry run holds the lock about this long
 
-_held: IO[str] | None = None  # an open file is the lock: it must live as long as the process
+_held: IO[str] | None = None  # the open file is the lock: it must stay open as long as the process lives
 
 
 def begin(command: str, dry: bool) -> bool:
-    """Take this tree. False for a dry run beside a real one, which must not touch the stamps in use."""
+    """Lock this tree. Return False for a dry run beside another run: it must not touch the stamps in use."""
     global _held
     SESSION.parent.mkdir(parents=True, exist_ok=True)
     file = open(SESSION, "a+")  # noqa: SIM115 - closed by `end`, or with the process
@@ -54,7 +54,7 @@ def begin(command: str, dry: bool) -> bool:
 
 
 def end() -> None:
-    """Let go at once; without it the kernel does so when the process ends."""
+    """Release the lock at once; without this the kernel does so when the process ends."""
     global _held
     if _held:
         _held.close()
@@ -73,9 +73,9 @@ def describe() -> str:
 
 
 def refuse_beside_dvc(repo: Repo) -> None:
-    """Stop while a `dvc repro` computes here.
+    """Raise BridgeError while a `dvc repro` computes here.
 
-    DVC gives its repository lock back while a command runs, but leaves an entry with its process in the lock file.
+    DVC releases its repository lock while a command runs, but leaves an entry with its process in the lock file.
     """
     with one_sentence(), repo.lock, _lock_file(repo) as locks:
         for path, info in locks["write"].items():
@@ -87,7 +87,7 @@ def refuse_beside_dvc(repo: Repo) -> None:
 
 
 def reserve(repo: Repo, stages: list[Stage]) -> None:
-    """Enter what this `snakemake` is going to compute in DVC's lock file, until recorded or until the process ends."""
+    """Enter the outputs that this `snakemake` will compute in DVC's lock file, until recorded or until the process ends."""
     me = _entry(owner())
     with _lock_file(repo) as locks:
         _forget(locks, lambda entry: entry == me or not psutil.pid_exists(entry["pid"]))
@@ -98,7 +98,7 @@ def reserve(repo: Repo, stages: list[Stage]) -> None:
 
 
 def release(repo: Repo, stage: Stage) -> None:
-    """Free the outputs of one stage, so that DVC may write them down."""
+    """Remove the entries of one stage's outputs from DVC's lock file, so that DVC may record them."""
     me, paths = _entry(owner()), {out.fs_path for out in stage.dvc.outs}
     with _lock_file(repo) as locks:
         _forget(locks, lambda entry: entry == me, paths)

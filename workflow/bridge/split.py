@@ -1,7 +1,7 @@
-"""A batch that cannot be split over the processes of a training is refused before anything is submitted.
+"""Refuse a batch that cannot be split over the processes of a training, before anything is submitted.
 
-How many processes there are is said in workflow/resources.yaml, how large the batch and its groups are in params.yaml, and
-neither knows of the other. The rule itself is the training's own.
+workflow/resources.yaml says how many processes there are, params.yaml how large the batch and its groups are, and neither
+file knows the other. The check itself is the training's own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check(stages: Iterable[str], requests: Requests, executor: str | None) -> No
 
 
 def split(request: Request, executor: str | None) -> tuple[int, str]:
-    """Processes of one training, all nodes together, as cribo.launch is going to start them; and who asks for so many."""
+    """How many processes cribo.launch will start for one training, all nodes together, and what asks for so many."""
     asked = f"{SHOWN} asks for {request.nodes} x {request.gpus_per_node} GPUs, one process each"
     if executor == "slurm":
         return request.nodes * request.gpus_per_node, asked
@@ -45,7 +45,7 @@ def _check(stage: str, settings: Path, processes: int, asked: str) -> None:
     from cribo.training.loop import check_shapes  # torch takes seconds to import
 
     content = yaml.safe_load(settings.read_text())
-    images = content["optimisation"]["batch_size"]  # how many there are is known once the data are prepared: enough
+    images = content["optimisation"]["batch_size"]  # photos are counted only when prepared: assume enough
     try:
         check_shapes(content, images, processes)
     except ValueError as error:

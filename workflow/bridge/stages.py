@@ -1,7 +1,7 @@
-"""The stages of dvc.yaml as DVC itself resolves them: vars, foreach, matrix and templates are done.
+"""The stages of dvc.yaml as DVC itself resolves them: vars, foreach, matrix and templates are expanded.
 
-`Repo.index.graph`, `load_file`, `Stage.addressing` and `dep.read_params()` are DVC's Python API without a promise of
-stability, so DVC is pinned to a minor version and this is one of the few files that use it.
+`Repo.index.graph`, `load_file`, `Stage.addressing` and `dep.read_params()` belong to DVC's Python API, which promises no
+stability. DVC is therefore pinned to a minor version, and this is one of the few files that use the API.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ from workflow.bridge.errors import BridgeError
 from workflow.bridge.stamps import STATE, write
 
 GRAPH = STATE / "graph.json"
-PATIENCE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between looks at a file that another process writes
+PATIENCE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to read a file that another process writes
 
-logging.getLogger("dvc").setLevel(logging.ERROR)  # a frozen stage is said once, by sync
+logging.getLogger("dvc").setLevel(logging.ERROR)  # else DVC warns of a frozen stage at every look
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, and the stages that it waits for where all were loaded."""
+    """One stage, and the stages that it waits for (`up`) if all stages were loaded."""
 
     dvc: PipelineStage
     up: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """As in `dvc repro NAME`: `pretrain@cribo`."""
+        """The name as in `dvc repro NAME`, such as `pretrain@cribo`."""
         return self.dvc.addressing
 
     @property
     def commands(self) -> list[str]:
-        """DVC takes a list, or one command a line."""
+        """Its commands, which dvc.yaml gives as a list or as one command per line."""
         return self.dvc.cmd if isinstance(self.dvc.cmd, list) else self.dvc.cmd.splitlines()
 
     @property
     def deps(self) -> list[str]:
-        """Files and folders that it reads, from the root of the repository."""
+        """Files and folders that it reads, relative to the root of the repository."""
         return [os.path.relpath(d.fs_path) for d in self.dvc.deps if not isinstance(d, ParamsDependency)]
 
     @property
     def outs(self) -> list[str]:
-        """Files and folders that it writes, from the root of the repository."""
+        """Files and folders that it writes, relative to the root of the repository."""
         return [os.path.relpath(o.fs_path) for o in self.dvc.outs]
 
     @property
     def cleared(self) -> list[str]:
-        """Outputs that are removed before it runs: all but `persist: true`."""
+        """Outputs that are removed before it runs: all but those with `persist: true`."""
         return [os.path.relpath(o.fs_path) for o in self.dvc.outs if not o.persist]
 
     @property
     def params(self) -> dict[str, dict]:
-        """Values of `params:` by file, as they are on disk now."""
+        """Values of its `params:` by file, as they are on disk now."""
         return {str(d.def_path): d.read_params() for d in self.dvc.deps if isinstance(d, ParamsDependency)}
 
     def status(self) -> list[str | dict]:
@@ -78,31 +78,31 @@ class Stage:
 
 
 def open_repo() -> Repo:
-    """The repository here. It waits for DVC's lock, where plain DVC gives up after three seconds."""
+    """The repository here. It waits for DVC's lock; plain DVC gives up after three seconds."""
     return Repo(".", _wait_for_lock=True)
 
 
 def load(repo: Repo) -> dict[str, Stage]:
-    """Stages by name, in topological order, read while nobody writes: DVC writes dvc.lock in place."""
+    """Stages by name, in topological order, read under DVC's lock since DVC writes dvc.lock in place."""
     with repo.lock:
         return _load(repo)
 
 
 def load_some(repo: Repo, names: Iterable[str]) -> dict[str, Stage]:
-    """Those that dvc.yaml has of these, in a fraction of the time: of a thousand stages `load` makes a graph."""
+    """Those of the named stages that dvc.yaml has. Much faster than `load`, which makes a graph of all stages."""
     with repo.lock:
         return _load_some(repo, names)
 
 
 def load_one_without_lock(name: str) -> Stage | None:
-    """The stage on a compute node, if dvc.yaml has it."""
+    """The stage, if dvc.yaml has it; for compute nodes, which leave DVC's lock alone."""
     return _patiently(lambda: _load_some(open_repo(), [name])).get(name)
 
 
 def _patiently(read: Callable[[], dict[str, Stage]]) -> dict[str, Stage]:
-    """Leave DVC's lock alone, as compute nodes do: half of a dvc.lock is no YAML, and soon it is whole.
+    """Read without DVC's lock, and try again on errors: a half-written dvc.lock is not valid YAML, but is soon complete.
 
-    Where dvc.lock is read half and is YAML all the same, stages are as they should be: dvc.yaml says what they are.
+    If half of a dvc.lock happens to be valid YAML, the stages are still right, because dvc.yaml defines them.
     """
     for seconds in PATIENCE:
         try:
@@ -122,17 +122,17 @@ def _load(repo: Repo) -> dict[str, Stage]:
 
 
 def _load_some(repo: Repo, names: Iterable[str]) -> dict[str, Stage]:
-    """Without `up`, which takes the graph."""
+    """Load stages without `up`, which would need the graph."""
     stages = load_file(repo, PROJECT_FILE).stages
     return {name: Stage(stages[name]) for name in names if name in stages}
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """DVC's own error, such as a mistake in dvc.yaml, without the traceback.
+    """Turn DVC's own errors, such as a mistake in dvc.yaml, into a BridgeError, which is shown without a traceback.
 
-    Of params.yaml DVC reads what names the stages, before `plan` could check the file: what is wrong there is said as
-    `plan` would say it, and not as a failure of dvc.yaml. Of a list that is none DVC itself makes a TypeError.
+    DVC reads the names of stages from params.yaml before `plan` can check that file. A mistake there is therefore reported
+    as `plan` would report it, not as a failure of dvc.yaml. Where DVC expects a list and finds none, it raises a TypeError.
     """
     try:
         yield
@@ -159,7 +159,7 @@ def _conflict() -> bool:
 
 
 def _mistakes() -> str | None:
-    """In params.yaml, a line each."""
+    """The mistakes in params.yaml, one per line; None if there are none."""
     from cribo.params import ParamsError, load  # takes half a second
 
     try:
@@ -170,7 +170,7 @@ def _mistakes() -> str | None:
 
 
 def save_graph(graph: dict[str, tuple[str, ...]]) -> None:
-    """Keep the graph for the jobs: an edit of dvc.yaml must not change rules under a job that waits in the queue."""
+    """Save the graph for the jobs: an edit of dvc.yaml must not change the rules of a job that waits in the queue."""
     write(GRAPH, json.dumps(graph, indent=1))
 
 

@@ -12,15 +12,15 @@ from workflow.bridge.stages import Stage, load, one_sentence, open_repo, save_gr
 from workflow.bridge.stamps import set_finished, set_fresh, set_stale, stamp, write
 
 Graph = dict[str, tuple[str, ...]]
-NAMED = 3  # so many stages with live jobs are named, of hundreds that there may be
+NAMED = 3  # stages with live jobs that a message names; there may be hundreds
 
 
 def sync(command: str, dry: bool, heads: set[str], forces: Callable[[str], bool]) -> Graph:
-    """Stamps as DVC sees the tree, and the graph that rules are made of.
+    """Write stamps as DVC sees the tree, and return the graph from which rules are made.
 
-    `heads` are the names in workflow/resources.yaml that are marked `head`, `forces` tells of a stage whether it is to be
-    computed whatever DVC says. A dry run restores nothing, but writes stamps and runs head stages (see head.py for why
-    that is harmless).
+    `heads` are the names that workflow/resources.yaml marks `head`; `forces` tells whether a stage is to be computed
+    whatever DVC says. A dry run restores nothing, but writes stamps and runs head stages (see head.py for why that is
+    harmless).
     """
     if not session.begin(command, dry):
         return saved_graph()
@@ -39,7 +39,7 @@ def sync(command: str, dry: bool, heads: set[str], forces: Callable[[str], bool]
 
 
 def _after_heads(heads: set[str]) -> dict[str, Stage]:
-    """Stages once no head stage is stale: no verdict comes from an old plan."""
+    """Bring head stages up to date and return all stages, so that no verdict is based on an old plan."""
     refreshed: set[str] = set()
     while True:
         stages = load(open_repo())
@@ -53,7 +53,7 @@ def _after_heads(heads: set[str]) -> dict[str, Stage]:
 
 
 def refuse_beside_jobs(stages: dict[str, Stage], dry: bool) -> None:
-    """Stop before any stamp changes while jobs of an earlier `snakemake` live; a dry run only says so."""
+    """Raise BridgeError, before any stamp changes, if jobs of an earlier `snakemake` still live; a dry run only says so."""
     jobs = alive.queued()
     busy = [f"{name} is still being computed by {who}" for name in stages if (who := alive.computing(name, jobs))]
     if not busy:
@@ -65,9 +65,9 @@ def refuse_beside_jobs(stages: dict[str, Stage], dry: bool) -> None:
 
 
 def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]) -> set[str]:
-    """Stamp every stage; returns the stale ones.
+    """Stamp every stage and return the stale ones.
 
-    DVC is asked stage by stage, since a stage that was restored changes what is to be said of those that follow.
+    DVC is asked stage by stage, since restoring a stage may change the verdict on those that follow.
     """
     stale: set[str] = set()
     for position, (name, stage) in enumerate(stages.items()):
@@ -75,7 +75,7 @@ def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]
             stamp(name, kind).unlink(missing_ok=True)
         if (asked := forces(name)) or stale.intersection(stage.up):
             stale.add(name)
-            if dry and _finished(stage) and stage.status():  # a look loses no result that waits to be recorded
+            if dry and _finished(stage) and stage.status():  # a dry run keeps a result that waits to be recorded
                 set_finished(name)
             else:
                 set_stale(name)
@@ -88,7 +88,7 @@ def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]
             stale.add(name)
             set_finished(name)
         else:
-            why = reason(stage, entries)  # before DVC's stage learns what its inputs are now
+            why = reason(stage, entries)  # before `restore`, after which DVC's stage knows its inputs as they are now
             if not dry and restore(stage):
                 say(f"{name}: restored from DVC's run cache")
                 set_fresh(name, position)
@@ -101,7 +101,7 @@ def _verdicts(stages: dict[str, Stage], dry: bool, forces: Callable[[str], bool]
 
 
 def _finished(stage: Stage) -> bool:
-    """Its command ended well under the inputs as they are, but the `snakemake` that waited for it is gone."""
+    """Whether its command succeeded with the present inputs, but the `snakemake` that waited for it is gone."""
     receipt = stamp(stage.name, "done")
     if not receipt.exists():
         return False
@@ -110,7 +110,7 @@ def _finished(stage: Stage) -> bool:
 
 
 def reason(stage: Stage, entries: list[str | dict]) -> str:
-    """An entry of `dvc status` as a person would say it."""
+    """Put a stage's entries in `dvc status` into words."""
     if not any(dep.hash_info for dep in stage.dvc.deps) and not any(out.hash_info for out in stage.dvc.outs):
         return "never computed"
     changed, outs = [], []
