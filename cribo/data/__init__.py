@@ -1,6 +1,6 @@
-"""Photos: from archives of strangers, or from a generator, to two augmented views with patch positions.
+"""Photos: from third-party archives, or from a generator, to two augmented views with patch positions.
 
-preparation/      once, by the stage `prepare`: fetched, listed, every file verified -> data/NAME
-prepared/         what that made, as training and evaluations read it: manifest, records, pixels, masks
-batches/          two views of each photo, where their patches lie, loaded by worker processes
+preparation/      runs once, in the stage `prepare`: fetches, lists and verifies every file -> data/NAME
+prepared/         the result, as training and evaluations read it: manifest, records, pixels, masks
+batches/          two views of each photo and the positions of their patches, loaded by worker processes
 """

@@ -21,11 +21,11 @@ from cribo.data.prepared.readers import Record
 
 
 class Batch(NamedTuple):
-    """What the loader gives for a step, on the host."""
+    """One step's batch as the loader yields it, in host memory."""
 
     views: UInt8[Tensor, "B V 3 S S"]
     boxes: Float[Tensor, "B V 5"]  # crops in px of the original image, see cribo.data.batches.positions
-    seeds: Int[Tensor, "B K"]  # tokens that start the clusters
+    seeds: Int[Tensor, "B K"]  # tokens that initialise the clusters
     image_ids: Int[Tensor, " B"]
     classes: UInt8[Tensor, "B n"]  # of each patch of both views, 255 = void; n = 0 unless an oracle asks for masks
     crops: UInt8[Tensor, "B C 3 s s"]  # local crops; C = 0 unless `views.local` asks for some
@@ -48,9 +48,9 @@ class ViewPairs(Dataset):
     Args:
         views: `pretrain.views` of params.yaml.
         grid: patches along a side of a view.
-        K: tokens that start the clusters.
-        masks: whether the classes of patches are read.
-        count: views of an image.
+        K: number of tokens that initialise the clusters.
+        masks: whether to read the classes of patches.
+        count: views per image.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ViewPairs(Dataset):
         )
 
     def _crops(self, image: UInt8[np.ndarray, "H W 3"], epoch: int, index: int) -> UInt8[Tensor, "C 3 s s"]:
-        # A stream of their own: the two views are the same with local crops and without.
+        # Local crops have their own random stream, so the two views are the same with and without them.
         rng = np.random.default_rng([self.seed, LOCAL_CROPS, epoch, index])
         return torch.from_numpy(local_views(rng, image, self.views))
 
@@ -93,8 +93,8 @@ def batches_of(
 ) -> Iterator[list[tuple[int, int]]]:
     """Keys (epoch, index) of each step's batch on this process, for steps first_step … end − 1.
 
-    Each epoch visits a fresh permutation of the images; the images left over at its end are dropped. A process takes a run
-    of consecutive places of the batch, so that groups of images stay together on any number of processes.
+    Each epoch visits the images in a fresh permutation and drops those that do not fill its last batch. Each process takes
+    a contiguous slice of the batch, so that groups of images stay together on any number of processes.
     """
     per_epoch, share = images // batch, batch // processes
     order, of_epoch = None, -1
@@ -117,7 +117,7 @@ class _Keys(torch.utils.data.Sampler):
 def load_batches(
     pairs: ViewPairs, batch: int, first_step: int, end: int, rank: int, processes: int, workers: int
 ) -> DataLoader:
-    """A loader over the batches of steps first_step … end − 1, over all epochs, so that its workers start once."""
+    """A loader of the batches of steps first_step … end − 1; it spans all epochs, so its workers start only once."""
     keys = _Keys(len(pairs), batch, pairs.seed, first_step, end, rank, processes)
     return DataLoader(
         pairs,
@@ -130,7 +130,7 @@ def load_batches(
 
 
 def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Inputs:
-    """The batch on `device`; `mean` and `std` are of the three RGB channels in [0, 1]."""
+    """Move a batch to `device` and normalise it; `mean` and `std` are per RGB channel, for values in [0, 1]."""
     views, *rest, crops = _sent(batch, device)
     statistics = _statistics(tuple(mean), device), _statistics(tuple(std), device)
     normalise = normalised_at_once if device.type == "cuda" else normalised
@@ -148,12 +148,12 @@ def normalised(
 def normalised_at_once(
     x: UInt8[Tensor, "n 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
 ) -> Float[Tensor, "n 3 h w"]:
-    """The same to rounding, in one pass where a GPU takes four for the other form."""
+    """The same as `normalised` up to rounding, in one pass on a GPU instead of four."""
     return torch.addcmul(-mean / std, x, 1 / (255 * std))
 
 
 def _sent(batch: Batch, device: torch.device) -> list[Tensor]:
-    """The batch as it is on `device`. A GPU copies it while it still computes the step before."""
+    """Copy the unchanged batch to `device`. A GPU copies it while it still computes the previous step."""
     if device.type != "cuda":
         return [x.to(device) for x in batch]
     copies, now = _copies(device), torch.cuda.current_stream(device)
@@ -161,7 +161,7 @@ def _sent(batch: Batch, device: torch.device) -> list[Tensor]:
         there = [x.to(device, non_blocking=True) for x in batch]
     now.wait_stream(copies)
     for x in there:
-        x.record_stream(now)  # its memory may be another copy's only once this step has used it
+        x.record_stream(now)  # its memory may be reused only after this step has used it
     return there
 
 
@@ -172,5 +172,5 @@ def _copies(device: torch.device) -> torch.cuda.Stream:
 
 @cache
 def _statistics(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "3 1 1"]:
-    """Made once: a copy from the host at every step would make it wait for the device."""
+    """`values` as a tensor, made only once: copying it at every step would make the host wait for the device."""
     return torch.tensor(values, device=device).view(3, 1, 1)

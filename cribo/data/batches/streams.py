@@ -1,4 +1,4 @@
-"""The random streams of a pretraining: what is drawn for one thing says nothing of another.
+"""Independent random streams of a pretraining run: draws for one purpose say nothing about those for another.
 
 Everything random is a function of (seed, stream, epoch or step, …), so restarts, processes and workers change nothing.
 """
@@ -11,5 +11,5 @@ ORDER, VIEWS, DROP_PATH, MASKING, LOCAL_CROPS, LOCAL_DROP_PATH = range(6)
 
 
 def seed_of(*stream: int) -> int:
-    """A seed of 32 bits, for torch, of the stream with these numbers."""
+    """A 32-bit seed for torch, derived from the numbers that identify a stream."""
     return int(np.random.SeedSequence(stream).generate_state(1)[0])

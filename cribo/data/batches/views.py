@@ -1,7 +1,7 @@
 """Augmented views of an image: a random draw, then its rendering, each a pure function.
 
-The distribution is that of DINO's two global crops, and of its local ones where they are asked for: random resized crop,
-flip, colour jitter, grayscale, blur, and solarisation of the second view. All arithmetic is on uint8, on the crop only.
+The distribution is that of DINO's two global crops and, if requested, of its local crops: random resized crop, flip,
+colour jitter, grayscale, blur, and solarisation of the second view. All arithmetic is in uint8, on the crop only.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Draw:
     width: int
     height: int
     flipped: bool
-    jitter: tuple[tuple[str, float], ...]  # operations in the order of their use
+    jitter: tuple[tuple[str, float], ...]  # operations in the order of application
     gray: bool
     blur: float  # standard deviation in px, 0: none
     solarised: bool
 
     @property
     def box(self) -> tuple[float, ...]:
-        """left, top, width, height (px of the original) and whether the view is mirrored: what positions need."""
+        """left, top, width, height (px of the original) and whether the view is mirrored, for `patch_positions`."""
         return self.left, self.top, self.width, self.height, float(self.flipped)
 
 
@@ -53,7 +53,7 @@ def draw_view(rng: np.random.Generator, width: int, height: int, view: int, sett
 
 
 def local_views(rng, image: UInt8[np.ndarray, "H W 3"], settings: dict) -> UInt8[np.ndarray, "C 3 s s"]:
-    """The local crops of an image, as `pretrain.views.local` says: smaller, blurred by their own chance, never solarised."""
+    """The local crops of an image, per `pretrain.views.local`: smaller, with their own blur probability, never solarised."""
     local = settings["local"]
     own = {**settings, **local, "blur": [local["blur"]], "solarise": [0.0]}
     draws = [draw_view(rng, image.shape[1], image.shape[0], 0, own) for _ in range(local["count"])]
@@ -61,7 +61,7 @@ def local_views(rng, image: UInt8[np.ndarray, "H W 3"], settings: dict) -> UInt8
 
 
 def draw_crop(rng, width: int, height: int, area: list[float], aspect: list[float]) -> tuple[int, int, int, int]:
-    """A crop of uniform area and log-uniform aspect; after ten that do not fit, the largest centred one that does."""
+    """Draw a crop of uniform area and log-uniform aspect; after ten that do not fit, take the largest centred one."""
     for _ in range(10):
         target = width * height * rng.uniform(*area)
         ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
@@ -77,7 +77,7 @@ def draw_crop(rng, width: int, height: int, area: list[float], aspect: list[floa
 
 
 def render_view(image: UInt8[np.ndarray, "H W 3"], draw: Draw, size: int) -> UInt8[np.ndarray, "3 S S"]:
-    """The view that a draw describes, `size` pixels on each side, RGB, channels first."""
+    """Render the view that a draw describes: `size` pixels on each side, RGB, channels first."""
     view = _resized(image[draw.top : draw.top + draw.height, draw.left : draw.left + draw.width], size)
     if draw.flipped:
         view = cv2.flip(view, 1)
@@ -95,8 +95,8 @@ def render_view(image: UInt8[np.ndarray, "H W 3"], draw: Draw, size: int) -> UIn
 
 
 def _resized(crop: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:
-    """Bicubic with antialiasing: Pillow's arithmetic to ±1 in a few pixels of a thousand, in a third of Pillow's time."""
-    pixels = torch.from_numpy(crop[None].copy()).permute(0, 3, 1, 2)  # torch's fast path wants colours side by side
+    """Resize bicubically with antialiasing: equals Pillow up to ±1 in a few pixels per thousand, in a third of its time."""
+    pixels = torch.from_numpy(crop[None].copy()).permute(0, 3, 1, 2)  # torch's fast path needs channels last in memory
     resized = torch.nn.functional.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 

@@ -1,4 +1,4 @@
-"""Processes of a DataLoader: one thread each, and theirs is the end of the training that they load for."""
+"""Worker processes of a DataLoader: each runs one thread and ends with the training that it loads for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import torch
 
 
 def start_worker(_worker: int) -> None:
-    """SIGTERM and Ctrl-C reach every process of a job: the training loop answers, and needs its workers until then."""
+    """Limit a worker to one thread and ignore SIGTERM and Ctrl-C.
+
+    These signals reach every process of a job. The training loop handles them, and needs its workers until it stops.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -20,7 +23,7 @@ def start_worker(_worker: int) -> None:
 
 @atexit.register
 def _end_workers() -> None:
-    """After a mistake some may be left. multiprocessing would send them SIGTERM and wait, for ever: they do not hear it."""
+    """Kill workers left over after an error: multiprocessing would send SIGTERM, which they ignore, and wait for ever."""
     for worker in multiprocessing.active_children():
         if worker.daemon:
             worker.kill()

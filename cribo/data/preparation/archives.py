@@ -1,7 +1,7 @@
-"""Archives of strangers, unpacked with suspicion: nothing outside the folder, nothing but files and folders, within bounds.
+"""Unpacks archives without trusting them: nothing outside the folder, nothing but files and folders, within bounds.
 
-An archive is unpacked into a hidden folder `.ARCHIVE.unpacking`, which disappears when everything is in its place. While
-it is there, the archive does not count as unpacked.
+An archive is unpacked into a hidden folder `.ARCHIVE.unpacking`, which is removed once all its files are in place. While
+the hidden folder exists, the archive does not count as unpacked.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import IO
 from cribo.data.prepared.manifest import DataError, sync_folder
 
 CHUNK = 1 << 20
-BLOCK = 512  # bytes of a tar's unit
-# Names and other words about a tar's members, which are read into memory at once, and the most bytes that they may have.
+BLOCK = 512  # bytes per block of a tar
+# Tar headers with long names and other text on members, which are read into memory whole, and their largest size in bytes.
 WORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 LONGEST = 1 << 20
 
@@ -41,10 +41,10 @@ DAMAGED = (
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose words are bounded before they are read: a few packed kilobytes could fill the memory."""
+    """A tar member whose headers are bounded before they are read: a few compressed kilobytes could fill the memory."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type == tarfile.GNUTYPE_SPARSE:  # its map may be endless
+        if self.type == tarfile.GNUTYPE_SPARSE:  # its map of data blocks may be endless
             raise _Wordy("it holds a sparse file")
         if self.size < 0 or (self.type in WORDS and self.size > LONGEST):
             raise _Wordy(f"it has a header of {self.size} bytes")
@@ -53,7 +53,7 @@ class _Member(tarfile.TarInfo):
 
 @dataclass
 class Bounds:
-    """What is left of the bytes and files that an archive may unpack to; tells every 5 s how far it is."""
+    """The bytes and files that an archive may still unpack to; shows progress every 5 s."""
 
     bytes: int = 1 << 40
     files: int = 3_000_000
@@ -77,7 +77,7 @@ class Bounds:
 
 @dataclass
 class _Guard:
-    """The folder that one archive is unpacked into, and what it has brought so far."""
+    """Checks and writes the members of one archive, inside its folder and within its bounds."""
 
     archive: Path
     folder: Path
@@ -87,7 +87,7 @@ class _Guard:
         return DataError(f"{self.archive} is refused: its member {name!r} {why}")
 
     def place(self, name: str) -> Path:
-        """Where a member belongs. Raises DataError for every name that could lead elsewhere."""
+        """The path for a member. Raises DataError for every name that could lead elsewhere."""
         path = PurePosixPath(name)
         if not name or "\0" in name or "\\" in name or any(len(part.encode(errors="replace")) > 255 for part in path.parts):
             raise self.refuse(name[:60], "has no sensible name")
@@ -98,7 +98,7 @@ class _Guard:
         return self.folder / path
 
     def make_folder(self, name: str, path: Path | None = None) -> None:
-        """The folder of a member that is one, or the folder that a file goes into."""
+        """Make the folder that a member is, or `path`, the folder that a file member goes into."""
         if path is None:
             path = self.place(name)
             self.bounds.count(self.archive)
@@ -108,7 +108,7 @@ class _Guard:
             raise self.refuse(name, "is a file and a folder at once") from None
 
     def write(self, name: str, size: int, content: IO[bytes]) -> None:
-        """Copy a member, no further than its stated size."""
+        """Write a file member. Raises DataError if it has more or fewer bytes than it states."""
         path = self.place(name)
         if path.exists():
             raise self.refuse(name, "occurs twice")
@@ -127,14 +127,14 @@ class _Guard:
 
 
 def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None = None, nested: bool = False) -> None:
-    """Unpack a tar or zip into `folder`/`into`, over what is there; of `nested` tars, each into a folder with its name.
+    """Unpack a tar or zip into `folder`/`into`, over existing files; if `nested`, each tar in it into a folder of its name.
 
     Raises:
         DataError: the archive is damaged, or holds what no data set needs: links, devices, absolute paths, `..`,
-            encrypted or duplicate members, too much. Nothing of it is then in `folder`.
+            encrypted or duplicate members, too much data. Nothing of it is then in `folder`.
     """
     work = unfinished(archive, folder)
-    again = work.exists()  # a killed run may have put some files in their places, which count only with all the others
+    again = work.exists()  # a killed run may have moved some files into place; they count only with all the others
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     guard = _Guard(archive, work, bounds or Bounds())
@@ -150,7 +150,7 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
             work.mkdir()
         if isinstance(error, DataError):
             raise
-        if isinstance(error, OSError) and error.errno:  # a full disk, say, which is not the archive's fault
+        if isinstance(error, OSError) and error.errno:  # e.g. a full disk, which is not the archive's fault
             raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
         raise DataError(f"{archive} is damaged ({error}): delete it and fetch it again") from None
     _move(work, folder / into)
@@ -159,7 +159,7 @@ def unpack(archive: Path, folder: Path, into: str = ".", bounds: Bounds | None =
 
 
 def unfinished(archive: Path, folder: Path) -> Path:
-    """The hidden folder that is there exactly while the archive is not wholly unpacked."""
+    """The hidden folder that exists from the start of an unpacking until the archive is wholly unpacked."""
     return folder / f".{archive.name}.unpacking"
 
 
@@ -189,7 +189,7 @@ def _unpack_tar(guard: _Guard, tar: tarfile.TarFile, nested: bool) -> None:
         else:
             guard.write(member.name, member.size, tar.extractfile(member))
     tar.fileobj.seek(end)
-    if tar.fileobj.read(BLOCK) != bytes(BLOCK):  # a tar that was cut between two members ends without its mark
+    if tar.fileobj.read(BLOCK) != bytes(BLOCK):  # a tar cut off between two members lacks its end mark
         raise tarfile.ReadError("it ends too early")
 
 
@@ -210,7 +210,7 @@ def _unpack_zip(guard: _Guard) -> None:
 
 
 def _members(guard: _Guard, archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
-    """Members in the order of their bytes; none encrypted, special, or sharing its bytes with another."""
+    """Members in the order of their bytes. Raises DataError if one is encrypted, special, or shares bytes with another."""
     after, before = 0, ""
     for member in sorted(archive.infolist(), key=lambda m: m.header_offset):
         mode = member.external_attr >> 16
@@ -225,7 +225,7 @@ def _members(guard: _Guard, archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInf
 
 
 def _move(work: Path, folder: Path) -> None:
-    """Every file to its place, over one of the same name; a second run after a kill goes the same way."""
+    """Move every file into place, over one of the same name; after a kill, a second run does the same."""
     for here, _, names in os.walk(work):
         there = folder / Path(here).relative_to(work)
         try:

@@ -1,6 +1,6 @@
-"""Files from the net: several at a time, continued where they broke off, and not believed before their digest is right.
+"""Downloads files: several at a time, resumed where they broke off, and accepted only if their digest is right.
 
-A file is fetched as NAME.part and gets its name when it is whole and right, so a file that is there is a good one.
+A file is fetched as NAME.part and renamed when it is complete and right, so a file that has its name is a good one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import requests
 
 from cribo.data.prepared.manifest import DataError
 
-CHUNK = 1 << 16  # at most this much of what came before a cut is asked for again
-TRIES = 6  # in a row without a byte gained
+CHUNK = 1 << 16  # bytes; after a break, at most this much is fetched a second time
+TRIES = 6  # tries in a row that gain no byte
 TIMEOUT = 30  # s without an answer
-REFUSED = (400, 401, 403, 404, 410)  # answers that will not change by asking again
+REFUSED = (400, 401, 403, 404, 410)  # status codes that a retry will not change
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Remote:
 
 
 def fetch(files: Sequence[Remote], folder: Path, at_once: int = 4, pause: float = 1.0) -> None:
-    """Fetch into `folder` what is not there yet. `pause`: seconds before a second try, doubled each time.
+    """Fetch the files that `folder` lacks. `pause`: seconds before the second try, doubled each time up to 60 s.
 
     Raises:
-        DataError: one sentence for each file that cannot be had: why, and what to put where instead.
+        DataError: files cannot be fetched; one sentence for each says why, and what to put where instead.
     """
     wanted = [file for file in files if not (folder / file.name).exists()]
     if not wanted:
@@ -52,7 +52,7 @@ def fetch(files: Sequence[Remote], folder: Path, at_once: int = 4, pause: float 
                 shown.tick()
                 time.sleep(0.1)
         except BaseException:
-            stop.set()  # an interrupt ends the threads too; the parts stay
+            stop.set()  # an interrupt ends the threads too; .part files stay
             raise
     if failed := [str(job.exception()) for job in jobs if isinstance(job.exception(), DataError)]:
         raise DataError("\n".join(failed))
@@ -65,7 +65,7 @@ def advice(file: Remote, folder: Path) -> str:
 
 
 class _Broken(Exception):
-    """A connection that ended early, or an answer that may be better next time."""
+    """A connection that ended early, or an answer that may be better at the next try."""
 
 
 def _fetch(file: Remote, folder: Path, pause: float, stop: threading.Event) -> None:
@@ -89,10 +89,10 @@ def _fetch(file: Remote, folder: Path, pause: float, stop: threading.Event) -> N
 
 
 def _continue(file: Remote, part: Path, stop: threading.Event) -> None:
-    """Ask for what is missing and append it. A server that starts over, or has another file by now, is followed."""
+    """Request the missing bytes and append them; start over if the server sends the file from the start or a new version."""
     have, tag = _size(part), _tag(part).read_text() if _tag(part).exists() else ""
     if have and not (tag or file.digest):
-        have = 0  # nothing would tell whether the rest belongs to the same file
+        have = 0  # nothing could show whether the rest belongs to the same file
     if file.bytes is not None and have == file.bytes:
         return
     headers = {"Accept-Encoding": "identity"}
@@ -107,7 +107,7 @@ def _continue(file: Remote, part: Path, stop: threading.Event) -> None:
             )
         if answer.status_code == 416:
             if answer.headers.get("Content-Range", "").endswith(f"/{have}"):
-                return  # all of it is here: a kill came before the check
+                return  # complete: a run was killed before its check
             part.unlink()
             raise _Broken("the server has fewer bytes than an earlier try")
         if answer.status_code not in (200, 206):
@@ -123,13 +123,13 @@ def _continue(file: Remote, part: Path, stop: threading.Event) -> None:
                 if stop.is_set():
                     raise _Broken("interrupted")
                 if file.bytes is not None and out.tell() > file.bytes:
-                    break  # the check says so
+                    break  # `_check` reports it
     if (stated := answer.headers.get("Content-Length")) and not continued and _size(part) < int(stated):
         raise _Broken(f"the connection ended after {_size(part)} of {stated} bytes")
 
 
 def _check(file: Remote, part: Path) -> None:
-    """Size and digest. A short file is fetched further; a wrong one is deleted and refused."""
+    """Check size and digest. A short file raises _Broken and is resumed; a wrong one is deleted and refused."""
     size = _size(part)
     if file.bytes is not None and size < file.bytes:
         raise _Broken(f"{size} of {file.bytes} bytes")
@@ -157,7 +157,7 @@ def _words(error: Exception) -> str:
 
 
 def _tag(part: Path) -> Path:
-    """Where the version that a part belongs to is noted."""
+    """The file that notes which version of the remote file a part belongs to."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -166,7 +166,7 @@ def _size(path: Path) -> int:
 
 
 class _Shown:
-    """Bytes so far on stderr: every 5 s, or in place on a terminal."""
+    """Shows the bytes fetched so far on stderr: a line every 5 s, or in place on a terminal."""
 
     def __init__(self, files: Sequence[Remote], folder: Path):
         self.files, self.folder = files, folder

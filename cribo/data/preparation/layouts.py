@@ -1,7 +1,7 @@
 """Generated scenes in three standard layouts under one root, so that every protocol reads them as it reads real photos.
 
 VOC     VOCdevkit/VOC2012/{JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/{train,val}.txt}
-COCO    annotations/instances_{train,val}.json over the same photos; RLE of what is visible of each object
+COCO    annotations/instances_{train,val}.json over the same photos; RLE of each object's visible part
 folders objects/{train,val}/CLASS/*.jpg, a square crop of each object that is mostly visible, for image-level k-NN
 """
 
@@ -22,7 +22,7 @@ from cribo.data.prepared.manifest import Row, sha256
 
 VOC = "VOCdevkit/VOC2012"
 QUALITY = 90  # of the JPEGs
-MOSTLY = 0.75  # visible share from which an object has a crop of its own
+MOSTLY = 0.75  # least visible share at which an object gets its own crop
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ _PALETTE = voc_palette()
 
 
 def make_folders(root: Path) -> None:
-    """Every folder of the layouts, once, before workers write into them."""
+    """Make every folder of the layouts, once, before workers write into them."""
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (root / VOC / folder).mkdir(parents=True)
     (root / "annotations").mkdir()
@@ -79,7 +79,7 @@ def write_scene(root: Path, settings: dict, split: str, index: int) -> Written:
 
 
 def write_lists(root: Path, split: str, rows: list[Row], objects: list[list[dict]]) -> None:
-    """The split's VOC list and COCO file; `objects` holds each row's COCO objects."""
+    """Write the split's VOC list and COCO file; `objects` holds each row's COCO objects."""
     (root / VOC / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{row.id}\n" for row in rows))
     images = [
         {"id": number, "file_name": f"{row.id}.jpg", "width": row.width, "height": row.height}
@@ -97,11 +97,11 @@ def write_lists(root: Path, split: str, rows: list[Row], objects: list[list[dict
 
 
 def coco_objects(scene: Scene) -> list[dict]:
-    """COCO annotations of a scene's objects, without ids: compressed RLE of what is visible, its area and box."""
+    """COCO annotations of a scene's objects, without ids: compressed RLE of the visible part, its area and box."""
     found = []
     for number, placed in enumerate(scene.objects, 1):
         region = rle.encode(np.asfortranarray(scene.instances == number, dtype=np.uint8))
-        if area := int(rle.area(region)):  # an object that a crowd hides altogether has no annotation
+        if area := int(rle.area(region)):  # an object that others hide completely has no annotation
             found.append(
                 {
                     "category_id": placed.category,
@@ -115,7 +115,7 @@ def coco_objects(scene: Scene) -> list[dict]:
 
 
 def _write_crops(root: Path, split: str, identity: str, scene: Scene) -> list[Row]:
-    """Square crops, a quarter wider than the object, moved into the image where they would leave it."""
+    """Write a square crop of each mostly visible object, a quarter wider than it and shifted to stay inside the image."""
     size, rows_of_crops = scene.instances.shape[0], []
     for number, placed in enumerate(scene.objects, 1):
         if placed.visible < MOSTLY:

@@ -1,4 +1,4 @@
-"""From archives, here or on the net, to the folder that is read: fetched if asked, unpacked once."""
+"""Fetches the archives of a data set if asked, and unpacks them once into the folder that is read."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from cribo.data.prepared.manifest import DataError
 
 
 def obtain(name: str, settings: dict, folder: Path) -> str:
-    """Unpack in `folder` the archives of a data set that lie there and are not unpacked; fetch what is missing, if asked.
+    """Unpack the archives of a data set that lie in `folder` and are not yet unpacked; fetch missing ones if asked.
 
-    Returns which files to put where for what is still missing, as the end of a sentence; "" if nothing is.
+    Returns the end of a sentence that says which missing files to put where; "" if nothing is missing.
 
     Raises:
         DataError: an archive is damaged or refused, or cannot be fetched.
     """
     missing, absent = _missing(settings, folder)
     if missing and (settings.get("download") or len(absent) < len(missing)):
-        with _alone(name, folder):  # coco and coco_stuff may be prepared at once from one folder
+        with _alone(name, folder):  # coco and coco_stuff may be prepared from one folder at once
             missing, absent = _missing(settings, folder)
             if absent and settings["download"]:
                 _fetch(absent, folder)
@@ -44,7 +44,7 @@ def obtain(name: str, settings: dict, folder: Path) -> str:
 
 
 def _missing(settings: dict, folder: Path) -> tuple[list[Archive], list[Archive]]:
-    """Archives that are not wholly unpacked, and those of them that are not there either."""
+    """Archives that are not completely unpacked, and those among them that are not in `folder` either."""
     missing = [archive for archive in SETS[settings["kind"]].archives(settings, folder) if not _unpacked(archive, folder)]
     absent = [archive for archive in missing if not (folder / archive.remote.name).is_file()]
     for archive in absent:
@@ -65,7 +65,7 @@ def _fetch(absent: list[Archive], folder: Path) -> None:
 
 @contextmanager
 def _alone(name: str, folder: Path) -> Iterator[None]:
-    """No two preparations unpack or fetch into one folder at a time; one that dies leaves nothing locked."""
+    """Let only one preparation at a time fetch or unpack into a folder; a process that dies leaves nothing locked."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".cribo.lock").open("w")
@@ -76,7 +76,7 @@ def _alone(name: str, folder: Path) -> Iterator[None]:
     with file:
         try:
             _lock(file, f"prepare {name}: another preparation is at work in {folder}, waiting for it")
-        except OSError as error:  # Lustre without `-o flock`, say
+        except OSError as error:  # e.g. Lustre without `-o flock`
             raise DataError(
                 f"{folder} is on a disk without file locks ({error.strerror}): have it mounted with them, or unpack {name} "
                 f"elsewhere and set data.{name}.path"

@@ -16,7 +16,7 @@ from cribo.data.prepared.manifest import DataError
 
 
 def each(work: Callable, jobs: Sequence, workers: int, name: str) -> Iterator:
-    """`work` of every job, in the jobs' order, with progress on stderr. Raises DataError when a worker is killed."""
+    """Yield `work(job)` for each job, in order, with progress on stderr. Raises DataError when a worker is killed."""
     if workers == 1:
         _quiet_worker()
         yield from _progress(map(work, jobs), len(jobs), name)
@@ -42,14 +42,14 @@ def cores() -> int:
 def _quiet_worker() -> None:
     import cv2
 
-    cv2.setNumThreads(1)  # the processes share the cores already
+    cv2.setNumThreads(1)  # the processes already use all cores
 
 
 def _start_worker() -> None:
     _quiet_worker()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
 
-    def follow() -> None:  # a killed parent must not leave workers behind that write on
+    def follow() -> None:  # workers must not go on writing when their parent was killed
         multiprocessing.parent_process().join()
         os._exit(1)
 
@@ -57,7 +57,7 @@ def _start_worker() -> None:
 
 
 def _progress(results: Iterator, total: int, name: str) -> Iterator:
-    """Pass results on, showing how many there are and the time left: a bar on a terminal, else a line every 5 s."""
+    """Pass results on, and show their number and the time left: a bar on a terminal, else a line every 5 s."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,8 +1,8 @@
-"""Data sets made ready: every file decoded once, what cannot be used refused by name, the result put in place whole.
+"""Prepares data sets: decodes every file once, refuses unusable files by name, and puts the result in place as a whole.
 
-A folder data/NAME exists only when all of it is there: work goes to a hidden folder beside it, renamed last. Of photos,
-a hidden file beside it notes which code verified them here and, by its own date, since when: a manifest can come from
-elsewhere.
+A folder data/NAME exists only when it is complete: the work happens in a hidden folder beside it, which is renamed last.
+For photos, a hidden file beside it notes which code verified them on this machine; its modification time is when that
+began. The manifest cannot tell this, as it may come from another machine.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from cribo.params import complete_data
 
 PLACES = {"path", "download"}  # settings that say where photos come from, not what they are
 CODE = Path(__file__).parent, Path(__file__).parents[1] / "prepared"
-TICK = 0.02  # seconds, above the step in which file systems tell time
+TICK = 0.02  # seconds; longer than the resolution of file systems' timestamps
 
 
 def prepare(name: str, settings: dict, data: str | Path = "data", workers: int | None = None) -> Path:
-    """Make `data`/`name` from its settings (an entry of `data` in params.yaml); returns the folder.
+    """Make `data`/`name` from its settings (an entry of `data` in params.yaml) and return the folder.
 
-    `workers` is the number of processes, as many as this process may use cores if None; it changes no byte.
-    Photos that were verified already, here, by this code and with these settings, are not verified again.
+    `workers` is the number of processes, by default one per core that this process may use; it does not affect the result.
+    Photos already verified on this machine, by this code and with these settings, are not verified again.
 
     Raises:
-        DataError: photos are missing or cannot be used; `data`/`name` is then as it was before.
+        DataError: photos are missing or cannot be used; `data`/`name` is then unchanged.
     """
     target = Path(data) / name
     unfinished = target.with_name(f".{name}.unfinished")
@@ -50,8 +50,8 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
     if listing is not None and unchanged(target, name, settings, listing):
         print(f"prepare {name}: {target} is what these settings and files give, nothing to do", file=sys.stderr)
         return target
-    time.sleep(TICK)  # so that what was touched before now is older than the folder
-    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run has left
+    time.sleep(TICK)  # so that files touched before now are older than the folder
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed run
     unfinished.mkdir(parents=True)
     begun = unfinished.stat().st_mtime_ns
     try:
@@ -66,15 +66,15 @@ def prepare(name: str, settings: dict, data: str | Path = "data", workers: int |
         raise
     if listing is not None:
         _note(target).write_text(_witness(target))
-        os.utime(_note(target), ns=(begun, begun))  # what changes from here on may have been read before
+        os.utime(_note(target), ns=(begun, begun))  # files that change after `begun` may have been read before
     return target
 
 
 def list_files(name: str, settings: dict) -> Listing:
-    """What the data set says it consists of, unpacked and fetched where need be; no image is opened.
+    """List the files of a data set, fetching and unpacking its archives if needed; no image is opened.
 
     Raises:
-        DataError: it is not there; the sentence says what to put where. Or a file has a name that no index can hold.
+        DataError: the set is missing (the message says what to put where), or the index cannot hold the name of a file.
     """
     kind = SETS[settings["kind"]]
     folders, _ = starts(name, settings["path"])
@@ -91,14 +91,14 @@ def list_files(name: str, settings: dict) -> Listing:
 
 
 def _printed(file: str) -> str:
-    """A name as an index can hold it: csv's reader takes a carriage return for the end of a line."""
+    """A file name with what the index cannot hold escaped: csv's reader takes a carriage return for the end of a line."""
     return file.encode(errors="backslashreplace").decode().replace("\r", "\\r")
 
 
 def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool:
-    """Whether `target` is what preparing would make again: same settings and code, no listed file touched since.
+    """Whether preparing again would give `target`: same settings and code, and no listed file touched since.
 
-    A set from which broken files were left out is always verified again: somebody may have mended them.
+    A set from which broken files were left out is always verified again, since they may have been repaired.
     """
     try:
         found, lines = manifest.read(target)
@@ -122,12 +122,12 @@ def unchanged(target: Path, name: str, settings: dict, listing: Listing) -> bool
 
 
 def _note(target: Path) -> Path:
-    """Where it says what verified the photos of `target`; never in it, for DVC carries that to other machines."""
+    """The file that notes what verified the photos of `target`; outside `target`, which DVC copies to other machines."""
     return target.with_name(f".{target.name}.verified")
 
 
 def _witness(target: Path) -> str:
-    """What the note of a verified set holds: the sha256 of its manifest and of the code that made it."""
+    """Content of the note of a verified set: the sha256 of its manifest and of the code that made it."""
     code = hashlib.sha256()
     for file in sorted(file for folder in CODE for file in folder.rglob("*.py")):
         code.update(file.read_bytes())
@@ -135,7 +135,7 @@ def _witness(target: Path) -> str:
 
 
 def _untouched(path: Path, size: int, since: int) -> bool:
-    """Whether a file has its size and neither it nor its place changed since a time (ns since 1970)."""
+    """Whether a file has this size, and its mtime and ctime are both before `since` (ns since 1970)."""
     try:
         stat = path.stat()
     except OSError:
@@ -144,12 +144,12 @@ def _untouched(path: Path, size: int, since: int) -> bool:
 
 
 def _put_in_place(unfinished: Path, target: Path) -> None:
-    """Rename the finished folder to its name; an earlier one goes away only when the new one is ready."""
+    """Rename the finished folder to its final name; an earlier one is removed only when the new one is ready."""
     manifest.sync_folder(unfinished)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.is_symlink():
-        target.unlink()  # a folder cannot take the name of a link, and rmtree removes none
+        target.unlink()  # a folder cannot be renamed over a link, and rmtree removes no link
     elif target.exists():
         target.rename(old)
     unfinished.rename(target)
@@ -163,7 +163,7 @@ def _recorded(settings: dict) -> dict:
 
 
 def _counts(rows: Sequence[Row], present: Mapping[str, Counter], classes: Sequence[str]) -> dict[str, dict]:
-    """Images a split, and in how many of them each class occurs; nothing of classes where images have none."""
+    """Images per split, and in how many of them each class occurs; no classes for a split whose images have none."""
     return {
         split: {
             "images": sum(row.split == split for row in rows),
@@ -182,7 +182,7 @@ def _annotations(root: Path, files: Mapping[str, str]) -> dict[str, dict]:
 
 
 def _warnings(rows: Sequence[Row], counts: Mapping[str, dict]) -> list[str]:
-    """What a person should know of a set that can be used nevertheless."""
+    """What the user should know about a set that can be used nevertheless."""
     said = []
     for split, count in counts.items():
         shown = count["images_with"]
@@ -203,7 +203,7 @@ def _all_warnings(
 
 # ------------------------------------------------------------------------------------------------------------- two ways
 def _generate(name: str, settings: dict, folder: Path, workers: int) -> tuple[Manifest, list[Row]]:
-    """Scenes: photos, masks, annotations and crops written into `folder`."""
+    """Generate scenes: write photos, masks, annotations and crops into `folder`."""
     if settings["objects"][1] > 255:
         raise DataError(f"data.{name}.objects: {settings['objects'][1]} objects an image are too many, 255 are the most")
     layouts.make_folders(folder)
@@ -229,12 +229,12 @@ def _write_scene(folder: Path, settings: dict, job: tuple[str, int]) -> layouts.
 
 
 def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[Manifest, list[Row]]:
-    """A user's files: every one decoded, nothing written."""
+    """Verify the user's files: decode every one, write nothing."""
     rows: list[Row] = []
     faults: list[Fault] = []
     present: dict[str, Counter] = {"train": Counter(), "val": Counter()}
     images = Counter(entry.split for entry in listing.entries)
-    if not settings["exclude_broken"]:  # none will be left out, so it can be said before hours of decoding
+    if not settings["exclude_broken"]:  # none will be left out, so sizes can be checked before hours of decoding
         _insist(name, settings, listing, {split: {"images": images[split]} for split in present})
     work = partial(check, listing.root, listing.rules, len(listing.classes))
     for result in each(work, listing.entries, workers, name):
@@ -253,7 +253,11 @@ def _verify(name: str, settings: dict, listing: Listing, workers: int) -> tuple[
 
 
 def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault]) -> dict[str, str]:
-    """What is wrong by image, if the user wants to go on without them. Raises DataError otherwise: a sentence a fault."""
+    """What is wrong with each unusable image, if the user wants to go on without them.
+
+    Raises:
+        DataError: the user does not (one sentence per kind of fault), or no image of a split can be used.
+    """
     if faults and not settings["exclude_broken"]:
         wrong: dict[str, list[str]] = {}
         for fault in faults:
@@ -270,13 +274,13 @@ def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault
 
 
 def _insist(name: str, settings: dict, listing: Listing, counts: Mapping[str, dict]) -> None:
-    """Raises DataError where the set must be the paper's and is not of its size."""
+    """Raise DataError if the set must be the paper's but differs from it in size."""
     if (other := _other_counts(counts, listing.published)) and settings["strict"]:
         raise DataError(f"{name} is not the set that the paper used, and data.{name}.strict is on: {'; '.join(other)}")
 
 
 def _other_counts(counts: Mapping[str, dict], published: Mapping[str, int]) -> list[str]:
-    """Where the set differs in size from the one in the paper."""
+    """One phrase for each split that differs in size from the paper's."""
     return [
         f"{split} has {counts[split]['images']} images, the paper's has {images}"
         for split, images in published.items()

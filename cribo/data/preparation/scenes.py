@@ -1,8 +1,8 @@
 """Generated scenes: textured objects of twelve classes over textured grounds, with occlusion and clutter.
 
-A class is an outline and a texture together. Each of the six outlines and each of the six textures belongs to two
-classes, so neither tells the class alone, and colours are drawn without regard to it: nearest neighbours in colour find
-next to nothing. Six types of scene favour four classes and two grounds each, so what surrounds an object is informative.
+A class is a combination of an outline and a texture. Each of the six outlines and each of the six textures belongs to two
+classes, so neither alone determines the class. Colours are drawn independently of it, so nearest neighbours in colour find
+next to nothing. Each of six scene types favours four classes and two grounds, so an object's surroundings are informative.
 
 Every image is a pure function of (seed, split, index): any number of workers renders the same bytes.
 """
@@ -19,13 +19,13 @@ from cribo.data.preparation.scenes_textures import GROUNDS, TEXTURES, smooth_noi
 
 SPLITS = ("train", "val")
 _OUTLINES, _TEXTURES = tuple(OUTLINES), tuple(TEXTURES)
-# Outline s goes with textures s and s + 1: a circle in which every cue is shared by two classes.
+# Outline s goes with textures s and s + 1 (mod 6), so that every cue is shared by two classes.
 PAIRS = tuple((s, (s + extra) % 6) for s in range(6) for extra in (0, 1))
 CLASSES = ("background", *(f"{_TEXTURES[t]}_{_OUTLINES[s]}" for s, t in PAIRS))
-# Each class is favoured by two types of scene, and classes that share a cue are not favoured together.
+# Each class is favoured by two scene types, and no scene type favours two classes that share a cue.
 FAVOURED = tuple(tuple((2 * kind + step) % 12 for step in (0, 3, 7, 10)) for kind in range(6))
 
-Box = tuple[slice, slice]  # rows and columns of a square, in pixels of the image, which it may leave
+Box = tuple[slice, slice]  # rows and columns of a square, in pixels of the image; may extend beyond it
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -39,14 +39,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Scene:
-    """image: uint8 [S, S, 3] RGB. instances: uint8 [S, S], 0 ground, k the k-th of `objects`, the farthest first."""
+    """image: uint8 [S, S, 3] RGB. instances: uint8 [S, S], 0 is ground and k the k-th of `objects`, farthest first."""
 
     image: np.ndarray
     instances: np.ndarray
     objects: tuple[Placed, ...]
 
     def mask(self) -> np.ndarray:
-        """uint8 [S, S] class ids; 255 on the line, one pixel wide, that surrounds what is visible of each object.
+        """Class ids, uint8 [S, S]; 255 on a line, one pixel wide, around the visible part of each object.
 
         The line lies on whatever is behind: a pixel is void if one of its four neighbours belongs to something nearer.
         """
@@ -57,7 +57,7 @@ class Scene:
 
 
 def render(size: int, objects: tuple[int, int], seed: int, split: str, index: int) -> Scene:
-    """Draw image `index` of `split`: `size` px a side, `objects[0]` to `objects[1]` objects."""
+    """Draw image `index` of `split`: `size` px per side, with `objects[0]` to `objects[1]` objects."""
     rng = np.random.default_rng((seed, SPLITS.index(split), index))
     unit = size / 96  # lengths below are in pixels of a 96 px image
     kind = int(rng.integers(6))
@@ -83,10 +83,10 @@ def render(size: int, objects: tuple[int, int], seed: int, split: str, index: in
 # ------------------------------------------------------------------------------------------------------------- colours
 @dataclass(frozen=True)
 class _Palette:
-    """The colours of one image: near one hue (radians), of one colourfulness (0 is gray, 0.5 vivid).
+    """The colours of one image, around one hue (radians) and one colourfulness (`chroma`: 0 is gray, 0.5 vivid).
 
-    Ground and objects share it. Were each object's colour its own, telling objects of an image apart by colour would
-    be so easy that a model learning from views of the image alone would learn little else.
+    Ground and objects share the palette. If each object had its own colour, telling an image's objects apart by colour
+    would be so easy that a model that learns only from views of the same image would learn little else.
     """
 
     hue: float
@@ -94,7 +94,7 @@ class _Palette:
     rng: np.random.Generator
 
     def colour(self, luma: float) -> np.ndarray:
-        """float32 [3] RGB of a brightness in 0-1; hue and colourfulness vary about the palette's."""
+        """Draw an RGB colour, float32 [3], of a brightness in 0-1; hue and colourfulness vary around the palette's."""
         hue = self.hue + self.rng.normal(0, 0.8)
         direction = np.cos(hue - np.array([0, 2, 4]) * np.pi / 3).astype(np.float32)
         chroma = self.chroma * self.rng.uniform(0.3, 1.2)
@@ -108,7 +108,7 @@ def _mixed(field: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 # -------------------------------------------------------------------------------------------------------------- ground
 def _ground(x: np.ndarray, y: np.ndarray, kind: int, palette: _Palette, rng: np.random.Generator) -> np.ndarray:
-    """float32 [S, S, 3] in 0-1: one of two favoured grounds of this type of scene, seldom any other."""
+    """Draw a ground, float32 [S, S, 3] in 0-1: one of the two that this scene type favours, or seldom any of the six."""
     family = int(rng.choice([kind, (kind + 1) % 6, int(rng.integers(6))], p=[0.5, 0.3, 0.2]))
     field = GROUNDS[family](x, y, rng)
     middle, spread = rng.uniform(0.35, 0.65), rng.uniform(0.08, 0.2)
@@ -116,7 +116,7 @@ def _ground(x: np.ndarray, y: np.ndarray, kind: int, palette: _Palette, rng: np.
 
 
 def _clutter(canvas: np.ndarray, unit: float, palette: _Palette, rng: np.random.Generator) -> None:
-    """Pebbles and twigs on the ground, in place; they are part of the background."""
+    """Draw pebbles and twigs on the ground, in place; they are part of the background."""
     size = canvas.shape[0]
     for _ in range(int(rng.integers(2, 9))):
         colour = palette.colour(rng.uniform(0.15, 0.85))
@@ -154,9 +154,9 @@ def _add(
     palette: _Palette,
     rng: np.random.Generator,
 ) -> int:
-    """Paint one object over the others, in place; returns the pixels of its whole outline, occluded or not.
+    """Paint one object over the others, in place; return the pixel count of its whole outline, occluded or not.
 
-    The place is drawn until enough of everything stays visible; a crowd that leaves no such place gets the best of 12.
+    Places are drawn until enough of every object stays visible; in a crowd without such a place, the best of 12 is taken.
     """
     size = instances.shape[0]
     unit = size / 96
@@ -188,7 +188,7 @@ def _add(
 
 
 def _window(pose: _Pose) -> tuple[np.ndarray, np.ndarray, Box]:
-    """The object's own coordinates over the square that holds it, and that square (it may leave the image)."""
+    """The object's own coordinates over the square that holds it, and that square, which may extend beyond the image."""
     half = int(np.ceil(pose.reach * 1.25)) + 1
     cx, cy = pose.centre
     top, left = int(cy) - half, int(cx) - half
@@ -209,7 +209,7 @@ def _clipped(box: Box, size: int) -> tuple[Box, Box]:
 
 
 def _worst_visible(instances: np.ndarray, solid: np.ndarray, box: Box, whole: list[int]) -> float:
-    """The least visible share of any object if `solid` is put on top of the others."""
+    """The smallest visible share among all objects if `solid` is put on top of the others."""
     inside, cut = _clipped(box, instances.shape[0])
     own = solid[cut].sum() / max(solid.sum(), 1)
     seen = np.bincount(instances.ravel(), minlength=len(whole) + 1)
@@ -220,18 +220,18 @@ def _worst_visible(instances: np.ndarray, solid: np.ndarray, box: Box, whole: li
 def _skin(
     u: np.ndarray, v: np.ndarray, reach: float, texture: int, palette: _Palette, rng: np.random.Generator
 ) -> np.ndarray:
-    """float32 [h, w, 3]: two colours of the palette, mixed by the texture, with light across the object."""
+    """Colours of an object, float32 [h, w, 3]: two of the palette, mixed by the texture, with light across the object."""
     period = rng.uniform(6.5, 10.0)
     field = TEXTURES[_TEXTURES[texture]](u * reach, v * reach, period, rng)
     middle, spread = rng.uniform(0.35, 0.65), rng.uniform(0.14, 0.3)
-    spread *= rng.choice([-1, 1])  # light on dark or dark on light: neither tells the texture
+    spread *= rng.choice([-1, 1])  # light on dark or dark on light, whatever the texture
     colours = _mixed(field, palette.colour(middle - spread), palette.colour(middle + spread))
     angle = rng.uniform(0, 2 * np.pi)
     return colours * (1 + 0.18 * (np.cos(angle) * u + np.sin(angle) * v))[..., None]
 
 
 def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: Box, unit: float, rng: np.random.Generator) -> None:
-    """Darken, in place, what lies a little below and beside an object."""
+    """Draw an object's shadow, in place: its outline, blurred and shifted a little in a random direction."""
     shift = rng.uniform(-2.5, 2.5, 2) * unit
     moved = tuple(slice(b.start + int(d), b.stop + int(d)) for b, d in zip(box, shift, strict=True))
     inside, cut = _clipped(moved, canvas.shape[0])
@@ -240,7 +240,7 @@ def _shadow(canvas: np.ndarray, alpha: np.ndarray, box: Box, unit: float, rng: n
 
 # --------------------------------------------------------------------------------------------------------------- light
 def _light(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
-    """One light for the whole image, in place: direction, strength, colour, the camera's curve and its noise."""
+    """Light the whole image, in place: one direction, strength and colour, then the camera's tone curve and noise."""
     angle = rng.uniform(0, 2 * np.pi)
     across = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)
     patchy = smooth_noise(x.shape, (3, 3), rng) - 0.5

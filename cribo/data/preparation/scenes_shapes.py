@@ -1,8 +1,8 @@
 """The six outlines of generated objects, as functions of the plane.
 
-Each takes coordinates `u`, `v` (float32 [h, w], 1 = half the object's extent) and gives a level, negative inside and
-close to a distance near the outline, so that dividing by a pixel's width anti-aliases it. Pose and deformation are the
-caller's affair: an outline is always drawn upright and undeformed.
+Each takes coordinates `u`, `v` (float32 [h, w], 1 = half the object's extent) and gives a level: negative inside and
+close to the distance near the outline, so that dividing by a pixel's width anti-aliases it. Outlines are always upright
+and undeformed; pose and deformation are left to the caller.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (np.hypot(u, v) - (0.44 + 0.62 * spike)) * 0.7  # the outline is steep here: 0.7 makes the level a distance
 
 
-# In a circle: neighbours share a texture (see scenes.CLASSES), so they are outlines that are hard to mistake.
+# In a circle: neighbours share a texture (see scenes.CLASSES), so their outlines are easy to tell apart.
 OUTLINES: dict[str, Outline] = {"disc": disc, "cross": cross, "triangle": triangle, "ring": ring, "bar": bar, "star": star}

@@ -1,8 +1,8 @@
-"""The six textures of generated objects and the six families of ground, as fields in [0, 1].
+"""The six textures of generated objects and the six families of grounds, as fields in [0, 1].
 
-A texture's coordinates `x`, `y` (float32 [h, w]) are in pixels of a 96 px image and turn with the object; `period` is
+A texture's coordinates `x`, `y` (float32 [h, w]) are in pixels of a 96 px image and rotate with the object; `period` is
 in the same unit. Textures repeat within one to two 8 px patches, so a patch shows which one it is; grounds vary more
-slowly or more faintly. Colours are mixed in by the caller and say nothing about either.
+slowly or more faintly. The caller mixes in colours, which are independent of both.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def _crisp(wave: np.ndarray, gain: float = 2.2) -> np.ndarray:
 
 
 def _pixels(x: np.ndarray, y: np.ndarray) -> float:
-    """Pixels of the image in one unit of the coordinates, so that noise, drawn by the pixel, keeps its size too."""
+    """Image pixels per unit of the coordinates; noise is drawn per pixel, and needs this to keep its size."""
     return 1 / float(np.hypot(x[0, 1] - x[0, 0], y[0, 1] - y[0, 0]))
 
 
 def smooth_noise(shape: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Noise in [0, 1], float32 `shape`, interpolated between `cells` random values each way."""
+    """Noise in [0, 1], float32 `shape`, interpolated from a grid of `cells` random values."""
     coarse = rng.random(cells, dtype=np.float32)
     return np.clip(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
 
@@ -54,7 +54,7 @@ def checks(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator
 
 
 def grain(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise without orientation or period; it does not turn with the object, there being nothing to see of it."""
+    """Noise without orientation or period; it does not rotate with the object, as that would not be visible."""
     noise = rng.standard_normal(x.shape, dtype=np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 0.09 * period * _pixels(x, y))
     return _crisp(noise / (2.2 * noise.std() + 1e-6), 1.8)
@@ -87,10 +87,10 @@ def clouds(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _streaks(x: np.ndarray, y: np.ndarray, wide: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise around 0, smeared `wide` across and `high` down (standard deviations)."""
+    """Noise around 0, smeared by `wide` horizontally and `high` vertically (standard deviations)."""
     unit = _pixels(x, y)
     noise = rng.random(x.shape, dtype=np.float32) - 0.5
-    return unit * cv2.GaussianBlur(noise, (0, 0), sigmaX=wide * unit, sigmaY=high * unit)  # smearing shrinks it by unit
+    return unit * cv2.GaussianBlur(noise, (0, 0), sigmaX=wide * unit, sigmaY=high * unit)  # smearing divides it by unit
 
 
 def grass(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

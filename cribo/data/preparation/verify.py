@@ -1,4 +1,4 @@
-"""One image and its mask, decoded: its line in the index, or what is wrong with which file."""
+"""Verifies an image and its mask by decoding them: gives their line in the index, or what is wrong with which file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cribo.data.prepared.manifest import DataError, Row, sha256
 
 @dataclass(frozen=True)
 class Fault:
-    """`what` makes a sentence of "3 of the files …: FILE, FILE, FILE"."""
+    """What is wrong with a file; `what` fills the gap in the sentence "3 of the files … : FILE, FILE, FILE"."""
 
     entry: Entry
     what: str
@@ -27,7 +27,7 @@ class Fault:
 
 
 def check(root: Path, rules: Mapping[str, bytes], classes: int, entry: Entry) -> tuple[Row, tuple[int, ...]] | Fault:
-    """Decode one image and its mask: its row and the class ids in the mask."""
+    """Decode one image and its mask; return their row and the class ids in the mask, or the first fault."""
     raw = {}
     for file in filter(None, (entry.image, entry.mask)):
         try:

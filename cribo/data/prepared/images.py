@@ -1,4 +1,4 @@
-"""Pixels of images and class ids of masks, from files or bytes: one sentence naming the file when it is corrupt."""
+"""Pixels of images and class ids of masks, from files or bytes; for a corrupt file, one sentence that names it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cribo.data.prepared.manifest import DataError
 
 @dataclass(frozen=True)
 class Mask:
-    """A file of labels, and the rule (cribo.data.prepared.labels) that makes class ids of what it stores."""
+    """A mask file, and the rule (cribo.data.prepared.labels) that maps its stored values to class ids."""
 
     path: Path
     rule: bytes
@@ -30,16 +30,16 @@ def read_image(path: str | Path) -> np.ndarray:
     """Pixels of a JPEG or PNG, uint8 [H, W, 3] RGB, as stored (an EXIF orientation is not applied).
 
     Raises:
-        DataError: the file is missing, truncated, no image, gray of more than 8 bits, or beyond Pillow's limit of pixels.
+        DataError: the file is missing, truncated, not an image, gray with more than 8 bits, or above Pillow's pixel limit.
     """
     return decode_image(_bytes(path), path)
 
 
 def read_mask(mask: str | Path | Mask) -> np.ndarray:
-    """Class ids of a mask, uint8 [H, W], 255 where nothing counts; of a bare path, the values as stored.
+    """Class ids of a mask, uint8 [H, W], 255 = void; for a bare path, the values as stored.
 
     Raises:
-        DataError: the file is missing, truncated, no mask, or stores a value that its rule does not know.
+        DataError: the file is missing, truncated, not a mask, or stores a value that its rule does not cover.
     """
     path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, labels.IDS)
     ids = labels.class_ids(decode_mask(_bytes(path), path), rule)
@@ -49,18 +49,19 @@ def read_mask(mask: str | Path | Mask) -> np.ndarray:
 
 
 def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
-    """`read_image` of bytes; `path` is for messages."""
+    """`read_image` for bytes; `path` is for messages."""
     if raw[:2] == b"\xff\xd8":
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(raw)
-            if height * width <= 2 * Image.MAX_IMAGE_PIXELS:  # where Pillow would refuse it, as it does below
+            if height * width <= 2 * Image.MAX_IMAGE_PIXELS:  # larger ones are left to Pillow, which refuses them
                 return simplejpeg.decode_jpeg(raw, "RGB")
         except ValueError as error:
-            # CMYK, or bytes too many that other readers forgive: Pillow decides, but draws gray over a hole in the middle.
+            # Pillow decides on CMYK and on surplus bytes, which other readers tolerate. But it fills missing pixels with
+            # gray, so an image with a hole in the middle is refused here.
             if "premature end of data" in str(error) or "Huffman" in str(error):
                 raise DataError(f"{path} is corrupt (pixels are missing: {error})") from None
     with _opened(raw, path) as image:
-        if image.mode[0] in "IF":  # Pillow would cut off all above 255: a white image
+        if image.mode[0] in "IF":  # Pillow would clip everything above 255 and return a white image
             raise DataError(f"{path} has more than 8 bits a colour (mode {image.mode}): convert it to 8")
         return np.array(image.convert("RGB"))
 
@@ -68,7 +69,7 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
 def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
     """Stored values of a palette or gray PNG (not the palette's colours) or of a .mat file; `path` is for messages.
 
-    Whatever has no values of classes is refused, also a JPEG under a PNG's name: it keeps them by and large only.
+    A file that does not store class values is refused, even a JPEG named as a PNG: lossy compression changes the values.
     """
     if str(path).endswith(".mat"):
         return _decode_mat(raw, path)
@@ -81,9 +82,9 @@ def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
             )
         shown = np.array(image, dtype=np.uint8)
     header, bits, colours = raw[12:16], raw[24], raw[25]
-    if header != b"IHDR":  # Pillow reads on, and would not tell how many bits a value has
+    if header != b"IHDR":  # Pillow reads it nevertheless, but the bits per value are unknown
         raise DataError(f"{path} is corrupt (a PNG begins with its header, this one with {header!r})")
-    # Pillow spreads gray (colours 0) of 2 and 4 bits over 0 to 255, for people to look at.
+    # Pillow stretches grayscale (colour type 0) of 2 and 4 bits to 0 … 255 for display; the division undoes this.
     return shown // (255 // (2**bits - 1)) if colours == 0 and bits in (2, 4) else shown
 
 
@@ -91,9 +92,9 @@ def load_mat(raw: bytes, path: str | Path) -> dict:
     """Variables of a MATLAB file by name; `path` is for messages.
 
     Raises:
-        DataError: it is damaged or no such file.
+        DataError: it is damaged or not a MATLAB file.
     """
-    from scipy.io import loadmat  # a third of a second that most programs need not wait for
+    from scipy.io import loadmat  # takes a third of a second, which most programs need not spend
     from scipy.io.matlab import MatReadError
 
     try:
@@ -103,7 +104,7 @@ def load_mat(raw: bytes, path: str | Path) -> dict:
 
 
 def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
-    """LabelMap of Pascal Context's files, GTcls.Segmentation of SBD's."""
+    """The mask in a .mat file: LabelMap in Pascal Context's, GTcls.Segmentation in SBD's."""
     tree = load_mat(raw, path)
     try:
         stored = tree["LabelMap"] if "LabelMap" in tree else tree["GTcls"][0, 0]["Segmentation"]
@@ -116,7 +117,7 @@ def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
     )
     if not whole:
         raise DataError(f"{path} is no mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
-    return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB likes doubles
+    return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB often stores doubles
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -127,16 +128,16 @@ def _bytes(path: str | Path) -> bytes:
 
 
 def _opened(raw: bytes, path: str | Path) -> Image.Image:
-    """The image in full: Pillow reads lazily, and a truncated file shows only then."""
+    """Open an image and load it in full: Pillow reads lazily, so only loading reveals a truncated file."""
     try:
-        Image.open(io.BytesIO(raw)).verify()  # a PNG's checksums: decoding a changed one gives other pixels, and no error
+        Image.open(io.BytesIO(raw)).verify()  # PNG checksums: decoding a corrupted PNG gives wrong pixels without an error
         image = Image.open(io.BytesIO(raw))
         image.load()
         return image
     except UnidentifiedImageError:
         raise DataError(f"{path} is corrupt or no image") from None
     except Image.DecompressionBombError as error:
-        said = str(error).partition(", could be")[0]  # the pixels and Pillow's limit, without its fear of an attack
+        said = str(error).partition(", could be")[0]  # keeps the pixel count and the limit, not the warning of an attack
         raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None
     except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
         raise DataError(f"{path} is corrupt ({error})") from None

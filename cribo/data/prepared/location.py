@@ -1,4 +1,4 @@
-"""Where the photos of a data set are that are not ours to copy: a parameter, or the environment variable CRIBO_DATA."""
+"""Finds photos that are not ours to copy, from a parameter or the environment variable CRIBO_DATA."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cribo.params.yaml_lines import read_yaml
 
 
 def starts(name: str, path: str | Path | None) -> tuple[list[Path], str]:
-    """Folders that may hold data set `name`, the likeliest first, and what says so.
+    """Folders that may hold data set `name`, the likeliest first, and the name of the setting that gives them.
 
-    `path` decides, else data.NAME.path of params.yaml, else $CRIBO_DATA.
+    `path` takes precedence, then data.NAME.path of params.yaml, then $CRIBO_DATA.
 
     Raises:
         DataError: nothing says where the photos are.

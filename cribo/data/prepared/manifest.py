@@ -1,8 +1,8 @@
-"""What a prepared data set is: MANIFEST.json for a person, index.csv with one line a file, and how both are read back.
+"""Definition of a prepared data set: MANIFEST.json for people, index.csv with one line per image; writes and reads both.
 
-Neither holds an absolute path or a date, so the same photos in another folder give the same bytes. The
-sha256 of the index, and of the rules that make class ids of masks, is the identity of the content: whatever depends on a
-data set depends on these two small files.
+Neither holds an absolute path or a date, so the same photos in another folder give the same bytes. The sha256 of the
+index, and of the rules that map mask values to class ids, identifies the content. Whatever depends on a data set depends
+on these two small files.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SHOWN = 20  # files named in a message; the rest are counted
 
 
 class DataError(ValueError):
-    """A mistake in somebody's data or settings, told in sentences: shown without a traceback."""
+    """A mistake in the user's data or settings, explained in sentences and shown without a traceback."""
 
 
 class Row(NamedTuple):
-    """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are px and bytes.
+    """One image of a split. Paths are relative to the data set's root, with forward slashes; sizes are in px and bytes.
 
-    `mask` is empty where there is none, `label` (the class of the whole image) too.
+    `mask` and `label` (the class of the whole image) are empty if there is none.
     """
 
     split: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a set lies: its root is one of `inside` in the folder that somebody gives, and has a folder of `signs`."""
+    """How to find a set: its root is one of the paths `inside` the user's folder, and contains a folder of `signs`."""
 
     inside: Sequence[str]
     signs: Sequence[str]
@@ -55,10 +55,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`counts`: images a split, and in how many of them each class occurs. `index`: sha256 of index.csv.
+    """`counts`: images per split, and in how many of them each class occurs. `index`: sha256 of index.csv.
 
-    `annotations`: COCO's JSON file of a split, with bytes and sha256. `excluded`: what is wrong with each image left out.
-    `rules`: by the suffix of a mask, the class id of each value that it stores (`labels.py`); others store class ids.
+    `annotations`: COCO's JSON file per split, with bytes and sha256. `excluded`: what is wrong with each image left out.
+    `rules`: by mask suffix, the class id of each stored value (`labels.py`); masks with other suffixes store class ids.
     `place`: None for a set whose files lie in its own folder.
     """
 
@@ -80,7 +80,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """sha256 that stands for the content: of the index, and of the rules where there are any."""
+        """The sha256 that identifies the content: of the index, and of the rules if there are any."""
         if not self.rules:
             return self.index
         return sha256(json.dumps([self.index, {suffix: list(rule) for suffix, rule in sorted(self.rules.items())}]).encode())
@@ -98,7 +98,7 @@ def listed(files: Iterable[str]) -> str:
 
 
 def index_bytes(rows: Iterable[Row]) -> bytes:
-    """index.csv as bytes, one line a row in the given order."""
+    """index.csv as bytes, one line per row in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)
@@ -107,9 +107,9 @@ def index_bytes(rows: Iterable[Row]) -> bytes:
 
 
 def write(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> None:
-    """Write index.csv, then MANIFEST.json, which makes the folder count as prepared; both reach the disk."""
+    """Write index.csv, then MANIFEST.json, which makes the folder count as prepared; return once both are on the disk."""
     _write_through(folder / INDEX, index_bytes(rows))
-    rules = {suffix: " ".join(map(str, rule)) for suffix, rule in manifest.rules.items()}  # a line each
+    rules = {suffix: " ".join(map(str, rule)) for suffix, rule in manifest.rules.items()}  # a line per rule
     tree = asdict(manifest) | {"rules": rules, "version": tool_version()}
     _write_through(folder / MANIFEST, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -119,10 +119,10 @@ def tool_version() -> str:
 
 
 def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
-    """Read both files back; the index, which may have a million lines, as it is asked for.
+    """Read both files; the rows of the index, which may have a million lines, are parsed lazily.
 
     Raises:
-        DataError: the folder was not prepared, or by an earlier version, or the index is not the manifest's.
+        DataError: the folder was not prepared, or by an earlier version; the manifest is damaged, or names another index.
     """
     name = folder.name
     try:
@@ -141,7 +141,7 @@ def read(folder: Path) -> tuple[Manifest, Iterator[Row]]:
 
 
 def _manifest(tree: dict) -> Manifest:
-    """The manifest in a file's tree. Raises KeyError, TypeError or ValueError if it does not hold what `write` writes."""
+    """The manifest in parsed JSON. Raises Attribute-, Key-, Type- or ValueError if it is not what `write` writes."""
     rules = {suffix: bytes(map(int, text.split())) for suffix, text in tree["rules"].items()}
     place = tree["place"] and Place(*(tuple(map(os.fspath, tree["place"][key])) for key in ("inside", "signs")))
     if not all(rules.values()):
@@ -165,7 +165,7 @@ def _write_through(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Wait until a folder's list of names is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Prepared data sets, opened: what training and every evaluation see of photos, masks, classes and objects."""
+"""Opens prepared data sets: the photos, masks, classes and objects that training and every evaluation see."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from cribo.data.prepared.records import Record, Records
 __all__ = ["PreparedSet", "Record", "open_set"]
 
 SPLITS = ("train", "val")
-CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: a square around each object
+CROPS = {split: f"objects/{split}" for split in SPLITS}  # of generated scenes: square crops of objects
 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared data set: `splits` has "train" and "val"; `digest` identifies photos, masks, and what masks store.
+    """A prepared data set: `splits` has "train" and "val"; `digest` identifies photos, masks and mask rules.
 
-    `labelled`: images that have a class as a whole, by split: the photos of an image-folder set, the crops of scenes.
-    `annotations`: COCO's JSON of boxes and masks by split; `int(record.id)` is its image's id, or its file name says it.
+    `labelled`: images with a class of the whole image, by split: the photos of an image-folder set, the crops of scenes.
+    `annotations`: COCO's JSON of boxes and masks by split; its images match the records by file name.
     `warnings`: what a table made from this set must say.
     """
 
@@ -41,16 +41,16 @@ class PreparedSet:
 
 
 def open_set(name: str, data: str | Path = "data", path: str | Path | None = None) -> PreparedSet:
-    """Open `data`/`name` and check that every file it lists is there with the size it had.
+    """Open `data`/`name` and check that every file it lists still exists with its recorded size.
 
-    Of a run's processes on one machine the first checks for all: where it fails, torchrun ends the others. Sixty-four that
-    ask for each of a million files are a burden to a shared disk.
+    Only the first process of a run on each machine checks; if it fails, torchrun ends the others. Sixty-four processes that
+    each ask for a million files would be a burden to a shared disk.
 
-    `path` is where the photos of a set that was not generated are; without it params.yaml's data.NAME.path or the
-    environment variable CRIBO_DATA says so.
+    `path` is the folder of the photos of a set that was not generated; by default, params.yaml's data.NAME.path or the
+    environment variable CRIBO_DATA gives it.
 
     Raises:
-        DataError: not prepared, photos not found, or changed since.
+        DataError: the set is not prepared, or its photos are not found or have changed since.
     """
     folder = Path(data) / name
     manifest, rows = manifests.read(folder)
@@ -84,7 +84,7 @@ def open_set(name: str, data: str | Path = "data", path: str | Path | None = Non
 
 
 def _changed(root: Path, files: Sequence[tuple[str, int]]) -> list[str]:
-    """Files that are missing or have another size. Shared disks answer slowly: many questions at a time."""
+    """Files that are missing or have another size. Shared disks answer slowly, so many requests run at once."""
     blocks = [files[start : start + 1000] for start in range(0, len(files), 1000)]
     with ThreadPoolExecutor(16) as pool:
         return [file for changed in pool.map(lambda block: _wrong_size(root, block), blocks) for file in changed]

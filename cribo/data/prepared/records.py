@@ -1,4 +1,4 @@
-"""Records of a million images in tens of megabytes, in the process that reads them and in each of its workers."""
+"""Compact records: a million images take tens of megabytes, in the main process and in each of its workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cribo.data.prepared.manifest import Row
 class Record:
     """One image of a split, sizes in px. `read_mask(record.mask)` gives class ids, 255 = void.
 
-    `mask` is None if the data set has no masks, `label` (the class of the whole image) if it has no such classes.
+    `mask` is None if the data set has no masks; `label` (the class of the whole image) is None if it has no such classes.
     """
 
     id: str
@@ -28,15 +28,15 @@ class Record:
 
 
 class Records(Sequence[Record]):
-    """The images of a split; each record is made when it is asked for, out of one block of text and one of numbers."""
+    """The images of a split. Each record is made on access, from one block of text and one of numbers."""
 
     def __init__(self, root: Path, rules: Mapping[str, bytes], classes: Mapping[str, int]):
-        """None yet; `rules` by suffix of a mask and `classes`, number by name, are those of the data set."""
+        """Start empty; `rules` (by mask suffix) and `classes` (number by name) are those of the data set."""
         self.root, self.rules, self.classes = root, rules, classes
         self._text, self._ends, self._numbers = bytearray(), array("q", [0]), array("i")
 
     def add(self, row: Row) -> None:
-        """One image more."""
+        """Append one image."""
         self._text += f"{row.id}\0{row.image}\0{row.mask}".encode()
         self._ends.append(len(self._text))
         self._numbers.extend((row.width, row.height, self.classes[row.label] if row.label else -1))
@@ -48,7 +48,7 @@ class Records(Sequence[Record]):
         """A record, or a tuple of them for a slice."""
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
-        index = range(len(self))[index]  # negative ones count from the end; one beyond it is an IndexError
+        index = range(len(self))[index]  # negative indices count from the end; too large ones raise IndexError
         identity, image, mask = self._text[self._ends[index] : self._ends[index + 1]].decode().split("\0")
         width, height, label = self._numbers[3 * index : 3 * index + 3]
         read_as = Mask(self.root / mask, rule_of(self.rules, mask)) if mask else None

@@ -1,13 +1,14 @@
-"""Data sets that somebody else made, a file each: what it lists, in the layout in which it is published.
+"""Third-party data sets, one file per set: what it consists of, in the layout in which it is published.
 
 voc.py            pascal_context.py              on VOC's photos
-coco.py           coco_stuff.py                  on COCO's
-ade20k.py         imagenet.py     folder.py      and any tree of images
-listing.py        archive.py                     what each says of itself, and of where to get it
-instances.py                                     COCO's JSON, read with suspicion
+coco.py           coco_stuff.py                  on COCO's photos
+ade20k.py         imagenet.py     folder.py      others, and any tree of images
+listing.py        archive.py                     types: what a set lists, and an archive to get it from
+instances.py                                     COCO's JSON, read and checked
 
-A file has PUBLISHED, images a split in the paper, {} where the paper uses no such set; PLACE; `archives`, those that the set
-consists of by its settings and by what already lies in the folder; `listing`, its files by its name, settings and root.
+Each set defines PUBLISHED, the images per split in the paper ({} if the paper does not use the set); PLACE, where its root
+is; `archives`, those that the set consists of, given its settings and what already lies in the folder; and `listing`, its
+files, given its name, settings and root.
 """
 
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""ADE20K as in SceneParsing 2016: 150 classes; 0 in a mask is "other" and void here."""
+"""ADE20K as in SceneParsing 2016: 150 classes; the mask value 0 is "other", and void here."""
 
 from __future__ import annotations
 

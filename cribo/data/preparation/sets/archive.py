@@ -1,7 +1,7 @@
-"""An archive as a data set is published in, and what shows that it was unpacked.
+"""An archive in which a data set is published, and what shows that it was unpacked.
 
 Sizes and digests are those that torchvision (VOC, SBD, ImageNet), GluonCV (ADE20K) and PaddleDetection (COCO) check.
-COCO-Stuff's maps and Pascal Context's annotations have no published digest: length and unpacking are all that is checked.
+COCO-Stuff's maps and Pascal Context's annotations have no published digest: only their length and unpacking are checked.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Archive:
-    """`makes`: folders or files of which any shows that the archive was unpacked; `into`: the folder to unpack it into.
+    """`makes`: folders or files, any of which shows that the archive was unpacked; `into`: the folder to unpack it into.
 
-    `free`: whether its licence allows fetching it unattended. `nested`: tars in it are unpacked, too. `files` and `unpacked`
-    (bytes): the most that it may hold.
+    `free`: whether its licence allows fetching it unattended. `nested`: whether tars in it are unpacked too. `files` and
+    `unpacked` (bytes): the most that it may hold.
     """
 
     remote: Remote

@@ -1,4 +1,4 @@
-"""COCO 2017: what instances_{train,val}2017.json list, images without an object included."""
+"""COCO 2017: the images that instances_{train,val}2017.json list, including those without an object."""
 
 from __future__ import annotations
 

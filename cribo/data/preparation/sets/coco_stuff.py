@@ -1,6 +1,6 @@
-"""COCO-Stuff 164K, other annotations of COCO's photos: each that has a map in stuffthingmaps.
+"""COCO-Stuff 164K, other annotations of COCO's photos: every photo that has a map in stuffthingmaps.
 
-The maps are also found as annotations/train2017, where mmsegmentation has them.
+The maps may also lie in annotations/train2017 and val2017, where mmsegmentation puts them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel, wall-
 water-other, waterdrops, window-blind, window-other, wood
 """)
 
-# COCO's category ids that stayed empty when the set was made; its maps store id - 1.
+# COCO category ids that were left unused when the set was made; its maps store id - 1.
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
 STORED = [value for value in range(182) if value + 1 not in UNUSED]
 RULES = {".png": rule({value: number for number, value in enumerate(STORED)} | {255: VOID})}

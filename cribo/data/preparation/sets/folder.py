@@ -1,4 +1,4 @@
-"""Any tree of images: to pretrain on, or, with a tree of masks of the same shape, to judge on as well."""
+"""Any tree of images: for pretraining and, with a parallel tree of masks, for evaluation as well."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cribo.data.preparation.sets.archive import Archive
 from cribo.data.preparation.sets.listing import IMAGES, Entry, Listing
 from cribo.data.prepared.manifest import DataError, Place, listed
 
-# Images that are not read; a phone's and a browser's among them.
+# Image formats that are not read, among them those of phones and browsers.
 OTHERS = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".pgm", ".ppm", ".tga"})
 PUBLISHED: dict[str, int] = {}
 PLACE = Place((".",), (".",))
@@ -49,9 +49,9 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
 
 
 def _images(root: Path, folder: str, without: list[str]) -> tuple[list[str], list[str]]:
-    """Images below a folder of the root, relative to the root and sorted, and those of kinds that are not read.
+    """Images below a folder of the root, and images of kinds that are not read; paths relative to the root, sorted.
 
-    Hidden ones and those below `without` do not count.
+    Hidden files and folders are left out, and so is all below `without`. Raises DataError if there is no image to read.
     """
     apart = tuple(map(_prefix, without))
     files = (file for file in _files(root, _prefix(folder)) if _suffix(file) in IMAGES | OTHERS)
@@ -63,26 +63,26 @@ def _images(root: Path, folder: str, without: list[str]) -> tuple[list[str], lis
 
 
 def _files(root: Path, inside: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Files below a folder, through links to folders but not in circles; hidden folders are left out."""
+    """Files below a folder. Links to folders are followed, but not in circles; hidden folders are left out."""
     folder = root / inside
     real = folder.resolve()
     if any(path.is_relative_to(real) for path in above):
         return
     try:
-        children = list(os.scandir(folder))  # its entries know what is a folder: a shared disk is not asked for each file
+        children = list(os.scandir(folder))  # its entries know which are folders, without a request to the disk for each
     except OSError as error:
         raise DataError(
             f"{folder} cannot be listed ({error.strerror}): make it readable, or give a folder of photos beside it"
         ) from None
     for child in children:
-        if not (os.path.isdir(child) if child.is_symlink() else child.is_dir()):  # a link to itself is no error then
+        if not (os.path.isdir(child) if child.is_symlink() else child.is_dir()):  # isdir: no error on a link to itself
             yield f"{inside}{child.name}"
         elif not child.name.startswith("."):
             yield from _files(root, f"{inside}{child.name}/", (*above, real))
 
 
 def _prefix(folder: str) -> str:
-    """What the paths of all below a folder begin with."""
+    """The prefix of the paths of everything below a folder."""
     path = PurePosixPath(folder).as_posix()
     return "" if path == "." else f"{path}/"
 

@@ -1,6 +1,6 @@
-"""ImageNet-1k, or any images in one folder a class: train/CLASS/*, val/CLASS/*; classes are in alphabetical order.
+"""ImageNet-1k, or any images in one folder per class: train/CLASS/*, val/CLASS/*; classes are in alphabetical order.
 
-ImageNet's val may also be flat, as its archive unpacks, with the development kit beside it for the labels.
+ImageNet's val may also be flat, as its archive unpacks; the development kit beside it then gives the labels.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LABELS = _archive("ILSVRC2012_devkit_t12.tar.gz", "fa75699e90414af021442c21a62c3
 
 
 def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
-    """The development kit too where val is flat, or is not there yet."""
+    """Both splits, and the development kit if val is flat or not there yet."""
     by_class = any(_has_classes(folder / place / "val") for place in PLACE.inside)
     return (TRAIN, VAL) if by_class else (TRAIN, VAL, LABELS)
 
@@ -72,7 +72,7 @@ def _by_class(root: Path, split: str) -> list[Entry]:
 
 
 def _by_devkit(root: Path) -> list[Entry]:
-    """A flat val, labelled by the n-th line of the ground truth for the n-th file."""
+    """The entries of a flat val: the n-th line of the ground truth labels the n-th file."""
     files = names_in(root / "val", IMAGES)
     given = root.parents[2] if root.parts[-3:] == ("ILSVRC", "Data", "CLS-LOC") else root  # Kaggle's layout
     kit = next((place / DEVKIT for place in (root, given) if (place / DEVKIT).is_dir()), given / DEVKIT)
@@ -90,7 +90,7 @@ def _by_devkit(root: Path) -> list[Entry]:
 
 
 def _wnids(meta: Path) -> dict[int, str]:
-    """The folder's name of each class by its number in the development kit. Raises DataError if the file is damaged."""
+    """Folder name (WordNet id) of each class, by its number in the development kit. Raises DataError if damaged."""
     try:
         tree = load_mat(meta.read_bytes(), meta)
     except DataError as error:
@@ -102,7 +102,7 @@ def _wnids(meta: Path) -> dict[int, str]:
 
 
 def _labels(truth: Path, wnids: dict[int, str], meta: Path) -> list[str]:
-    """The class of each line. Raises DataError that names the first line that is no number of a class."""
+    """The class of each line. Raises DataError that names the first line that is not the number of a class."""
     by_line = {str(number): wnid for number, wnid in wnids.items()}
     lines = [line.strip() for line in truth.read_text(errors="backslashreplace").rstrip().splitlines()]
     for number, line in enumerate(lines, 1):

@@ -1,6 +1,6 @@
-"""COCO's instances file of a split, checked: what the scorer takes without a word would make an average precision wrong.
+"""Reads and checks COCO's instances file of a split: the scorer accepts wrong entries silently, and its AP is then wrong.
 
-Boxes without width or height pass: COCO's own train2017 has a few.
+Boxes of zero width or height pass: COCO's own train2017 has a few.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from reprlib import repr as shown  # cut short: a file may hold anything
+from reprlib import repr as shown  # shortens: a file may hold anything
 
 from cribo.data.prepared.manifest import DataError, listed
 
-LARGEST = 2**53  # of any number: beyond it floats skip whole numbers
+LARGEST = 2**53  # bound of every number: beyond it floats skip whole numbers
 AGAIN = "correct it, or unpack the published file again"
 
 
 def read_instances(path: Path) -> dict:
-    """The tree of a file of instances: `images`, `categories` and `annotations`, each id and name once, boxes in images.
+    """The content of an instances file: `images`, `categories`, `annotations`; ids and names are unique, boxes in images.
 
     Raises:
-        DataError: it is missing, no such file, or has wrong entries; one sentence with the file and the ids.
+        DataError: the file is missing, is no instances file, or has wrong entries; the sentence names the file and the ids.
     """
     tree = _tree(path)
     _refuse(path, "images", tree["images"], _image_fault, ("id", "file_name"))
@@ -35,7 +35,7 @@ def read_instances(path: Path) -> dict:
 
 
 def _tree(path: Path) -> dict:
-    """What the file holds, with its three lists."""
+    """The parsed file. Raises DataError unless it holds the three lists."""
     try:
         tree = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def _tree(path: Path) -> dict:
 
 
 def _refuse(path: Path, kind: str, entries: list, fault: Callable[[dict], str | None], unlike: Sequence[str]) -> None:
-    """Raises DataError that names the entries with a fault, else the values of the keys `unlike` that several share."""
+    """Raise DataError naming the entries with a fault or, if there are none, values shared under a key in `unlike`."""
     wrong = [f"{_called(entry, place)} ({said})" for place, entry in enumerate(entries, 1) if (said := fault(entry))]
     if wrong:
         raise DataError(f"{path} has {len(wrong)} wrong {kind}: {listed(wrong)}; {AGAIN}")
@@ -96,7 +96,7 @@ def _annotation_fault(entry: dict, sizes: dict[int, tuple[float, float]], catego
 
 
 def _misfit(entry: dict, whole: Iterable[str] = (), text: Iterable[str] = (), numbers: Iterable[str] = ()) -> str | None:
-    """Which key of an entry is missing or holds another kind of value than it must."""
+    """What is wrong with the first key that is missing or holds a value of the wrong kind; None if all are right."""
     if not isinstance(entry, dict):
         return "no group of keys"
     for keys, fits, kind in ((whole, _whole, "whole number"), (text, _text, "text"), (numbers, _number, "finite number")):
@@ -113,7 +113,7 @@ def _whole(value: object) -> bool:
 
 
 def _number(value: object) -> bool:
-    """Whether a value is a number other than NaN, infinity and what no photo has."""
+    """Whether a value is a finite number, below the bound that no photo reaches."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 

@@ -1,4 +1,4 @@
-"""What a data set says of itself before any file of it is opened."""
+"""What a data set lists, before any of its files is opened."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """`classes` are those of masks, or of whole images; `annotations`: COCO's JSON by split, relative to the root.
+    """`classes`: of masks, or of whole images; `annotations`: COCO's JSON by split, relative to the root.
 
-    `published`: images a split in the set as the paper uses it; `notes`: what a person should know. `rules`: by the suffix
-    of a mask's name, what `cribo.data.prepared.labels.rule` makes where masks do not store class ids.
+    `published`: images per split in the set as the paper uses it; `notes`: what the user should know. `rules`: by mask
+    suffix, a table from `cribo.data.prepared.labels.rule`, for masks that do not store class ids.
     """
 
     root: Path
@@ -44,12 +44,12 @@ class Listing:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Names of classes, one comma between two, on any number of lines."""
+    """Class names from a comma-separated text of any number of lines."""
     return tuple(name.strip() for name in text.replace("\n", " ").split(","))
 
 
 def names_in(folder: Path, suffixes: frozenset[str]) -> list[str]:
-    """Names of the files in a folder with one of the suffixes (lower case), sorted.
+    """Sorted names of the files in a folder that have one of the suffixes (lower case).
 
     Raises:
         DataError: there is no such folder, or no such file in it.
@@ -66,13 +66,13 @@ def lines_in(path: Path) -> list[str]:
     """The first word of each line of a list.
 
     Raises:
-        DataError: the list is missing, empty, no UTF-8, or names an image twice.
+        DataError: the list is missing, empty, not UTF-8, or names an image twice.
     """
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.txt"))) or "none"
         raise DataError(f"{path} is missing (lists there: {there})")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark, which is no part of a name
+        text = path.read_text(encoding="utf-8-sig")  # without the byte-order mark that some editors write
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
     found = [line.split()[0] for line in text.splitlines() if line.strip()]
@@ -85,7 +85,7 @@ def lines_in(path: Path) -> list[str]:
 
 
 def first_folder(root: Path, *choices: str) -> str:
-    """The first of some folders that exists. Raises DataError naming them all."""
+    """The first of `choices` that is a folder of `root`. Raises DataError naming them all if none is."""
     for choice in choices:
         if (root / choice).is_dir():
             return choice

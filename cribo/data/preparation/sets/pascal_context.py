@@ -29,7 +29,7 @@ MASKS = Archive(
     ),
 )
 
-# The 59 classes of Mottaghi et al. 2014 in alphabetical order, and everything else.
+# Background (everything else), then the 59 classes of Mottaghi et al. 2014 in alphabetical order.
 CLASSES = words("""
 background, aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, cabinet, car,
 cat, ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, floor, flower, food, grass, ground, horse,
@@ -37,7 +37,7 @@ keyboard, light, motorbike, mountain, mouse, person, plate, platform, pottedplan
 sidewalk, sign, sky, snow, sofa, table, track, train, tree, truck, tvmonitor, wall, water, window, wood
 """)
 
-# Of the 459 labels in labels.txt, those that belong to the 59 classes; the classes' alphabetical order is theirs.
+# The 59 of labels.txt's 459 labels that are classes, in the same (alphabetical) order as CLASSES.
 COUNTING = (
     *(2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144, 158, 159, 162),
     *(187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354, 355, 360, 366, 368, 397, 415),

@@ -1,7 +1,7 @@
 """Pascal VOC 2012 and data sets in its layout; masks are VOC's own, a folder of PNGs, or SBD's .mat files.
 
-Where `masks` is SBD's folder cls (benchmark_RELEASE/dataset/cls, put into VOC2012), VOC's own mask comes first where
-there is one, and the list train_aug is made if it is missing: SBD's images and VOC's, without VOC's validation images.
+If `masks` is SBD's folder cls (benchmark_RELEASE/dataset/cls, put into VOC2012), VOC's own mask is preferred where there
+is one, and a missing list train_aug is put together: SBD's images and VOC's, without VOC's validation images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SOURCE = "PASCAL VOC 2012, host.robots.ox.ac.uk/pascal/VOC/voc2012"
 SOURCE_AUG = SOURCE + "; SBD masks, Hariharan et al. 2011"
 PUBLISHED = {"train": 10582, "val": 1449}  # images that the paper uses: it trains on train_aug
 PLACE = Place(("VOCdevkit/VOC2012", "VOC2012", "."), ("JPEGImages",))
-LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's; another is somebody's own
+LISTS = ("train", "val", "train_aug", "trainaug", "trainval")  # VOC's and SBD's; any other is the user's own
 OWN = "SegmentationClass"
 CLASSES = words("""
 background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike,
@@ -30,7 +30,7 @@ person, pottedplant, sheep, sofa, train, tvmonitor
 
 
 def devkit(year: int, name: str, md5: str) -> Archive:
-    """Photos of a year of VOC."""
+    """The archive of one year of VOC."""
     url = f"https://thor.robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
     inside = f"VOC{year}/JPEGImages"
     return Archive(Remote(name, url, digest=f"md5:{md5}"), (f"VOCdevkit/{inside}", inside, "JPEGImages"))
@@ -48,7 +48,7 @@ SBD = Archive(
 
 
 def archives(settings: dict, folder: Path) -> tuple[Archive, ...]:
-    """VOC 2012, and where masks are SBD's, SBD for the VOC 2012 that is there or is going to be unpacked."""
+    """VOC 2012 and, if masks are SBD's, SBD, unpacked into the VOC 2012 folder that exists or is going to."""
     if not settings["masks"].startswith("benchmark_RELEASE"):
         return (PHOTOS,)
     here = (inside for inside in PLACE.inside if (folder / inside / "JPEGImages").is_dir())
@@ -78,11 +78,11 @@ def _mask(root: Path, masks: str, identity: str, sbd: bool) -> str:
 
 
 def _ids(root: Path, which: str, sbd: str | None) -> list[str]:
-    """The ids of a list; train_aug of VOC and SBD together where no file has it."""
+    """The ids of a list; train_aug is put together from VOC and SBD if there is no file."""
     lists = root / "ImageSets" / "Segmentation"
     path = lists / f"{which}.txt"
     if path.is_file() or sbd is None or which not in ("train_aug", "trainaug"):
-        # An id, which may have dots, or the photo's path, as in DeepLab's train_aug.txt.
+        # Each word is an id, which may have dots, or the photo's path, as in DeepLab's train_aug.txt.
         return [Path(word).stem if "/" in word else word for word in lines_in(path)]
     theirs = [i for split in ("train", "val") for i in lines_in((root / sbd).parent / f"{split}.txt")]
     held_out = set(lines_in(lists / "val.txt"))
