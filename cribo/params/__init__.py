@@ -1,15 +1,15 @@
-"""The schema of params.yaml: typed, bounded, unknown keys refused, every mistake reported at once.
+"""The schema of params.yaml: typed and bounded values, no unknown keys, every mistake reported at once.
 
-`load()` is the only way in. The groups follow the effect of a change: `data` (photos), `pretrain` (what every pretrained
-model shares), `models` (the rows of the tables: overlays of `pretrain`, or weights from elsewhere), `evaluate` (the
-protocols), `report`, and `compute`, which must not change any result. Values and their sources stand in params.yaml.
+`load()` is the only way in. Parameters are grouped by what a change affects: `data` (photos), `pretrain` (what every
+pretrained model shares), `models` (the rows of the tables: overlays of `pretrain`, or weights from elsewhere), `evaluate`
+(the protocols), `report`, and `compute`, which must not change any result. params.yaml gives the values and their sources.
 
-    data.py      pretrain.py   evaluate.py   a group each, and what it may hold
-    schema.py                                all of the file
-    checks/                                  values that are legal alone and impossible together
-    loading.py                               read, check, or say what is wrong
+    data.py      pretrain.py   evaluate.py   one group each, and what it may hold
+    schema.py                                the whole file
+    checks/                                  values that are legal alone but impossible together
+    loading.py                               reads and checks the file, or says what is wrong
     yaml_lines.py                            YAML with the line of each key
-    errors.py                                a mistake as a sentence: where it is, what could stand there
+    errors.py                                a mistake as a sentence: where it is, what is allowed there
     types.py                                 numbers with bounds, names, groups
 """
 

@@ -1,4 +1,4 @@
-"""The part of params.yaml that says which photos there are: one group a kind of data set; docs/data.md explains each key."""
+"""The part of params.yaml that lists the data sets: one group per kind of data set; docs/data.md explains each key."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field
 
 from cribo.params.types import Count, Group, Seed, Span
 
-SCENE_CLASSES = 13  # as many as data/preparation/scenes.py draws, and background: to check K without importing the renderer
-Drawn = Annotated[int, Field(ge=1, le=255)]  # objects of a scene: the byte of a pixel tells which one it shows
+SCENE_CLASSES = 13  # those of data/preparation/scenes.py with background; here to check K without importing the renderer
+Drawn = Annotated[int, Field(ge=1, le=255)]  # objects per scene: a pixel's one byte says which one it shows
 
 
 def _folder(path: str) -> str:
@@ -25,7 +25,7 @@ def _inside(part: str) -> str:
     return part
 
 
-# An index holds paths inside `path` only: the photos of a set may be moved, and no set reaches into another.
+# An index holds paths inside `path` only, so that photos can be moved and no set reaches into another.
 Inside = Annotated[str, AfterValidator(_inside)]
 
 
@@ -39,7 +39,7 @@ class Scenes(Span):
 
 
 class Photos(Group):
-    """Files of somebody else's; docs/data.md explains each key."""
+    """Files that this project did not generate; docs/data.md explains each key."""
 
     path: Annotated[str, AfterValidator(_folder)] | None = None
     exclude_broken: bool = False
@@ -54,7 +54,7 @@ class Folder(Photos):
 
 
 class Published(Photos):
-    """In the layout in which it is published, with a mask for each image."""
+    """A data set in its published layout, with a mask for each image."""
 
     kind: Literal["ade20k", "coco_stuff", "pascal_context"]
     download: bool = False
@@ -62,7 +62,7 @@ class Published(Photos):
 
 
 class Unmasked(Published):
-    """With boxes, or a class for each image."""
+    """A published data set without masks: it has boxes, or a class for each image."""
 
     kind: Literal["coco", "imagenet"]
 

@@ -1,4 +1,4 @@
-"""Every mistake in params.yaml as one sentence: key, file and line, what is allowed, what was probably meant."""
+"""Every mistake in params.yaml as one sentence: file and line, key, what is allowed, what was probably meant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cribo.params.data import DATA_KINDS
 Key = tuple[str | int, ...]
 
 GROUP = "should be a group of keys"
-WANTED = {  # by pydantic's name of the mistake, where its own sentence speaks of Python
+WANTED = {  # by pydantic's error type; for those whose own message is in terms of Python
     "tuple_type": "should be a list as [a, b]",
     "dict_type": GROUP,
     "model_type": GROUP,
@@ -28,13 +28,13 @@ WANTED = {  # by pydantic's name of the mistake, where its own sentence speaks o
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it is, what is wrong, and what could stand there."""
+    """One mistake: where it is, what is wrong, and what is allowed there."""
 
     key: Key
     wrong: str
     allowed: Sequence[str] = field(default=())
     given: str | None = None
-    line: int | None = None  # of what has no key
+    line: int | None = None  # for a mistake without a key
 
     def sentence(self, path: Path, lines: dict[Key, int]) -> str:
         key, line = self.key, self.line
@@ -56,23 +56,23 @@ class ParamsError(ValueError):
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], prefix: Key) -> list[Problem]:
-    """pydantic's findings as problems, with the keys that the schema would have accepted; a mistyped key goes first,
-    since the key that it was meant to be is missing only because of it."""
+    """pydantic's errors as problems, with the keys that the schema would have accepted. Mistyped keys come first, since
+    they are the reason why other keys are missing."""
     found: dict[tuple[Key, str], Problem] = {}
     for e in sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden"):
         if e["type"] == "too_short" and e["input"]:
-            continue  # members that are refused are not counted; they have their own sentences
+            continue  # pydantic does not count refused members, which have their own sentences
         problem = _problem(e, root, prefix)
         found.setdefault((problem.key, problem.wrong), problem)
     return list(found.values())
 
 
 def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
-    """One finding of pydantic's."""
-    tags = DATA_KINDS  # pydantic puts the chosen member of a union into the path; the file has no such key
+    """One of pydantic's errors as a problem."""
+    tags = DATA_KINDS  # pydantic inserts the chosen union member into the path; the file has no such key
     chosen = next((k for k in e["loc"][2:3] if e["loc"][0] == "data" and k in tags), None)
     key = e["loc"] if chosen is None else (*e["loc"][:2], *e["loc"][3:])
-    by_fidelity = key[-1:] == ("value",)  # pydantic's mark of a parameter that may also say `fidelity`
+    by_fidelity = key[-1:] == ("value",)  # pydantic's tag for a parameter that may also be `fidelity`
     key = key[:-1] if by_fidelity else key
     shown, kind, given = (*prefix, *key), e["type"], e["input"]
     if "[key]" in shown and not isinstance(given, str):
@@ -98,7 +98,7 @@ def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
 
 
 def _refused(e: ErrorDetails) -> str:
-    """What a value should have been, in the words of YAML."""
+    """What a value should have been, in terms of YAML."""
     kind, given = e["type"], e["input"]
     if kind == "too_short":
         return "is an empty list: it needs at least 1 value"
@@ -109,12 +109,12 @@ def _refused(e: ErrorDetails) -> str:
 
 
 def _listed(value: object) -> str:
-    """A value as params.yaml would have it, where Python would write a tuple."""
+    """A value as params.yaml would write it; Python would write a list as a tuple."""
     return f"[{', '.join(map(_listed, value))}]" if isinstance(value, tuple | list) else repr(value)
 
 
 def _fields(model: type[BaseModel], at: Key, chosen: str | None) -> list[str]:
-    """Names of the parameters that the schema knows in the group at this key, of the data set's kind where it says one."""
+    """Names of the parameters that the schema has in the group at this key, for the chosen kind of data set if any."""
     kinds: list[object] = [model]
     for step in at:
         deeper: list[object] = []

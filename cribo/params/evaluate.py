@@ -1,4 +1,4 @@
-"""The part of params.yaml that says how models are judged: one group a protocol, in the order of dvc.yaml."""
+"""The part of params.yaml that says how models are evaluated: one group per protocol, in the order of dvc.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _as_written(given: object, checked: ValidatorFunctionWrapHandler) -> object:
     return given
 
 
-# An integer stays one: DVC names files by what params.yaml says, `1` and `1.0` each in its own way (report's planned.py).
+# An integer stays an integer: DVC names files by the text in params.yaml, where `1` and `1.0` differ (report's planned.py).
 Rates = Annotated[tuple[Annotated[Positive, WrapValidator(_as_written)], ...], Field(min_length=1)]
 
 
@@ -72,7 +72,7 @@ class Yolos(Span):
 
 
 class Decoding(Group):
-    """Training and testing of a decoder: what a data set may overlay."""
+    """How a decoder is trained and tested; a data set may overlay any of these values."""
 
     drop_path: Annotated[float, Field(ge=0, lt=1)]
     statistics: Literal["encoder", "half"]
@@ -110,7 +110,7 @@ class LinearSegmentation(LinearDecoding):
     learning_rates: Rates
 
     def on(self, dataset: str) -> LinearDecoding:
-        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        """The settings with the data set's overlay applied. Raises pydantic's ValidationError."""
         return _overlaid(LinearDecoding, self, self.datasets[dataset])
 
 
@@ -120,7 +120,7 @@ class Segmenter(SegmenterDecoding):
     learning_rates: Rates
 
     def on(self, dataset: str) -> SegmenterDecoding:
-        """With the data set's overlay applied. Raises pydantic's ValidationError."""
+        """The settings with the data set's overlay applied. Raises pydantic's ValidationError."""
         return _overlaid(SegmenterDecoding, self, self.datasets[dataset])
 
 
@@ -129,7 +129,7 @@ def _overlaid(kind: type[Decoding], base: Decoding, overlay: dict) -> Decoding:
 
 
 class Evaluate(Group):
-    """The protocols in the order of their tables. Dense retrieval judges every model; each other those that it names."""
+    """The protocols, in the order of their tables. Dense retrieval judges every model; the others those that they name."""
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     dense_nn: DenseNN
@@ -145,5 +145,5 @@ class Evaluate(Group):
 
 
 PROTOCOLS = tuple(name for name in Evaluate.model_fields if name != "models")
-# Of data that these protocols can judge on; the others need a mask for each image.
+# Kinds of data that these protocols can evaluate on; the others need a mask for each image.
 KINDS = {"knn": ("scenes", "imagenet"), "yolos": ("scenes", "coco")}

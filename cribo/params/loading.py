@@ -1,4 +1,4 @@
-"""From the text of params.yaml to checked values, or to every mistake in it at once."""
+"""Turns the text of params.yaml into checked values, or reports every mistake in it at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def load(path: str | Path = "params.yaml") -> Params:
     """Read and check a parameter file.
 
     Raises:
-        ParamsError: one sentence a mistake, all mistakes at once: key, file and line, what is allowed.
+        ParamsError: one sentence per mistake, all mistakes at once: file and line, key, what is allowed.
     """
     return parse(read_text(Path(path)), Path(path))
 
 
 def parse(text: str, path: Path, numbered: bool = True) -> Params:
-    """`load` for text at hand; `path` is for messages, without lines where it holds not this text but what it is made of."""
+    """`load` for a given text. Messages name `path` and, if the text is that of `path` itself (`numbered`), its lines."""
     tree, lines = parse_yaml(text, path)
     lines = lines if numbered else {}
     problems: list[Problem] = []

@@ -1,4 +1,4 @@
-"""The part of params.yaml that says how a model is pretrained: one group a part of the method."""
+"""The part of params.yaml that says how a model is pretrained: one group per part of the method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Loss = Literal["global", "cross_view", "cross_image", "pixels"]
 
 
 def _or_fidelity(kind: object) -> object:
-    """A value of this kind, or the word `fidelity`: then `pretrain.fidelity` decides."""
+    """The type for a value of this kind or the word `fidelity`, with which `pretrain.fidelity` decides the value."""
     word, value = Annotated[Literal["fidelity"], Tag("word")], Annotated[kind, Tag("value")]
     return Annotated[word | value, Discriminator(lambda given: "word" if given == WORD else "value")]
 
@@ -56,7 +56,7 @@ class Clustering(Group):
     algorithm: Literal["sinkhorn", "kmeans", "labels"]
     K: Annotated[int, Field(ge=2)]
     lambda_pos: NonNegative
-    # Sinkhorn scales a column of exp(-sharpness) alone by up to K · exp(sharpness), and fp32 ends at exp(88).
+    # Sinkhorn scales a column that is exp(-sharpness) throughout by up to K · exp(sharpness); fp32 overflows at exp(88).
     sharpness: Annotated[float, Field(gt=0, le=80)]
     outer_iterations: Count
     sinkhorn_iterations: Count
@@ -111,7 +111,7 @@ class Optimisation(Group):
 
 
 class Pretrain(Group):
-    """What all models share. What says `fidelity` gets its value model by model, in `Params.model`."""
+    """What all models share. Parameters set to `fidelity` get their value per model, in `Params.model`."""
 
     fidelity: Fidelity
     seed: Seed
@@ -134,12 +134,12 @@ def is_mae(p: Pretrain) -> bool:
 
 
 def needs_objects(p: Pretrain) -> bool:
-    """Whether any loss of this model reads objects, hence clusters."""
+    """Whether any loss of this model uses objects, and hence clusters."""
     return bool({"cross_view", "cross_image"} & set(p.losses))
 
 
 def needs_bank(p: Pretrain) -> bool:
-    """Whether this model's losses read the memory bank."""
+    """Whether this model's losses use the memory bank."""
     return "cross_image" in p.losses
 
 

@@ -1,4 +1,4 @@
-"""All of params.yaml: the groups of the other files, and what is made of them."""
+"""The whole of params.yaml: the groups of the other files, and each model with its overlay applied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cribo.params.types import Count, Group, Name, NonNegative, Positive, Seed, 
 
 
 class Imported(Group):
-    """Weights from elsewhere; checks/weights.py says which keys go with which `weights`, docs/encoders.md explains them."""
+    """Weights from elsewhere; checks/weights.py says which keys go with which `weights`; docs/encoders.md explains them."""
 
     weights: Annotated[str, Field(min_length=1)]
     backbone: str | None = None
@@ -29,7 +29,7 @@ class Imported(Group):
 
 
 class Trained(Pretrain):
-    """One pretrained model: the photos it learns from, and `pretrain` with the model's overlay applied."""
+    """One pretrained model: its data set, and `pretrain` with the model's overlay applied."""
 
     dataset: Name
     row: str | None = None
@@ -68,7 +68,7 @@ class Compute(Group):
     threads: Whole
     feature_memory_gb: NonNegative
     checkpoint_steps: Count
-    keep_states: Annotated[int, Field(ge=2)]  # one may be damaged
+    keep_states: Annotated[int, Field(ge=2)]  # at least 2, as one may be damaged
     save_in_background: bool
     log_steps: Count
 
@@ -88,18 +88,18 @@ class Params(Group):
         return {name: self.model(name) for name in self.models.trained}
 
     def model(self, name: str) -> Trained:
-        """A trained model with its overlay applied, and values for `fidelity`. Raises pydantic's ValidationError."""
+        """A trained model with its overlay applied and each `fidelity` replaced. Raises pydantic's ValidationError."""
         given = self.unresolved(name).model_dump(mode="json")
         return Trained.model_validate(as_tuples(resolved(given)), strict=True)
 
     def unresolved(self, name: str) -> Trained:
-        """`model` as the file has it: what says `fidelity` still does. Raises pydantic's ValidationError."""
+        """Like `model`, but with each `fidelity` left as in the file. Raises pydantic's ValidationError."""
         base = self.pretrain.model_dump(mode="json")
         return Trained.model_validate(as_tuples(merged(base, self.models.trained[name])), strict=True)
 
 
 def as_tuples(tree: object) -> object:
-    """YAML's lists as tuples: parameters are values, and strict validation wants the type itself."""
+    """Turn YAML's lists into tuples: parameters are immutable, and strict validation accepts only the exact type."""
     if isinstance(tree, dict):
         return {key: as_tuples(value) for key, value in tree.items()}
     return tuple(as_tuples(item) for item in tree) if isinstance(tree, list) else tree

@@ -1,4 +1,4 @@
-"""What every group of params.yaml is made of: names, numbers with bounds, and groups that refuse unknown keys."""
+"""Building blocks of every group of params.yaml: names, numbers with bounds, and groups that refuse unknown keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]  # torch takes no larger one
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # torch accepts none larger
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -37,7 +37,7 @@ class Span(Group):
 
 
 def merged(base: dict, overlay: dict) -> dict:
-    """`base` with the keys of `overlay` put over it, group by group; lists are replaced whole."""
+    """`base` overlaid with the keys of `overlay`, group by group; lists are replaced as a whole."""
     out = dict(base)
     for key, value in overlay.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
@@ -46,7 +46,7 @@ def merged(base: dict, overlay: dict) -> dict:
 
 
 def flat(tree: dict, at: str = "") -> dict[str, object]:
-    """Values by dotted key."""
+    """The values of a nested tree, by dotted key."""
     found: dict[str, object] = {}
     for key, value in tree.items():
         here = f"{at}.{key}" if at else key

@@ -12,7 +12,7 @@ from cribo.params.errors import Key, ParamsError, Problem
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 and 1.5e3 as strings; they are numbers here, as they are for DVC."""
+    """YAML 1.1 reads 1e-5 and 1.5e3 as strings; here they are numbers, as they are for DVC."""
 
 
 _Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
@@ -22,16 +22,16 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> tuple[dict, dict[Key, int]]:
-    """The tree in a YAML file and the line on which each key stands.
+    """The tree in a YAML file and the line of each key.
 
     Raises:
-        ParamsError: the file is missing, is no YAML, is no mapping, gives a key twice, or has no end.
+        ParamsError: the file is missing, not YAML, not a mapping, gives a key twice, or contains itself.
     """
     return parse_yaml(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises ParamsError when there is none."""
+    """The text of a file. Raises ParamsError if it cannot be read or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -44,7 +44,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
-    """`read_yaml` for text at hand; `path` is for messages."""
+    """`read_yaml` for a given text; `path` is for messages."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -60,23 +60,23 @@ def parse_yaml(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
         raise ParamsError([Problem((), "holds a list or group inside itself: leave the alias (*) out")], path, {}) from None
     except ParamsError:
         raise
-    except ValueError as error:  # of a day that no calendar has
+    except ValueError as error:  # from a date that does not exist
         wrong = f"holds what YAML cannot read ({error}): correct it, or put it in quotes"
         raise ParamsError([Problem((), wrong)], path, {}) from None
 
 
 def _no_yaml(error: yaml.YAMLError) -> Problem:
-    """What PyYAML could not read, at the line where it gave up."""
+    """A problem for what PyYAML could not read, at the line where it gave up."""
     mark = getattr(error, "problem_mark", None)
     wrong = "is no valid YAML here or just above: correct brackets, quotes, colons or indentation"
     return Problem((), wrong, line=mark.line + 1 if mark else None)
 
 
 def _walk(node: yaml.Node, at: Key, lines: dict[Key, int]) -> Iterator[Key]:
-    """Note the line of each key and of each member of a list; yields the keys that are given twice."""
+    """Record the line of each key and of each list member; yield the keys that are given twice."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):  # a list or a group, under which nothing can be found
+            if not isinstance(key, yaml.ScalarNode):  # a list or a group cannot be a key
                 raise yaml.constructor.ConstructorError(problem="found no name", problem_mark=key.start_mark)
             here = (*at, key.value)
             if here in lines:

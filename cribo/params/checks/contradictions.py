@@ -1,4 +1,4 @@
-"""Every check."""
+"""Runs every check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from cribo.params.schema import Params
 
 
 def contradictions(params: Params) -> Iterator[Problem]:
-    """Every one of them, each once, at the key that the file really has."""
+    """Every contradiction, each once, at a key that the file really has."""
     for checks in (names, photos, weights, judging, training):
         yield from checks.problems(params)

@@ -1,4 +1,4 @@
-"""Protocols: sizes of images and settings of decoders that do not fit together, or not the encoders that are judged."""
+"""Protocols: image sizes and decoder settings that do not fit together, or do not fit the encoders that are judged."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cribo.params.schema import Params
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """Each where params.yaml has it: in the protocol's block, or in a data set's overlay."""
+    """Each problem at the key that sets the value: in the protocol's block, or in a data set's overlay."""
     yield from _inputs(params)
     yield from _decoders(params)
 
 
 def _inputs(params: Params) -> Iterator[Problem]:
-    """Sizes of images that a protocol or an evaluated model cannot take."""
+    """Image sizes that a protocol or an evaluated model cannot take."""
     evaluate, models = params.evaluate, {**params.trained, **params.models.imported}
     sizes = [("knn", "crop", evaluate.knn.crop), ("hummingbird", "size", evaluate.hummingbird.size)]
     sizes += [("yolos", "grid", side) for side in sorted(set(evaluate.yolos.grid))]
@@ -34,7 +34,7 @@ def _inputs(params: Params) -> Iterator[Problem]:
 
 
 def _decoders(params: Params) -> Iterator[Problem]:
-    """Segmentation settings that do not fit together, or not the encoders that are judged."""
+    """Segmentation settings that do not fit together, or do not fit the encoders that are judged."""
     models = {**params.trained, **params.models.imported}
     own = {name: BACKBONES[m.backbone] for name, m in models.items() if m.backbone in BACKBONES}
     for protocol in ("linear_segmentation", "segmenter"):

@@ -1,4 +1,4 @@
-"""Names: of models and data sets that are not there, and what is named twice."""
+"""Names of models and data sets that do not exist, and what is named twice."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from cribo.params.evaluate import KINDS, PROTOCOLS
 from cribo.params.schema import Params
 from cribo.params.types import Group
 
-# Kind of the data sets that the paper has, by the name that tables know them by (cribo/report/paper/values.py).
+# Kinds of the paper's data sets, by their names in the tables (cribo/report/paper/values.py).
 PAPERS = {"voc2012": "voc"} | {name: name for name in ("ade20k", "pascal_context", "coco_stuff", "coco", "imagenet")}
-# Lists of names and of values, each of which is a class, a cell, a column or a vote; hummingbird's k is one number.
+# Lists whose members are each a class, a cell, a column or a vote; hummingbird's k is a single number.
 LISTS = ("classes", "models", "datasets", "subsample", "k", "layers", "learning_rates", "tables")
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """Names that mean nothing, or mean the same twice."""
+    """Names that refer to nothing, that occur twice, or that a protocol cannot judge."""
     yield from _names(params)
     yield from _twice(params)
     yield from _judged(params)
 
 
 def _names(params: Params) -> Iterator[Problem]:
-    """Models and data sets that are named and not there."""
+    """Models and data sets that are named but do not exist, or do not fit where they are named."""
     known = {*params.models.trained, *params.models.imported}
     for name in sorted(set(params.models.trained) & set(params.models.imported)):
         yield Problem(("models", "imported", name), f"{name} is a trained model too: every model needs its own name")
@@ -72,7 +72,7 @@ def _twice(params: Params) -> Iterator[Problem]:
 
 
 def twice_in(group: Group, at: Key = ()) -> Iterator[Problem]:
-    """Those of one group, which stands at a key."""
+    """Repetitions in the lists of one group, which has the key `at`."""
     for key in LISTS:
         listed = getattr(group, key, ())
         if isinstance(listed, tuple | dict) and (again := repeated(listed)) is not None:
@@ -80,12 +80,12 @@ def twice_in(group: Group, at: Key = ()) -> Iterator[Problem]:
 
 
 def repeated(listed: Iterable[object]) -> object:
-    """The first member that stands in a list more than once."""
+    """The first member that occurs in a list more than once, or None."""
     return next((member for member, times in Counter(list(listed)).items() if times > 1), None)
 
 
 def _judged(params: Params) -> Iterator[Problem]:
-    """Protocols that name models which have no row, or only one half of what they need: models and data sets."""
+    """Protocols that name models without a row, or that name models but no data sets, or data sets but no models."""
     rows = params.evaluate.models
     for protocol in PROTOCOLS:
         judged, datasets = params.evaluate.judged(protocol), getattr(params.evaluate, protocol).datasets

@@ -1,4 +1,4 @@
-"""Data sets: masks that are missing, and photos to learn from that judge as well."""
+"""Data sets: missing masks, and photos used for both training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from cribo.params.errors import Problem
 from cribo.params.evaluate import KINDS, PROTOCOLS
 from cribo.params.schema import Params
 
-MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # a mask for each image
+MASKS = tuple(protocol for protocol in PROTOCOLS if protocol not in KINDS)  # need a mask for each image
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """Data sets that lack masks, or judge on what they teach."""
+    """Data sets that lack masks, or whose photos are used for both training and evaluation."""
     for name, spec in params.data.items():
         yield from problems_in(name, spec)
     yield from _masks(params)
 
 
 def problems_in(name: str, spec: Scenes | Photos) -> Iterator[Problem]:
-    """Of one data set: it judges on the photos from which models learn, or its masks and classes do not go together."""
+    """Problems of one data set: its val is its train, or only one of its masks and classes is given."""
     if isinstance(spec, Voc | Folder) and spec.train == spec.val:
         wrong = f"{spec.val} is train too, and no model is to be judged on photos that it learned from: name another"
         yield Problem(("data", name, "val"), wrong)
@@ -30,7 +30,7 @@ def problems_in(name: str, spec: Scenes | Photos) -> Iterator[Problem]:
 
 
 def _masks(params: Params) -> Iterator[Problem]:
-    """Data sets judged on masks that they do not have."""
+    """Data sets named by protocols that need masks which they do not have."""
     without = {name for name, spec in params.data.items() if not has_masks(spec)}
     for protocol in MASKS:
         for name in getattr(params.evaluate, protocol).datasets:

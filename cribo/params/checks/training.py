@@ -1,4 +1,4 @@
-"""How a model is trained: sizes that do not fit together, and masks that its photos lack."""
+"""Training of a model: sizes that do not fit together, and masks that its photos lack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METHODS = {"DINO": ("global",), "MAE": ("pixels",)}  # losses of the baselines
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """Each once: what all models share is said of none."""
+    """Each problem once: one in a value that all models share is not repeated per model."""
     yield from _oracles(params)
     seen = set()
     for name, model in params.trained.items():
@@ -28,7 +28,7 @@ def problems(params: Params) -> Iterator[Problem]:
 
 
 def _place(params: Params, name: str, key: Key) -> Key:
-    """Where the value of a model comes from: its own overlay, or what all models share."""
+    """The key that a model's value comes from: in its own overlay, or in `pretrain`, which all models share."""
     own = params.models.trained[name]
     for step in key:
         if not isinstance(own, dict) or step not in own:
@@ -38,7 +38,7 @@ def _place(params: Params, name: str, key: Key) -> Key:
 
 
 def _oracles(params: Params) -> Iterator[Problem]:
-    """Models that read masks which their data set does not have."""
+    """Models whose oracles read masks that their data set does not have."""
     for name, model in params.trained.items():
         spec = params.data.get(model.dataset)
         if spec is None or not needs_masks(model) or has_masks(spec, "train"):
@@ -49,7 +49,7 @@ def _oracles(params: Params) -> Iterator[Problem]:
 
 
 def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
-    """Sizes of one model that do not fit together: key below `pretrain`, and what is wrong."""
+    """Settings of one model that do not fit together: the key below `pretrain`, and what is wrong."""
     patch, side, o = BACKBONES[p.backbone].patch_size, p.views.size, p.optimisation
     tokens = 2 * (side // patch) ** 2
     if again := repeated(p.losses):
@@ -108,7 +108,7 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
 
 
 def _on_scenes(p: Trained, spec: Scenes | Photos | None) -> Iterator[tuple[Key, str]]:
-    """What params.yaml alone tells of a model and generated photos: whether they fill a batch, and K for true clusters."""
+    """What params.yaml alone shows of a model on generated scenes: too few photos for a batch, or too few clusters."""
     if not isinstance(spec, Scenes):
         return
     batch, clustering = p.optimisation.batch_size, p.clustering

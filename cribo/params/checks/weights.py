@@ -9,18 +9,18 @@ from cribo.model.foreign.catalogue import CATALOGUE
 from cribo.params.errors import Key, Problem
 from cribo.params.schema import Imported, Params
 
-# Ending of a file of weights; a name without it and without a slash is one of the catalogue or of timm's hub.
+# Suffixes of weight files; a name without such a suffix and without a slash is from the catalogue or from timm's hub.
 FILES = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".msgpack")
 
 
 def problems(params: Params) -> Iterator[Problem]:
-    """Of each line of models.imported."""
+    """Problems of each entry of models.imported."""
     for name, spec in params.models.imported.items():
         yield from problems_in(spec, ("models", "imported", name))
 
 
 def problems_in(spec: Imported, at: Key) -> Iterator[Problem]:
-    """Those of one line, which stands at a key: where it says too much, or as a whole where it says too little."""
+    """Problems of the entry at the key `at`: a superfluous key is reported at that key, a missing one at the entry."""
     kind, needed, also = _kind(spec)
     for key in ("backbone", "image_size", "seed", "format", "stride", "mean", "std"):
         given = getattr(spec, key) is not None
