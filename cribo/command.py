@@ -1,4 +1,4 @@
-"""How a command of ours ends when the user, the data or the machine is at fault: one sentence, exit status 1."""
+"""How the project's commands end when the user, the data or the machine is at fault: one sentence, exit status 1."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# Mistakes that a sentence explains. Anything else is a defect of ours and keeps its traceback.
+# Errors that a sentence explains. Any other error is a defect of this project and keeps its traceback.
 EXPLAINED = (ValueError, OSError, FloatingPointError)
-KILLED = "DataLoader worker (pid"  # torch's words where a loading process dies without a word of its own
+KILLED = "DataLoader worker (pid"  # start of torch's message when a loader process dies without an error of its own
 REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run(main: Callable[..., None], usage: str, least: int, most: int | None = None) -> None:
-    """Call `main` with the command line's arguments and turn explained mistakes into a sentence on stderr.
+    """Call `main` with the command line's arguments and turn explained errors into a sentence on stderr.
 
-    It takes `least` arguments, or up to `most` of them. `--help` shows what the module of `main` says of itself.
+    `main` takes `least` arguments, or up to `most` of them. `--help` shows the docstring of the module of `main`.
     """
     given = sys.argv[1:]
     show_help(given, main.__globals__["__doc__"] or f"usage: {usage}")
@@ -34,7 +34,7 @@ def run(main: Callable[..., None], usage: str, least: int, most: int | None = No
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """End with a sentence on stderr and status 1 where a mistake that a sentence explains is made inside."""
+    """Turn an explained error inside the block into a sentence on stderr and exit status 1."""
     try:
         yield
     except EXPLAINED as error:
@@ -51,14 +51,14 @@ def explained() -> Iterator[None]:
 
 
 def show_help(given: Sequence[str], text: str) -> None:
-    """Where the command line opens with a request for help, show `text` and end well."""
+    """If the first argument asks for help, print `text` and exit with status 0."""
     if given and given[0] in ("--help", "-h"):
         print(text.strip())
         sys.exit(0)
 
 
 def sentence(error: Exception) -> str:
-    """What an explained mistake says; of one in a loader's process without the traceback that torch makes its message."""
+    """The message of an explained error; for one in a loader process, without the traceback that torch puts into it."""
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
         return _refusal(Path(os.fsdecode(error.filename)), error)
     if isinstance(error, OSError) and error.errno in FULL:
@@ -70,13 +70,13 @@ def sentence(error: Exception) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not known: the closest of those that are, or nothing."""
+    """The end of a sentence about an unknown name: suggests the closest known name, or is empty if none is close."""
     return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(given, list(known), n=1))
 
 
 def check_out(out: Path, called: str) -> None:
-    """Raises ValueError where no file can be written at `out`, which the command line has as `called`: before hours of
-    computing, not after them."""
+    """Raise ValueError if no file can be written at `out`, the value of option `called`: before hours of computing rather
+    than after them."""
     if out.is_dir():
         raise ValueError(f"{called} {out} is a folder: name a file in it")
     if not out.parent.is_dir():
@@ -91,7 +91,7 @@ def check_out(out: Path, called: str) -> None:
 
 
 def emptied(folder: Path) -> Path:
-    """`folder`, empty, whatever it held. Raises OSError that names it: rmtree's names a file without the way to it."""
+    """Make or empty `folder` and return it. Raises OSError that names it, as rmtree's names a file without its path."""
     try:
         if folder.exists():
             shutil.rmtree(folder)
@@ -102,7 +102,7 @@ def emptied(folder: Path) -> Path:
 
 
 def _full(error: OSError) -> str:
-    """Of a disk, or of one's share of it: where that is, is known only where the system named a file."""
+    """The sentence for a full disk or quota; which disk is known only if the system's error names a file."""
     if not error.filename:
         return (
             f"the disk that is written to is full ({error.strerror}): make room on it, which may be that of $TMPDIR, "
@@ -114,7 +114,7 @@ def _full(error: OSError) -> str:
 
 
 def _refusal(path: Path, error: OSError) -> str:
-    """Of a file that cannot be read its name, else the folder: what was to be written there may have a temporary name."""
+    """The sentence for denied access: names an unreadable file, else the folder, as new files may have temporary names."""
     if error.errno != errno.EROFS and path.exists() and not os.access(path, os.R_OK):
         return f"{path} cannot be read ({error.strerror}): ask its owner for the right to"
     folder = path if path.is_dir() else path.parent

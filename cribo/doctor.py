@@ -1,9 +1,9 @@
-"""python -m cribo.doctor: is this machine fit for what params.yaml asks, how long will it take, and in how much memory?
+"""python -m cribo.doctor: can this machine run what params.yaml asks, and how much time and memory will it take?
 
-Looks at the device, its driver, memory, disk and data, foretells the memory of every model from shapes, then does a few
-real steps of each on noise, and loads a few real images. `--images N` bounds the images of those steps; the default is a
-process's share of the batch. On a CPU it is what 90 seconds for all models allow, at most 64, never compiled and with a
-small memory bank; time is then scaled to the whole. Exit status 1 when something stands in the way.
+Checks the device, its driver, memory, disk and data, predicts the memory of every model from shapes, then runs a few real
+steps of each on noise and loads a few real images. `--images N` bounds the images of those steps; the default is a
+process's share of the batch. On a CPU the default is what 90 seconds for all models allow, at most 64; steps are never
+compiled and have a small memory bank, and their time is scaled to the whole. Exit status 1 if something stands in the way.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GB = 1e9
 
 @dataclass
 class Findings:
-    """What is reported, line by line, and what stands in the way."""
+    """The lines of the report, and the obstacles found."""
 
     lines: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
@@ -69,12 +69,12 @@ class Means:
     room: int
 
     def shares(self, settings: dict) -> tuple[int, int]:
-        """Images a process and step, and how many of them at once."""
+        """Images per process and step, and how many of them at once."""
         return shares(settings, self.compute, self.processes)
 
 
 def examine(params: Params, images: int | None) -> Findings:
-    """Look at everything; each line is printed as soon as it is known. Raises ValueError if a wished GPU is not there."""
+    """Examine everything and print each line as soon as it is known. Raises ValueError if a requested GPU is missing."""
     found, compute = Findings(), params.compute
     device, own = pick_device(compute.device), peak_memory(torch.device("cpu"))
     processes = count(os.environ, "CRIBO_GPUS", 0) or 1
@@ -114,7 +114,7 @@ def examine(params: Params, images: int | None) -> Findings:
 
 
 def _machine(found: Findings, device: torch.device) -> int:
-    """Machine, device and disk; returns the bytes of memory that a training may use."""
+    """Report machine, device and disk; return the bytes of memory that a training may use."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found.say(
         "machine",
@@ -139,13 +139,13 @@ def _machine(found: Findings, device: torch.device) -> int:
 
 
 def _free_for_states() -> int:
-    """Bytes that are free where the states go, also before the folder is there."""
+    """Free bytes on the disk of the saved states, even before their folder exists."""
     target = RUNS.resolve()
     return shutil.disk_usage(next(place for place in (target, *target.parents) if place.is_dir())).free
 
 
 def _driver() -> str:
-    """Of the GPU, as its own tool says it."""
+    """Version of the GPU's driver, as nvidia-smi reports it."""
     if not shutil.which("nvidia-smi"):
         return "unknown (nvidia-smi is not on PATH)"
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -175,7 +175,7 @@ def _data(found: Findings, name: str, about: Data) -> PreparedSet | None:
 
 
 def _unreachable(name: str, about: Data) -> str | None:
-    """Why `prepare` would not find the photos; archives and a download are left to it."""
+    """Why `prepare` would not find the photos, or None; archives and downloads are left to `prepare`."""
     if about.kind == "scenes" or getattr(about, "download", False):
         return None
     try:
@@ -188,7 +188,7 @@ def _unreachable(name: str, about: Data) -> str | None:
 
 
 def _assumed(found: Findings, name: str, about: Data) -> int:
-    """Training images of a set that is not prepared, 0 where nothing tells them."""
+    """Assumed number of training images of a set that is not prepared, 0 if nothing tells it."""
     if about.kind == "scenes":
         photos, by = about.train, f"as data.{name}.train asks"
     elif SETS[about.kind].PUBLISHED and getattr(about, "train", "train_aug") in ("train_aug", "trainaug"):
@@ -201,21 +201,21 @@ def _assumed(found: Findings, name: str, about: Data) -> int:
 
 
 def _names(group: dict[str, dict]) -> str:
-    """Of models whose steps cost the same."""
+    """Label of a group of models whose steps cost the same."""
     return next(iter(group)) + (f" and {len(group) - 1} whose steps cost the same" if len(group) > 1 else "")
 
 
 def _foretell(found: Findings, group: dict[str, dict], means: Means, own: int) -> None:
-    """Memory of a training from its shapes; on a CPU, where it is not measured, too much of it is an obstacle.
+    """Predict the memory of a training from its shapes; on a CPU, where it is not measured, too much is an obstacle.
 
-    `own`: bytes of this process with nothing but Python and torch.
+    `own`: bytes of this process with only Python and torch loaded.
     """
     settings, compute, processes = next(iter(group.values())), means.compute, means.processes
     world, meta, cpu = World(0, processes, means.device), torch.device("meta"), means.device.type == "cpu"
     try:
         with meta:
             state = initial_state(settings, meta, compute.precision == "bf16", world if compute.shard_bank else None)
-    except ValueError as error:  # a bank that cannot be spread
+    except ValueError as error:  # a bank that cannot be sharded
         found.add_obstacle(f"{_names(group)}: {error}")
         return
     _, at_once = means.shares(settings)
@@ -247,7 +247,7 @@ def _model(
     means: Means,
     pace: Pace | None,
 ) -> None:
-    """Time and measured memory of one training, and room for its states. `photos`: 0 where nobody knows their number."""
+    """Report one training's time and measured memory; check the disk space for its states. `photos`: 0 if unknown."""
     compute, processes = means.compute, means.processes
     share, at_once = means.shares(settings)
     told = f"{share} images a process, {at_once} at once: "
@@ -270,7 +270,7 @@ def _model(
 
 
 def _duration(settings: dict, data: PreparedSet | None, steps: int, workers: int, processes: int, rate: float) -> str:
-    """Of a training whose networks do `rate` images a second, with the loader if there are photos to load."""
+    """Duration of a training whose networks process `rate` images per second; considers the loader if there are photos."""
     images = steps * settings["optimisation"]["batch_size"]
     if data is None:
         return f"; {steps:,} steps, about {_long(images / rate)} if loading keeps up, which is not known before `prepare`"
@@ -284,12 +284,12 @@ def _duration(settings: dict, data: PreparedSet | None, steps: int, workers: int
 
 
 def _long(seconds: float) -> str:
-    """`2:03:20`, from three days on `11,491 days`."""
+    """A duration as `2:03:20`, from three days on as `11,491 days`."""
     return clock(seconds) if seconds < 3 * 86400 else f"{seconds / 86400:,.0f} days"
 
 
 def _state_bytes(settings: dict) -> float:
-    """Of one saved state: student and teacher, the optimiser's two moments, the bank."""
+    """Bytes of one saved state: student and teacher, the optimiser's two moments, the bank."""
     with torch.device("meta"):
         network = build_network(settings, 0.0)
     floats = 4 * sum(p.numel() for p in network.parameters())
@@ -299,7 +299,7 @@ def _state_bytes(settings: dict) -> float:
 
 
 def _positive(text: str) -> int:
-    """A number of images on the command line."""
+    """Parse a number of images from the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no number of images: give a whole number from 1")
     return int(text)

@@ -1,4 +1,4 @@
-"""Judge any weights by one protocol of the paper on photos that lie anywhere, without the workflow.
+"""Judge any weights by one of the paper's protocols on photos in any folder, without the workflow.
 
     python -m cribo.evaluate --weights results/encoders/cribo --protocol dense_nn --dataset voc2012=/data/VOCdevkit
     python -m cribo.evaluate --weights vit_small_patch16_224.dino --protocol knn --dataset imagenet=/data/imagenet
@@ -43,7 +43,7 @@ from cribo.plan import import_settings
 from cribo.training.engine.distributed import World
 from cribo.training.engine.interruption import ANEW, GOES_ON, finish, ignore_signals, resumable_command
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as of a data set in params.yaml
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"  # as for data sets in params.yaml
 
 
 def main(arguments: list[str]) -> None:
@@ -64,7 +64,7 @@ def judge(protocol: Protocol, given: argparse.Namespace) -> None:
     about_data, about_weights = taken(changes, "data."), taken(changes, "weights.")
     spec, weights = settings(protocol, changes), described(given.weights, about_weights)
     compute = computing(given)
-    if given.out and os.environ.get("RANK", "0") == "0":  # of torchrun's processes, the one that writes
+    if given.out and os.environ.get("RANK", "0") == "0":  # only in the process that writes
         check_out(given.out, "--out")
     with join(compute.device, compute.threads) as world, scratch_of_host(world) as (scratch, first):
         meter = Meter(world.device, compute.precision)
@@ -86,7 +86,7 @@ def judge(protocol: Protocol, given: argparse.Namespace) -> None:
 
 @contextmanager
 def scratch_of_host(world: World) -> Iterator[tuple[Path, bool]]:
-    """A temporary folder that the processes of a machine share, and whether this is the first of them, whose it is."""
+    """A temporary folder that the processes of a machine share, and whether this is the first of them, which owns it."""
     here = socket.gethostname()
     leader = world.gather_objects(here).index(here)
     with tempfile.TemporaryDirectory() if leader == world.rank else nullcontext() as made:
@@ -94,7 +94,7 @@ def scratch_of_host(world: World) -> Iterator[tuple[Path, bool]]:
 
 
 def computing(given: argparse.Namespace) -> Compute:
-    """How to compute, checked as `compute` in params.yaml is. Raises ValueError that names the option."""
+    """How to compute, checked like `compute` in params.yaml. Raises ValueError that names the wrong option."""
     try:
         return Compute(
             device=given.device,
@@ -118,7 +118,7 @@ def computing(given: argparse.Namespace) -> Compute:
 
 
 def deliver(tree: dict, out: Path | None) -> None:
-    """The result to the file, or to stdout. Raises ValueError where the file fails; the result is on stdout then."""
+    """Write the result to `out`, or to stdout. If the file cannot be written, use stdout and raise ValueError."""
     try:
         if out:
             return write_json(out, tree)
@@ -133,8 +133,8 @@ def _print(tree: dict) -> None:
 
 
 def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
-    """The protocol's settings with `changes`, checked as params.yaml is. Raises ParamsError."""
-    cells = protocol.schema.model_fields.keys() & {"models", "datasets"}  # given on the command line otherwise
+    """The protocol's settings with `changes`, checked like params.yaml. Raises ParamsError."""
+    cells = protocol.schema.model_fields.keys() & {"models", "datasets"}  # the command line has other options for them
     own = sorted(protocol.schema.model_fields.keys() - cells)
     if unknown := [Problem((key,), "is no parameter", own, key) for key in changes if key not in own]:
         raise ParamsError(unknown, Path("--set"), {})
@@ -149,8 +149,8 @@ def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
 
 
 def described(weights: str, about: dict[str, Any]) -> dict | None:
-    """What a line under models.imported would say of the weights, checked as it is; None where they need no more than their
-    name. Raises ParamsError, or ValueError where a file's settings are missing."""
+    """Settings of the weights, as an entry of models.imported would give them and checked like one; None if their name is
+    enough. Raises ParamsError, or ValueError if a file's settings are missing or random weights have any."""
     own = sorted(Imported.model_fields.keys() - {"weights", "row"})
     if wrong := [Problem(("weights", key), "is no parameter", own, key) for key in about if key not in own]:
         raise ParamsError(wrong, Path("--set"), {})
@@ -173,12 +173,12 @@ def described(weights: str, about: dict[str, Any]) -> dict | None:
 
 
 def taken(changes: dict[str, Any], start: str) -> dict[str, Any]:
-    """Those whose keys begin so, without that beginning; they leave `changes`."""
+    """Remove from `changes` the entries whose keys begin with `start`; return them without that prefix."""
     return {key.removeprefix(start): changes.pop(key) for key in list(changes) if key.startswith(start)}
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Values by key. Raises ValueError for what is no assignment, or a key given twice."""
+    """Values by key, from texts KEY=VALUE. Raises ValueError for a text that is no assignment or repeats a key."""
     found: dict[str, Any] = {}
     for key, value in map(assignment, texts):
         if key in found:

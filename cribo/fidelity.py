@@ -1,8 +1,8 @@
-"""Where the paper and its released code say different things, what each says, and what we do by default.
+"""Where the paper and its released code differ: what each says, and what we do by default.
 
-`pretrain.fidelity` names one of the three for every parameter that says `fidelity`; any other value of a parameter
-overrides it. `resolved` puts the values in, so that what a stage reads (results/plan/) holds values only; `in_force` says of
-such values which of them depart from the paper or from the released code. docs/method.md gives the reasons.
+`pretrain.fidelity` chooses one of the three for every parameter set to `fidelity`; any other value of a parameter overrides
+it. `resolved` fills in the values, so that what a stage reads (results/plan/) holds values only; `in_force` lists those
+values that depart from the paper or from the released code. docs/method.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Literal
 Fidelity = Literal["paper", "released", "ours"]
 WORD = "fidelity"  # a parameter with this value follows `pretrain.fidelity`
 Value = str | bool | int
-# The released ViT-B ran on 16 GPUs, the other models on 8 (batch over images a GPU in their argument files).
+# The released ViT-B ran on 16 GPUs, the other models on 8 (batch size divided by images per GPU in their argument files).
 RELEASED_GPUS = {"vit_base_16": 16}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One discrepancy that a parameter of `pretrain` decides: its value, or how the value follows from the others."""
+    """One discrepancy, decided by a parameter of `pretrain`: per preset its value, or a function of the settings."""
 
     number: str  # D1 … D18, as in docs/method.md
     key: str
@@ -29,7 +29,7 @@ class Choice:
     ours: Value | Callable[[Mapping], Value]
 
     def value(self, fidelity: Fidelity, settings: Mapping) -> Value:
-        """What the key is under a preset, for a model with these settings."""
+        """The value of the key under a preset, for a model with these settings."""
         value = getattr(self, fidelity)
         return value(settings) if callable(value) else value
 
@@ -55,19 +55,19 @@ def _shown(value: Value) -> str:
 
 
 def whole_batch(settings: Mapping) -> int:
-    """All images of a step."""
+    """The number of images in a step."""
     batch = settings["optimisation"]["batch_size"]
     return batch if isinstance(batch, int) and batch > 0 else 1  # any other value is refused at its own key
 
 
 def one_gpu(settings: Mapping) -> int:
-    """The images that one GPU had in the released runs: 32 on COCO, on ImageNet 128 for ViT-S and 64 for ViT-B."""
+    """The number of images per GPU in the released runs: 32 on COCO; on ImageNet 128 for ViT-S and 64 for ViT-B."""
     batch = whole_batch(settings)
     return _divisor(batch, batch // RELEASED_GPUS.get(settings["backbone"], 8))
 
 
 def one_gpu_or_32(settings: Mapping) -> int:
-    """As `one_gpu`, but 32 images where those are fewer and the batch has them: a handful is too few to share anything."""
+    """Like `one_gpu`, but at least 32 images if the batch has that many: a handful is too few to share anything."""
     return _divisor(whole_batch(settings), max(one_gpu(settings), 32))
 
 
@@ -99,9 +99,9 @@ def resolved(settings: Mapping) -> dict:
 
 
 def overridden(settings: Mapping, read: Mapping) -> list[str]:
-    """Keys of unresolved settings with a value of their own that is not the preset's: one sentence each.
+    """One sentence for each key of unresolved settings whose own value differs from the preset's.
 
-    `read` is what the model reads of its settings (results/plan/pretrain/MODEL.yaml): other keys say nothing.
+    `read` is what the model reads of its settings (results/plan/pretrain/MODEL.yaml); other keys have no effect.
     """
     fidelity = settings["fidelity"]
     choices = [choice for choice in CHOICES if _at(read, choice.key) is not None]
@@ -116,7 +116,7 @@ def overridden(settings: Mapping, read: Mapping) -> list[str]:
 def in_force(settings: Mapping) -> list[Departure]:
     """Departures from paper or released code in resolved settings (results/plan/pretrain/MODEL.yaml), D1 first.
 
-    Parameters that the model does not read are not in its settings, and depart from nothing.
+    Parameters that the model does not read are not in its settings, and so do not count as departures.
     """
     settings = {**settings, "backbone": settings["backbone"]["name"]}  # as in params.yaml
     found = []

@@ -1,4 +1,4 @@
-"""python -m cribo.inspect: what is in a file of weights, ours or anyone's, without running anything in it.
+"""python -m cribo.inspect: show what is in a file of weights, ours or anyone's, without running any code in it.
 
 python -m cribo.inspect FILE                    what it is, its parts, parameters, steps, digests
 python -m cribo.inspect FILE --keys             every tensor with shape and type
@@ -25,7 +25,7 @@ from cribo.model.export import teacher_backbone, write_encoder
 from cribo.model.foreign.load import sha256
 from cribo.model.foreign.read import read
 
-NUMBERS = re.compile(r"bool|u?int(8|16|32|64)|bfloat16|float(8_\w+|16|32|64)|complex(32|64|128)")  # types that torch widens
+NUMBERS = re.compile(r"bool|u?int(8|16|32|64)|bfloat16|float(8_\w+|16|32|64)|complex(32|64|128)")  # torch can widen these
 
 
 def summary(path: Path, keys: bool = False) -> list[str]:
@@ -52,7 +52,7 @@ def summary(path: Path, keys: bool = False) -> list[str]:
 
 
 def kind(path: Path, plain: dict[str, Any]) -> str:
-    """What a file is, by what it holds."""
+    """What kind of file this is, judging by what it holds."""
     if header(path) is not None:
         return "a checkpoint of cribo: what `export` reads"
     if "step" in plain and any(key.startswith("optimiser.") for key in plain):
@@ -63,7 +63,7 @@ def kind(path: Path, plain: dict[str, Any]) -> str:
 
 
 def about(path: Path, told: dict) -> list[str]:
-    """The header in lines. Raises ValueError for one that a training did not write whole."""
+    """The header as lines of text. Raises ValueError for a header that lacks what a training writes."""
     try:
         settings = told["settings"]
         lines = [
@@ -80,7 +80,7 @@ def about(path: Path, told: dict) -> list[str]:
 
 
 def opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """`split` of what is in a file. Raises EncoderError for one that cannot be read safely, or whose tree has no end."""
+    """`split` of a file's content. Raises EncoderError if it is not safe to read, contains itself, or has ragged tensors."""
     try:
         tensors, plain = split(read(path))
     except RecursionError:
@@ -108,7 +108,7 @@ def split(tree: Any, at: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Tensors by the first two names of their keys where there are many parts, else by the first."""
+    """Tensors by part: the first two names of a key that starts with a wrapper such as `teacher`, else the first."""
     found: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         names = key.split(".")
@@ -140,16 +140,16 @@ def comparison(first: Path, second: Path) -> list[str]:
 
 
 def _only(first: Path, second: Path, a: dict, b: dict) -> list[str]:
-    """Keys that one of two files has."""
+    """Keys that only one of two files has."""
     return [
         f"only in {path}: {key}" for path, own, other in ((first, a, b), (second, b, a)) for key in own if key not in other
     ]
 
 
 def _changed(first: Path, second: Path, a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """Plain values that differ between two files, the first twenty of them."""
+    """Plain values that differ between two files, at most the first twenty."""
     lines = _only(first, second, a, b)
-    # By their text: a NaN is itself, and 1 is not 1.0 nor True.
+    # Compared as text: NaN then equals NaN, and 1 differs from 1.0 and from True.
     lines += [f"{key}: {_short(a[key])} and {_short(b[key])}" for key in a if key in b and repr(a[key]) != repr(b[key])]
     return lines[:20] + ([f"and {len(lines) - 20} more values"] if len(lines) > 20 else [])
 
@@ -160,36 +160,36 @@ def _short(value: Any) -> str:
 
 
 def _type(tensor: Tensor) -> str:
-    """As `float32`; with its layout where it is not the usual one, as `float32 sparse_coo`."""
+    """The type, such as `float32`; with the layout if it is not the usual one, such as `float32 sparse_coo`."""
     layout = "" if tensor.layout == torch.strided else f" {tensor.layout}"
     return f"{tensor.dtype}{layout}".replace("torch.", "")
 
 
 def _told(tensor: Tensor) -> bool:
-    """Whether torch computes with the values: not with two in a byte, nor with sparse ones or those of another device."""
+    """Whether torch can compute with the values: not if two share a byte, nor if they are sparse or on the meta device."""
     return NUMBERS.fullmatch(_type(tensor)) is not None and not tensor.is_meta
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Whether all are; of bytes, for which torch does not say it, by way of a wider type."""
+    """Whether all values are finite; one-byte types, which torch cannot test, are widened first."""
     return bool((tensor.float() if tensor.dtype.itemsize == 1 else tensor).isfinite().all())
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """In double precision, complex where it was."""
+    """The tensor in double precision; it stays complex if it was."""
     return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
 
 def _distance(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|: nothing where both are no number or the same infinity, NaN where one alone is no number."""
+    """|x − y|: 0 where both are NaN or the same infinity, NaN where only one is NaN."""
     x, y = _wide(x), _wide(y)
     return (x - y).abs().masked_fill((x == y) | (x.isnan() & y.isnan()), 0)
 
 
 def average(paths: list[Path], out: Path) -> None:
-    """Write the mean of checkpoints of ours with one architecture and one set of keys.
+    """Write the mean of our checkpoints, which must have the same architecture and the same keys.
 
-    Raises ValueError when one is no checkpoint of ours, or does not match the first.
+    Raises ValueError if one is not a checkpoint of ours, or does not match the first.
     """
     (tensors, told), *others = (read_checkpoint(path) for path in paths)
     total = {key: _wide(value) for key, value in tensors.items()}
@@ -209,7 +209,7 @@ def average(paths: list[Path], out: Path) -> None:
 
 
 def export(path: Path, folder: Path) -> None:
-    """Write the encoder of a checkpoint of ours. Raises ValueError when it is none, or the folder cannot be written."""
+    """Write the encoder of one of our checkpoints. Raises ValueError if it is not one, or the folder cannot be written."""
     encoder = teacher_backbone(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def export(path: Path, folder: Path) -> None:
 
 
 def weights_in(path: Path) -> Path:
-    """The file of weights of a folder that timm loads; of a file, itself. Raises ValueError for a folder without one."""
+    """The weights file in a folder that timm loads; a file is returned as is. Raises ValueError for a folder without one."""
     if not path.is_dir():
         return path
     for name in ("model.safetensors", "checkpoint.safetensors"):

@@ -1,13 +1,13 @@
 """`python -m cribo.launch MODULE ARGS`: one process per GPU, on this machine or on all nodes of the Slurm job.
 
-How many is the scheduler's affair, so dvc.yaml does not say it and no stage is stale because of it:
+The scheduler decides how many processes there are, so dvc.yaml does not say it and a change makes no stage stale:
 
     CRIBO_GPUS   processes on each node, one per GPU (default 1)
-    CRIBO_NODES  nodes; heeded inside a Slurm job only (default 1)
-    CRIBO_CPUS   CPU cores for each node's processes together (default 1)
-    CRIBO_SAVE_SECONDS  how long before its time limit Slurm warns (default 0)
+    CRIBO_NODES  nodes; used only inside a Slurm job (default 1)
+    CRIBO_CPUS   CPU cores on each node, for all its processes together (default 1)
+    CRIBO_SAVE_SECONDS  how long before the time limit Slurm warns the job (default 0)
 
-One process is the module itself, without torchrun: a laptop gains nothing from a rendezvous.
+A single process runs the module itself, without torchrun: a laptop gains nothing from a rendezvous.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from collections.abc import Mapping, Sequence
 
 from cribo.command import show_help
 
-# Seconds that torchrun leaves its processes to end by themselves: to save a state after SIGTERM, and no more than a minute
-# for those that wait in a collective for one that has died. Who asks for an early warning has large states or a slow disk.
+# Seconds that torchrun gives its processes to end by themselves: enough to save a state after SIGTERM, while processes that
+# wait in a collective for a dead one end within a minute. An early warning, for large states or a slow disk, raises them.
 PATIENCE, SHARE_OF_WARNING = 55, 0.3
-PORTS = range(20_000, 32_000)  # below those that Linux hands out
+PORTS = range(20_000, 32_000)  # below those that Linux assigns by itself
 STEP = "CRIBO_STEP"  # set for the launchers that srun starts, one on each node
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become the command; returns only by exception."""
+    """Replace this process by the command; returns only by exception."""
     show_help(arguments, __doc__)
     if not arguments or arguments[0].startswith("-"):
         sys.exit("cribo.launch: no module to run: write `python -m cribo.launch stages.pretrain ARGS`")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads would spin on the cores that the loader needs
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads spin on the cores that the loader needs
     program = command(arguments, os.environ)
     if program[0] == "srun":
         os.environ[STEP] = "1"
-    elif (processes := count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake says how many threads all of them have
-        from cribo.data.preparation.parallel import cores  # a tenth of a second, which one process need not wait for
+    elif (processes := count(os.environ, "CRIBO_GPUS", 0)) > 1:  # Snakemake sets the threads of all together
+        from cribo.data.preparation.parallel import cores  # takes 0.1 s, which a single process need not spend
 
         threads = count(os.environ, "OMP_NUM_THREADS", 0) or cores()
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """What to run, with `arguments` = module and its arguments."""
+    """The command line to run; `arguments` is the module and its arguments."""
     nodes = count(env, "CRIBO_NODES", 1) if "SLURM_JOB_ID" in env else 1
     processes = count(env, "CRIBO_GPUS", 0) or 1
     python = [sys.executable, "-m"]
@@ -93,14 +93,14 @@ def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
 
 
 def _hostnames(nodes: str) -> list[str]:
-    """Slurm's `node[1-2]` as single names."""
+    """Expand Slurm's `node[1-2]` into single names."""
     return subprocess.run(
         ["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True
     ).stdout.split()
 
 
 def count(env: Mapping[str, str], key: str, default: int) -> int:
-    """A whole number in the environment, `default` where none is set. Ends the command with a sentence on any other word."""
+    """A whole number from the environment, `default` if it is not set. Any other text ends the command with a sentence."""
     value = env.get(key, "").strip()
     if value and not value.isdecimal():
         sys.exit(f"{key} is {value!r}: give a whole number")

@@ -1,8 +1,8 @@
-"""How long a step takes and how much memory it needs on this machine, with images made of noise or with photos.
+"""Measures how long a step takes and how much memory it needs on this machine, on images of noise or on photos.
 
-For `cribo.doctor`, which foretells a training, and for benchmarks/step.py, which compares. The memory bank is full and the
-cross-image loss on, so that a step costs what it costs for most of a training. With noise every entry of the bank counts,
-the dearest case; with photos it holds what both views show.
+`cribo.doctor` uses it to predict a training, benchmarks/step.py to compare. The memory bank is full and the cross-image
+loss on, so that a step costs what it costs for most of a training. With noise every entry of the bank is valid, the most
+expensive case; with photos only entries whose object both views show are valid.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from cribo.training.engine.log import peak_memory
 from cribo.training.state import TrainingState, initial_state
 from cribo.training.update import advance
 
-# The rows of the paper's Table 9. What is in none of them is `other`.
+# The rows of the paper's Table 9. The rest of a step is `other`.
 PHASES = ("forward_pass", "clustering", "nn_retrieval", "object_projections", "weights_update")
 
-KEPT_BATCHES = 24  # of photos, loaded before the first step and used in turn
+KEPT_BATCHES = 24  # batches of photos, loaded before the first step and used in turn
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one step, the one of median time."""
+    """What one step costs, the one with the median time."""
 
     images: int
     seconds: float
-    memory: int  # most bytes in use: on the GPU, or without one by this process since it began
-    held: int  # most bytes that torch had of the GPU, in use or for later use; without one as `memory`
+    memory: int  # peak bytes in use: on the GPU or, without one, by this process since it began
+    held: int  # peak bytes that torch reserved on the GPU, in use or cached; without one as `memory`
     phases: dict[str, float]  # seconds; empty unless asked for
-    valid: float = 0.0  # objects that both views show, an image, in the last step; 0 without objects
+    valid: float = 0.0  # objects per image that both views show, in the last step; 0 without objects
 
 
 def shrunk(settings: dict, images: int) -> dict:
-    """The settings for a batch of `images`, its groups no wider than that, every loss on from the first epoch."""
+    """The settings for a batch of `images`, with groups that divide it and every loss on from the first epoch."""
     settings = copy.deepcopy(settings)
     settings["optimisation"]["batch_size"] = images
     for group, key in (("clustering", "normalise_images"), ("matching", "pool_images"), ("targets", "mean_images")):
@@ -80,7 +80,7 @@ def noise(settings: dict, images: int) -> Batch:
 
 
 def loaded(settings: dict, records: Sequence[Record], images: int, workers: int) -> list[Batch]:
-    """The first batches of a training on these photos, as many as `KEPT_BATCHES` or an epoch has."""
+    """The first batches of a training on these photos: `KEPT_BATCHES`, or all of an epoch that has fewer."""
     count = min(KEPT_BATCHES, len(records) // images)
     return list(load_batches(view_pairs(settings, records), images, 0, count, 0, 1, workers))
 
@@ -96,14 +96,14 @@ def measure(
     records: Sequence[Record] = (),
     settle: float = 0.0,
 ) -> Measured:
-    """Do `steps` steps of `images` images after those that warm up; `alter` may change the state before the first.
+    """Measure `steps` steps of `images` images after some warm-up steps; `alter` may change the state before the first.
 
-    With `phases` the networks stay as they are written, even where `compute` asks to compile them. `records` are photos, at
-    least `images` of them: steps on them fill the memory bank before. A GPU does steps for `settle` seconds more before
-    those that count, as its first ones may be faster than those of a long training.
+    With `phases` the networks are not compiled, even if `compute` asks for it. `records` are photos, at least `images` of
+    them; warm-up steps on them fill the memory bank. A GPU warms up for another `settle` seconds, as its first steps may be
+    faster than those of a long training.
     """
     if compute.compile:
-        torch.compiler.reset()  # how often a function is compiled is limited, whichever models it is of
+        torch.compiler.reset()  # torch limits how often a function is compiled, over all models together
     settings, world = shrunk(settings, images), World(0, 1, device)
     state = initial_state(settings, device, compute.precision == "bf16")
     if state.bank is not None and not records:
@@ -112,13 +112,13 @@ def measure(
         state.bank.norms.fill_(20.0)
         state.bank.valid.fill_(True)
         state.bank.pushed = state.bank.images
-    # The timers stand between the functions of a network, which its compiled form has no more.
+    # The timers wrap single functions of a network, which no longer exist in its compiled form.
     accelerate(state.student, state.teacher, compute.model_copy(update={"compile": False}) if phases else compute)
     alter(state)
     course = Course.of(settings, 1000 * images, compute)
     batches = loaded(settings, records, images, compute.workers) if records else [noise(settings, images)]
     warm = 2 + (-(-state.bank.images // images) if records and state.bank is not None else 0)
-    gc.collect()  # a compiled network refers to itself: one that was measured before would count still
+    gc.collect()  # a compiled network refers to itself: one measured earlier would still count
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -130,7 +130,7 @@ def measure(
     while time.perf_counter() < settled:
         advance(state, state.student, next(feed), course, world)
     if state.bank is not None and not records:
-        state.bank.valid.fill_(True)  # the steps so far have brought objects that one view does not show
+        state.bank.valid.fill_(True)  # the warm-up steps have pushed objects that one view does not show
 
     marks, spent = [_mark(device)], []
     for _ in range(steps):
@@ -149,7 +149,7 @@ def measure(
 
 
 def _mark(device: torch.device) -> torch.cuda.Event | float:
-    """A moment: on a GPU, when it gets there. The host goes on, as in a training."""
+    """Mark a moment: on a GPU, when it reaches this point of its work. The host does not wait, as in a training."""
     if device.type == "cuda":
         event = torch.cuda.Event(enable_timing=True)
         event.record()
@@ -173,7 +173,7 @@ def _now(device: torch.device) -> float:
 
 @contextmanager
 def timers(device: torch.device, state: TrainingState) -> Iterator[dict[str, float]]:
-    """Seconds spent in each phase, by waiting for the device around the functions that make it up."""
+    """Measure the seconds spent in each phase, by waiting for the device around the functions that make it up."""
     clock = dict.fromkeys(PHASES, 0.0)
 
     def timed(function: Callable, phase: Callable[..., str] | str) -> Callable:

@@ -1,4 +1,4 @@
-"""How fast a training is on this machine, from a few small steps: of its networks, and of a process that loads photos."""
+"""Estimates how fast a training is on this machine, from a few small steps of its networks and from loading some photos."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cribo.measure import measure
 from cribo.params import Compute, merged
 from cribo.training.course import view_pairs
 
-# On a CPU: seconds for the steps of all models, images of a step, and of the memory bank, whose search grows with it.
+# Limits on a CPU: seconds for the steps of all models; images per step; images in the bank, as its search grows with it.
 CPU_SECONDS, CPU_IMAGES, CPU_BANK = 90.0, 64, 1000
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Of one model's steps here: seconds an image, the bytes of its training if they were measured, how both were got."""
+    """Cost of one model's steps here: seconds per image, bytes of its training if measured, and how both were obtained."""
 
     each: float
     memory: float | None = None
@@ -27,13 +27,13 @@ class Pace:
 
 
 def shares(settings: dict, compute: Compute, processes: int) -> tuple[int, int]:
-    """Images of a process in a step, and of those the ones that go through the networks at once."""
+    """Images per process and step, and how many of them go through the networks at once."""
     share = settings["optimisation"]["batch_size"] // processes
     return share, min(share, compute.micro_batch or share)
 
 
 def try_steps(settings: dict, compute: Compute, device: torch.device, at_once: int, images: int | None) -> Pace:
-    """From a few steps, of `images` images at most."""
+    """The pace, from a few steps of at most `images` images."""
     tried = min(at_once, images or at_once)
     half, full = (measure(settings, compute, device, n, steps=2) for n in (max(1, tried // 2), tried))
     per_image = max(0, full.held - half.held) / max(1, full.images - half.images)
@@ -41,7 +41,7 @@ def try_steps(settings: dict, compute: Compute, device: torch.device, at_once: i
 
 
 def try_steps_on_cpu(settings: dict, compute: Compute, at_once: int, images: int | None, seconds: float) -> Pace:
-    """From steps of `images` images, or of as many as `seconds` allow, and of one image: more of them cost in proportion."""
+    """The pace, from steps of one image and of `images` (or as many as `seconds` allow); more images cost in proportion."""
     whole = settings.get("memory_bank", {}).get("images", 0)
     bank = min(whole, max(CPU_BANK, images or 0))
     small = merged(settings, {"memory_bank": {"images": bank}}) if whole else settings
@@ -67,7 +67,7 @@ def try_steps_on_cpu(settings: dict, compute: Compute, at_once: int, images: int
 
 
 def cost_key(settings: dict) -> str:
-    """The same for models whose steps cost the same, whatever their seed, photos, epochs and rates."""
+    """A key that is the same for models whose steps cost the same, whatever their seed, photos, epochs and rates."""
     free = {"clustering": ("lambda_pos", "sharpness"), "matching": ("first_epoch",)}
     read = {key: value for key, value in settings.items() if key not in ("seed", "dataset", "targets", "optimisation")}
     for group, keys in free.items():
@@ -78,7 +78,7 @@ def cost_key(settings: dict) -> str:
 
 
 def loading_rate(settings: dict, data: PreparedSet, tries: int = 12) -> float:
-    """Images a second that one worker loads and augments."""
+    """Images per second that one worker loads and augments."""
     records = data.splits["train"]
     pairs = view_pairs(settings, records)
     places = [i * len(records) // tries for i in range(tries)]

@@ -1,8 +1,8 @@
-"""params.yaml → one small settings file a stage, holding exactly the keys that the stage reads.
+"""params.yaml → one small settings file per stage, with exactly the keys that the stage reads.
 
-DVC compares these files, so a stage is stale when, and only when, something it reads has changed: a λ_pos that no loss
-of a model uses does not retrain that model, and a new row in `models` computes only itself. Paths to a user's photos are
-left to the prepare stage (the manifest stands for the photos' content), and `compute` appears nowhere.
+DVC compares these files, so a stage is stale if and only if something it reads has changed: a λ_pos that no loss of a model
+uses does not retrain that model, and a new row in `models` computes only itself. Only the prepare stage reads paths to a
+user's photos (for others, the manifest stands for the photos' content), and `compute` appears nowhere.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.params import Imported, Params, Trained, is_mae, needs_bank, needs_objects
 from cribo.params.evaluate import PROTOCOLS, Decoding
 
-# Beside models and data sets, what a protocol has a cell or a column for.
+# Parameters of protocols, besides models and data sets, each of whose values has a cell or a column.
 MORE_AXES = ("subsample", "layers", "learning_rates")
-# What each way of clustering reads; sinkhorn reads the whole group.
+# The keys that each clustering algorithm reads; sinkhorn reads the whole group.
 CLUSTERING_READS = {"kmeans": {"algorithm", "K", "outer_iterations"}, "labels": {"algorithm", "K"}}
 
 
 def plan(params: Params) -> dict[str, dict]:
-    """Settings by file, as `pretrain/cribo` → what pretraining cribo reads."""
+    """Settings by file, such as `pretrain/cribo` → what pretraining cribo reads."""
     files: dict[str, dict] = {}
     for name, spec in params.data.items():
         files[f"data/{name}"] = spec.model_dump(mode="json")
@@ -53,7 +53,7 @@ def import_settings(spec: Imported) -> dict:
 
 
 def pretrain_settings(model: Trained) -> dict:
-    """What training this model reads: what none of its losses uses is left out, and `fidelity` has become values."""
+    """What training this model reads: keys that none of its losses uses are left out, and `fidelity` is replaced."""
     settings = model.model_dump(mode="json", exclude={"row", "method", "fidelity"})
     settings["backbone"] = BACKBONES[model.backbone].tree()
     if not model.views.local.count:
@@ -76,7 +76,7 @@ def pretrain_settings(model: Trained) -> dict:
 
 
 def example_settings(params: Params, name: str) -> dict:
-    """What the pictures of a model read: how it makes objects, where it was trained here, and what the protocols read."""
+    """What the pictures of a model read: how it makes objects, if it was trained here, and some keys of the protocols."""
     trained = pretrain_settings(params.model(name)) if name in params.models.trained else {}
     read = ("seed", "views", "clustering", "matching", "optimisation")
     model = {key: trained[key] for key in read if key in trained}
@@ -142,7 +142,7 @@ def imported_row(name: str, spec: Imported) -> dict:
 
 
 def write(params: Params, folder: str | Path) -> list[Path]:
-    """Write the plan as YAML files under `folder`; returns their paths."""
+    """Write the plan as YAML files under `folder` and return their paths."""
     written = []
     for name, settings in plan(params).items():
         path = Path(folder) / f"{name}.yaml"
@@ -153,7 +153,7 @@ def write(params: Params, folder: str | Path) -> list[Path]:
 
 
 def read(name: str, folder: str | Path = "results/plan") -> dict:
-    """The settings of one stage. Raises FileNotFoundError with what to run when the plan was not made."""
+    """The settings of one stage. Raises FileNotFoundError that says what to run if the plan was not made."""
     path = Path(folder) / f"{name}.yaml"
     if not path.exists():
         raise FileNotFoundError(_unplanned(path, path.stem, _planned(path.parent)))
@@ -161,9 +161,9 @@ def read(name: str, folder: str | Path = "results/plan") -> dict:
 
 
 def made(kind: str, name: str, results: str | Path = "results") -> Path:
-    """results/KIND/NAME: what training (`pretrain`) or export and import (`encoders`) made of a model.
+    """The path results/KIND/NAME: what training (`pretrain`) or export and import (`encoders`) made of a model.
 
-    Raises FileNotFoundError with what to run when it is not there, or with the name that was probably meant.
+    Raises FileNotFoundError that says what to run if it is missing, or which name was probably meant.
     """
     path, planned = Path(results) / kind / name, Path(results) / "plan"
     if path.exists():

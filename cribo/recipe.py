@@ -3,11 +3,11 @@
     python -m cribo.recipe list          every recipe with its first sentence
     python -m cribo.recipe show NAME     what it is, expected time, hardware and score, and the keys that it sets
     python -m cribo.recipe use NAME      write params.yaml, show what changed; edits are kept as params.yaml.before
-    python -m cribo.recipe diff NAME     every key of params.yaml that has another value than in the recipe
+    python -m cribo.recipe diff NAME     every key whose value in params.yaml differs from the recipe's
 
 A recipe opens with comments for the reader, then holds only the keys that differ from the demo. `data`, `models.trained` and
 `models.imported` are lists of named things and are replaced whole; every other group is merged key by key. `grids` stand for
-the many models of an ablation table (recipe_grid.py); `extends: NAME` starts from another recipe in place of the demo.
+the many models of an ablation table (recipe_grid.py); `extends: NAME` starts from another recipe instead of the demo.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REPLACED = {("data",), ("models", "trained"), ("models", "imported")}
 
 
 def overlay(base: dict, changes: dict, at: tuple[str, ...] = ()) -> None:
-    """Put `changes` over `base`, in place, so that comments and order of the base stay."""
+    """Apply `changes` to `base` in place, so that the comments and the order of `base` stay."""
     for key, value in changes.items():
         here = (*at, key)
         if here not in REPLACED and isinstance(value, dict) and isinstance(base.get(key), dict):
@@ -46,7 +46,7 @@ def overlay(base: dict, changes: dict, at: tuple[str, ...] = ()) -> None:
 
 
 def path_of(name: str) -> Path:
-    """Raises ValueError with what was probably meant when there is no such recipe."""
+    """The file of a recipe. Raises ValueError, with the name that was probably meant, if there is no such recipe."""
     known = names()
     if not known:
         raise ValueError(f"there is no {RECIPES}/ here: run it from the folder that holds {RECIPES}/")
@@ -61,7 +61,7 @@ def names() -> list[str]:
 
 
 def text_of(name: str) -> str:
-    """The params.yaml that a recipe stands for. Raises ParamsError when it is not a valid one."""
+    """The text of the params.yaml that a recipe gives. Raises ParamsError if it is not valid."""
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 160, True
     text = path_of(BASE).read_text()
@@ -82,7 +82,7 @@ def text_of(name: str) -> str:
 
 
 def _of_its_file(name: str, problem: Problem) -> Problem:
-    """A mistake with the file that has its key, where that is not the recipe itself but one that it starts from."""
+    """The problem, with the file that sets its key if that is not the recipe itself but one that it starts from."""
     base = path_of(BASE), read_yaml(path_of(BASE))[0]
     has = [path for path, changes in (base, *chain(name)) if _sets(changes, problem.key)]
     if not has or has[-1] == path_of(name):
@@ -109,7 +109,7 @@ def _expanded(path: Path, changes: dict) -> dict:
 
 
 def chain(name: str) -> list[tuple[Path, dict]]:
-    """The overlays that make a recipe with their files, from the one next to the demo to its own."""
+    """The overlays that make up a recipe, with their files: first the one closest to the demo, last the recipe's own."""
     overlays: list[tuple[Path, dict]] = []
     seen = [BASE]
     while name not in seen:
@@ -131,7 +131,7 @@ def about(name: str) -> str:
 
 
 def is_edited(text: str) -> bool:
-    """Whether a params.yaml is another than the recipe gives that wrote it."""
+    """Whether a params.yaml differs from what the recipe that wrote it gives."""
     opening = re.match(WRITTEN.format(r"(\S+)"), text)
     try:
         return text != text_of(opening[1] if opening else BASE)
@@ -146,7 +146,7 @@ def _shown(tree: dict, key: str) -> str:
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["list"]:
-            path_of(BASE)  # a sentence where there are no recipes
+            path_of(BASE)  # explains if there are no recipes
             width = max(map(len, names()))
             for name in names():
                 print(f"{name:{width}}  {about(name)}")

@@ -1,13 +1,13 @@
-"""Grids: the many models of an ablation table, written as the few lines that they vary in.
+"""Grids: the many models of an ablation table, written as the few values in which they differ.
 
     grids:
-      - name: "K{clustering.K}_S{memory_bank.images}"    # of a model; {key} stands for its value
-        row: "K = {clustering.K}"                        # of the table, by default the name
+      - name: "K{clustering.K}_S{memory_bank.images}"    # of each model; {key} stands for its value
+        row: "K = {clustering.K}"                        # label in the table, by default the name
         base: {dataset: scenes, memory_bank: {images: 500}}
-        values: {clustering.K: [4, 8], seed: [0, 1]}     # every combination of them is a model
+        values: {clustering.K: [4, 8], seed: [0, 1]}     # every combination is a model
 
-A grid only adds to `models.trained` and, behind the models that are named there, to `evaluate.models`. Where sweeps of
-several grids cross, the model has one name and is trained once.
+A grid only adds models: to `models.trained`, and to `evaluate.models` after those listed there. Where sweeps of several
+grids cross, the model has one name and is trained once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEYS = {"name", "row", "base", "values"}
 
 
 def expand(recipe: dict) -> dict:
-    """The recipe with its grids written out. Raises ValueError in a sentence if one of them cannot be."""
+    """The recipe with its grids written out. Raises ValueError with a sentence if one of them cannot be."""
     recipe = dict(recipe)
     models: dict[str, dict] = {}
     for number, grid in enumerate(_list(recipe.pop("grids", []), "grids"), start=1):
@@ -42,7 +42,7 @@ def expand(recipe: dict) -> dict:
 
 
 def _check(grid: object, where: str) -> None:
-    """Raises ValueError where a grid does not have the shape that the head of this file shows."""
+    """Raise ValueError if a grid does not have the form shown at the top of this file."""
     if not isinstance(grid, dict):
         raise ValueError(f"{where}: should be a group of keys ({', '.join(sorted(KEYS))}), not {grid!r}")
     if wrong := (set(grid) ^ KEYS) - {"row"}:

@@ -1,7 +1,7 @@
-"""python -m cribo.replay FOLDER: do a training that stopped at a loss that is not finite again, and name where it began.
+"""python -m cribo.replay FOLDER: repeat a training that stopped at a non-finite loss, and name the first non-finite value.
 
-FOLDER is the one that the training named, `.resume/MODEL-HASH/nonfinite-STEP`. One process is enough, whatever the training
-had.
+FOLDER is the one that the training named, `.resume/MODEL-HASH/nonfinite-STEP`. One process is enough, however many the
+training had.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cribo.training.loop import step_batches
 from cribo.training.state import initial_state
 from cribo.training.update import advance
 
-READ = ("dataset", "seed", "backbone", "losses", "views", "optimisation")  # of every model's settings
+READ = ("dataset", "seed", "backbone", "losses", "views", "optimisation")  # settings that every model has
 
 
 def main(folder: str) -> None:
@@ -42,9 +42,9 @@ def main(folder: str) -> None:
 
 
 def read_about(bundle: Path) -> dict:
-    """What is kept of a training beside its state and batch, `compute` as checked values.
+    """What about.json keeps of a training beside its state and batch, with `compute` as checked values.
 
-    Raises ValueError when about.json is missing, damaged or not whole.
+    Raises ValueError if about.json is missing, damaged or incomplete.
     """
     path = bundle / "about.json"
     if not path.exists():
@@ -68,10 +68,10 @@ def read_about(bundle: Path) -> dict:
 
 
 def replay(bundle: Path, records: Sequence[Record]) -> str | None:
-    """Do the steps of a bundle again in one process, from its state to the fault; the first value that is not finite, in
+    """Repeat the steps of a bundle in one process, from its state to the fault; return the first non-finite value in
     words, or None if there is none.
 
-    Raises ValueError when the bundle is not whole, or the photos no longer give the batch that it holds.
+    Raises ValueError if the bundle is incomplete, or the photos no longer give the batch that it holds.
     """
     about = read_about(bundle)
     settings, compute = about["settings"], about["compute"]
@@ -105,7 +105,7 @@ def _compare(batch: Batch, bundle: Path, processes: int) -> None:
 
 
 def _kept(path: Path, batch: Batch) -> dict[str, Tensor]:
-    """One process's share of the batch at fault. Raises ValueError when it is missing, damaged or of other fields."""
+    """One process's share of the batch at fault. Raises ValueError if it is missing, damaged or lacks a field."""
     kept = read(path)
     if lacking := [name for name in batch._fields if not isinstance(kept.get(name), Tensor)]:
         raise ValueError(f"{path} lacks {lacking[0]} of the batch: let the training stop once more")
@@ -114,7 +114,7 @@ def _kept(path: Path, batch: Batch) -> dict[str, Tensor]:
 
 @contextmanager
 def listening(networks: dict[str, nn.Module]) -> Iterator[list[str]]:
-    """Hear of every value that is not finite, in the order in which they arise: outputs of layers, then gradients."""
+    """Record every non-finite value, in the order in which they arise: outputs of layers, then gradients."""
     heard: list[str] = []
     handles = []
 
