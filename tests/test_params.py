@@ -190,6 +190,7 @@ def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
     ("text", "says"),
     [
         ("a: 1\nb: [1", r"^params\.yaml:2: is no valid YAML here or just above: correct brackets"),
+        ("a:\n  b: 1\n\tc: 2", r"^params\.yaml:3: has a tab, .*: put spaces in its place$"),
         ("- 1", r"^params\.yaml: must be a mapping"),
         ("data: {}\ndata: {}", r"^params\.yaml:2: data: is given twice"),
         ("a: 1\n? [b]\n: 2", r"^params\.yaml:2: is no valid YAML here"),
