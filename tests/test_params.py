@@ -187,6 +187,19 @@ def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("    images:", "    K: 1\n    images:", ".K: is no parameter here: it belongs in pretrain.clustering ("),
+        ("[global]}", "[global], K: 1}", "global.K: is no parameter here: it belongs in models.trained.global.clustering ("),
+        ("  hummingbird:", "  k: 3\n  hummingbird:", "evaluate.k: is no parameter ("),  # of three protocols
+    ],
+)
+def test_a_key_in_the_wrong_group_is_told_the_right_one_where_there_is_one_alone(old, new, says):
+    found = sentences(DEMO.replace(old, new, 1))
+    assert len(found) == 1 and says in found[0]
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("a: 1\nb: [1", r"^params\.yaml:2: is no valid YAML here or just above: correct brackets"),

@@ -81,7 +81,10 @@ def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
         return Problem(tuple(k for k in shown if k != "[key]"), f"{given!r} is no name: letters, digits, _ and . only")
     if kind == "extra_forbidden":
         known = sorted(set(_fields(root, key[:-1], chosen)))
-        return Problem(shown, f"is no parameter{f' of kind {chosen}' if chosen else ''}", known, str(key[-1]))
+        wrong = f"is no parameter{f' of kind {chosen}' if chosen else ''}"
+        if (home := _home(root, key)) is not None and (*prefix, *home):
+            wrong += f" here: it belongs in {'.'.join(map(str, (*prefix, *home)))}"
+        return Problem(shown, wrong, known, str(key[-1]))
     if kind == "missing" and isinstance(key[-1], int):  # a member of a list of fixed length
         return Problem(shown[:-1], f"has too few values: {_listed(given)}")
     if kind == "missing":
@@ -127,6 +130,21 @@ def _fields(model: type[BaseModel], at: Key, chosen: str | None) -> list[str]:
         kinds = deeper
     groups = [kind.model_fields for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return [name for group in groups if chosen is None or chosen in get_args(group["kind"].annotation) for name in group]
+
+
+def _home(root: type[BaseModel], key: Key) -> Key | None:
+    """The group that a key was meant for: the one nearest to where it stands, if there is one alone."""
+    for end in range(len(key) - 1, -1, -1):
+        if homes := _homes(root, key[:end], key[-1]):
+            return homes[0] if len(homes) == 1 and homes[0] != key[:-1] else None
+    return None
+
+
+def _homes(root: type[BaseModel], at: Key, name: str | int) -> list[Key]:
+    """The groups at and below this key that have a parameter of this name."""
+    known = _fields(root, at, None)
+    below = [home for step in known for home in _homes(root, (*at, step), name)]
+    return [at, *below] if name in known else below
 
 
 def _alternatives(annotation: object) -> list[object]:
