@@ -243,3 +243,11 @@ def test_no_files_import_each_other_in_a_circle():
 def test_nothing_imports_from_stages():
     for file in Path("cribo").rglob("*.py"):
         assert not re.search(r"^(from|import) stages", file.read_text(), re.M), file
+
+
+def test_experiments_are_shown_with_their_scores_and_parameters_and_nothing_else():
+    (dropped,) = re.findall(r"dvc exp show .*--drop '(.*)'", Path("docs/usage.md").read_text())
+    for column in ("Experiment", "results/scores/dense_nn/cribo-scenes.json:value", "pretrain.seed", "data.scenes.train"):
+        assert not re.match(dropped, column)
+    for column in ("Created", "loss", "results/scores/knn/cribo-scenes.json:cost.seconds", "results/plan", "data/scenes"):
+        assert re.match(dropped, column)
