@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from cribo import params, plan, recipe
+from cribo.fidelity import CHOICES
 from cribo.params.types import flat
 from cribo.report.paper.settings import of_training
 from cribo.report.tables.counterparts import model_of
 from cribo.report.tables.training_notes import photos_notes, training_notes
 
+# By these a model is chosen to stand beside a value of the paper (`is_counterpart`), but for the seed.
+COMPARED = {"dataset", "optimisation.epochs", "losses", "clustering.algorithm", "clustering.K", "clustering.lambda_pos"}
+COMPARED |= {"memory_bank.images", "matching.criterion", "seed"}
 RECIPES = [name for name in recipe.names() if name == "table1" or name.startswith("paper")]
 
 
@@ -35,6 +39,12 @@ def test_every_setting_that_is_said_of_the_paper_is_one_of_its_recipes_with_that
         own = flat(model["settings"])
         said = of_training(model["backbone"], model["pretrain_dataset"])
         assert {key: own[key] for key in said} == {key: value for key, (value, _) in said.items()} and len(said) > 30
+
+
+def test_of_every_parameter_that_cribo_reads_the_tables_know_what_the_paper_had():
+    model = setups("paper-vits16-coco")["cribo"]
+    own = {key for key in flat(model["settings"]) if not key.startswith("backbone.")}
+    assert own - COMPARED - {choice.key for choice in CHOICES} == set(of_training("ViT-S/16", "COCO"))
 
 
 def test_a_model_that_is_trained_otherwise_is_named_with_both_values_and_alike_ones_together():
