@@ -258,18 +258,18 @@ def _exclude(name: str, settings: dict, listing: Listing, faults: Sequence[Fault
     Raises:
         DataError: the user does not (one sentence per kind of fault), or no image of a split can be used.
     """
+    images, lost = (Counter(entry.split for entry in entries) for entries in (listing.entries, [f.entry for f in faults]))
+    spent = [split for split in lost if lost[split] == images[split]]
     if faults and not settings["exclude_broken"]:
         wrong: dict[str, list[str]] = {}
         for fault in faults:
             wrong.setdefault(fault.what, []).append(fault.file)
         where = f"of the files of {name} in {listing.root}"
-        advice = f"; data.{name}.exclude_broken: true goes on without them"
+        advice = "" if spent else f"; data.{name}.exclude_broken: true goes on without them"
         raise DataError("\n".join(f"{len(files)} {where} {what}: {listed(files)}{advice}" for what, files in wrong.items()))
-    images = Counter(entry.split for entry in listing.entries)
-    for split, lost in Counter(fault.entry.split for fault in faults).items():
-        if lost == images[split]:
-            first = next(fault for fault in faults if fault.entry.split == split)
-            raise DataError(f"none of the {lost} {split} images of {name} in {listing.root} can be used: {first}")
+    for split in spent:
+        first = next(fault for fault in faults if fault.entry.split == split)
+        raise DataError(f"none of the {lost[split]} {split} images of {name} in {listing.root} can be used: {first}")
     return {fault.entry.image: str(fault) for fault in faults}
 
 

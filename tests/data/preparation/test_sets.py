@@ -17,7 +17,7 @@ from cribo.data.prepared.manifest import DataError
 from cribo.data.prepared.readers import open_set
 from cribo.params.data import DATA_KINDS
 from tests.data.preparation import trees
-from tests.data.preparation.trees import MAKE, SETTINGS
+from tests.data.preparation.trees import MAKE, SETTINGS, photo, png, values
 
 COUNTS = {
     "voc": (4, 2),
@@ -309,6 +309,18 @@ def test_folder_with_masks_is_a_data_set_to_judge_on(root):
     assert ids_of(data.splits["train"]) == {0, 1, 255} and len(data.splits["train"]) == 3
     with pytest.raises(DataError, match=r"hold values that are no class \(legal: 0, 255\).*labels/a.png \(has 1\)"):
         opened(root, "folder", masks="labels", classes=["ground"])
+
+
+@pytest.mark.parametrize("val", ["images/val", None])
+@pytest.mark.parametrize("beside", ["labels/images", "labels"])
+def test_masks_of_a_folder_may_leave_out_the_folder_that_its_splits_share(root, beside, val):
+    train = "images/train" if val else "images"
+    for n, split in enumerate(("train", "val")):
+        photo(root / f"images/{split}/deep/a.jpg", n)
+        png(root / f"{beside}/{split}/deep/a.png", values(n, (0, 1, 255)))
+    data = opened(root, "folder", train=train, val=val, masks="labels", classes=["ground", "thing"])
+    assert ids_of([*data.splits["train"], *data.splits["val"]]) == {0, 1, 255}
+    assert [record.id for record in data.splits["train"]][-1] == f"images/{'train' if val else 'val'}/deep/a"
 
 
 @pytest.mark.parametrize("key", ["train", "val", "masks"])

@@ -26,6 +26,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     masks, val = settings["masks"], settings["val"]
     if masks and not (root / masks).is_dir():
         raise DataError(f"{root / masks} is missing: data.{name}.masks must name the folder of masks inside {root}")
+    shared = _shared(root, masks, settings) if masks else ""
     entries: list[Entry] = []
     notes: list[str] = []
     for split, folder, without in (("train", settings["train"], [masks, val]), ("val", val, [masks])):
@@ -39,13 +40,24 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
             notes.append(f"{len(others)} images of {split} of other kinds ({kinds}) are left out: {listed(others)}")
         for image in images:
             identity = os.path.splitext(image)[0]
-            entries.append(Entry(split, identity, image, f"{masks}/{identity}.png" if masks else ""))
+            mask = f"{masks}/{identity.removeprefix(shared)}.png" if masks else ""
+            entries.append(Entry(split, identity, image, mask))
     if twice := sorted(i for i, n in Counter((e.split, e.id) for e in entries).items() if n > 1):
         raise DataError(
             f"{root} has images that differ in their suffix only, rename one of each: {listed(i for _, i in twice)}"
         )
     classes = tuple(settings["classes"] or ())
     return Listing(root, entries, classes, LICENCE, f"a folder of images given as data.{name}.path", notes=notes)
+
+
+def _shared(root: Path, masks: str, settings: dict) -> str:
+    """What the paths of photos begin with and those of their masks do not.
+
+    The mask of images/train/a.jpg is MASKS/images/train/a.png or, if there is no folder MASKS/images, MASKS/train/a.png:
+    the folder that `train` and `val` share may be left out.
+    """
+    shared = os.path.commonpath([_prefix(settings[split]) for split in ("train", "val") if settings[split]])
+    return "" if (root / masks / shared).is_dir() else _prefix(shared)
 
 
 def _images(root: Path, folder: str, without: list[str]) -> tuple[list[str], list[str]]:
