@@ -3,9 +3,23 @@
 import re
 from pathlib import Path
 
+import pytest
+
+from cribo import params
 from cribo.params.yaml_lines import parse_yaml
 
 DEMO = Path("recipes/demo.yaml").read_text()
+
+
+def parse(text: str) -> params.Params:
+    return params.parse(text, Path("params.yaml"))
+
+
+def sentences(text: str) -> list[str]:
+    """What is said of the mistakes in a text."""
+    with pytest.raises(params.ParamsError) as error:
+        parse(text)
+    return str(error.value).splitlines()
 
 
 def line_of(key: str, text: str = DEMO) -> int:

@@ -1,6 +1,5 @@
 """params.yaml: what is wrong, where, and what was meant, for every mistake at once; no job before that."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +10,9 @@ from cribo.data.preparation.scenes import CLASSES
 from cribo.params.checks.names import PAPERS
 from cribo.params.data import SCENE_CLASSES
 from cribo.report.paper.values import PRETRAINING, SEGMENTATION_DATASETS, VALUE_DATASETS
-from tests.edits import DEMO, edited, judging, line_of, renamed
+from tests.edits import DEMO, edited, judging, line_of, parse, renamed, sentences
 
 SEEDED = ("dense_nn", "hummingbird", "linear_segmentation", "segmenter", "yolos")
-
-
-def parse(text):
-    return params.parse(text, Path("params.yaml"))
-
-
-def sentences(text):
-    with pytest.raises(params.ParamsError) as error:
-        parse(text)
-    return str(error.value).splitlines()
 
 
 def test_the_committed_files_are_valid():
@@ -80,6 +69,8 @@ def test_all_mistakes_are_reported_at_once():
         ("pretrain.optimisation.ema", "[0.9, 0.95, 1.0]", "has too many values, 3: at most 2 are allowed"),
         ("pretrain.optimisation.ema", "[0.9]", "has too few values: [0.9]"),
         ("models.trained.cribo", "null", "should be a group of keys, and is left empty"),
+        ("models.trained.cribo", '{dataset: scenes, row: "Cr\\nIBo"}', r"row: should be one line of text, not 'Cr\nIBo'"),
+        ("report.title", '"CrIBo\\n"', r"should be one line of text, not 'CrIBo\n'"),
         ("compute.tf32", "1", "should be true or false, not 1"),
         ("data.scenes.kind", "scene", "did you mean scenes?"),
         ("pretrain.losses", "[globl]", "did you mean global?"),
@@ -362,6 +353,7 @@ def test_a_data_set_with_masks_is_judged_on(entry):
         ("{weights: dino_vits16_in1k, seed: 0}", "x.seed: says nothing where weights are in the catalogue: leave it out"),
         ("{weights: a/b.pth, backbone: vit_small_16}", "models.imported.x: needs format, as weights are a file"),
         ("{weights: a/b.pth, backbone: vit_small_16, format: teecher}", "did you mean teacher?"),
+        ('{weights: resnet50.a1_in1k, row: "Res\\rNet"}', r"x.row: should be one line of text, not 'Res\rNet'"),
         ("{weights: results/encoders/a, stride: 16}", "x.stride: says nothing where weights are a folder: leave it out"),
         ("{weights: resnet50.a1_in1k, stride: 4}", "models.imported.x.stride"),
         ("{weights: results/encoders/a, std: [1.0, 1.0, 1.0]}", "x.std: says nothing where weights are a folder: leave it"),

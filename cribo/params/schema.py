@@ -11,7 +11,7 @@ from cribo.model.foreign.formats import FORMATS
 from cribo.params.data import Data
 from cribo.params.evaluate import Evaluate
 from cribo.params.pretrain import Pretrain
-from cribo.params.types import Count, Group, Name, NonNegative, Positive, Seed, Share, Whole, merged
+from cribo.params.types import Count, Group, Line, Name, NonNegative, Positive, Seed, Share, Whole, merged
 
 
 class Imported(Group):
@@ -25,14 +25,14 @@ class Imported(Group):
     stride: Literal[8, 16, 32] | None = None
     mean: tuple[Share, Share, Share] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
-    row: str | None = None
+    row: Line | None = None
 
 
 class Trained(Pretrain):
     """One pretrained model: its data set, and `pretrain` with the model's overlay applied."""
 
     dataset: Name
-    row: str | None = None
+    row: Line | None = None
     method: Literal["CrIBo", "DINO", "MAE"] = "CrIBo"
 
 
@@ -49,7 +49,7 @@ class Examples(Group):
 
 
 class Report(Group):
-    title: str
+    title: Line
     reference: Name
     tables: tuple[Annotated[int, Field(ge=1, le=12)], ...]
     tolerance: NonNegative

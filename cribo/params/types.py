@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 Count = Annotated[int, Field(ge=1)]
@@ -13,6 +13,15 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # torch accepts none larger
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _unbroken(text: str) -> str:
+    if text != "".join(text.splitlines()):
+        raise ValueError("should be one line of text")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_unbroken)]  # what a cell or the heading of a table shows
 
 
 class Group(BaseModel):
