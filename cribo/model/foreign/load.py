@@ -126,7 +126,7 @@ def _hub(name: str, settings: dict) -> Foreign:
     architecture = name.partition(".")[0]
     known = [*CATALOGUE, *timm.list_models(pretrained=True)]
     if name not in known and name not in timm.list_models():  # names from list_models() have no tag
-        hint = did_you_mean(name, known)
+        hint = did_you_mean(name, ("random", *known))
         raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
     net, args = _build(name, {}, settings)
     try:

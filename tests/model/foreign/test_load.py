@@ -166,6 +166,7 @@ def test_a_file_with_another_digest_than_published_is_refused(tmp_path, monkeypa
         ("./nowhere", r"^\./nowhere: no such file or folder"),
         ("~/nowhere", "no such file or folder: write the path without ~"),
         ("cribo_vits16_koko", "no file, no folder, .* did you mean cribo_vits16_coco"),
+        ("randm", "no file, no folder, .* did you mean random"),
     ],
 )
 def test_names_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):
