@@ -1,6 +1,5 @@
 """params.yaml: what is wrong, where, and what was meant, for every mistake at once; no job before that."""
 
-
 import numpy as np
 import pytest
 import torch
