@@ -111,6 +111,11 @@ def test_the_learning_rates_said_of_a_decoder_are_its_own():
     assert "on voc2012: learning_rates [0.0008] (" in note and "on ade20k: learning_rates [0.0003] (" in note
 
 
+def test_a_decoder_that_was_trained_at_every_learning_rate_of_the_paper_is_not_said_to_differ():
+    rates = [8e-5, 1e-4, 8e-4, 3e-4]
+    assert settings_notes({Planned("linear_segmentation", "cribo", "voc2012", 1, lr): {} for lr in rates}) == ()
+
+
 @pytest.mark.parametrize("protocol", ["linear_segmentation", "segmenter"])
 def test_of_a_decoder_every_setting_that_changes_the_result_is_stated_or_left_open_by_paper_and_code(protocol):
     group = params.load("recipes/demo.yaml").evaluate.model_dump()[protocol]

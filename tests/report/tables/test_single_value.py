@@ -58,6 +58,13 @@ def test_yolos_has_three_metrics(results):
     assert table["L_cv"]["coco AP Δ"].value == pytest.approx(20 - 27.1)
 
 
+def test_the_papers_table_is_named_where_it_has_the_data_set(results):
+    for kind, said in ((KNN, ", Table 5; – where"), (YOLOS, ", Tables 5 and 6; – where")):
+        assert [said in note for note in value_table(kind, PLAN, {}, results).notes if note.startswith("Paper:")] == [True]
+    scenes = PLAN | {"knn": PLAN["knn"] | {"datasets": ["scenes"]}}
+    assert not any(note.startswith("Paper:") for note in value_table(KNN, scenes, {}, results).notes)
+
+
 def test_what_a_row_of_several_models_gives_is_said_below_the_table(results):
     said = "Rows of several models give their mean, and ± is the standard deviation (n − 1) between them: CrIBo (a, b)."
     assert all(value_table(kind, PLAN, {}, results).notes.count(said) == 1 for kind in (KNN, YOLOS))
