@@ -69,11 +69,31 @@ def test_the_grid_keeps_every_learning_rate(results):
     assert grid["CrIBo"][::3] == ["60.0", "61.5", "20.0", "not run"]
 
 
+def test_two_blocks_have_a_table_of_their_own_which_the_paper_has_not(results):
+    results[Planned("linear_segmentation", "ours", "voc2012", 2, 8e-4)] = {"value": 63.5}
+    plan = {**PLAN, "linear_segmentation": {**PLAN["linear_segmentation"], "layers": [1, 2]}}
+    tables = {table.name: table for table in segmentation_tables(plan, {}, results)}
+    assert len(tables) == 6 and "last 2 blocks" in tables["linear_segmentation_last2"].title
+    assert lines(tables["linear_segmentation_last2"])["CrIBo"][0] == "63.5"
+    assert not any(note.startswith("Paper:") for note in tables["linear_segmentation_last2"].notes)
+
+
 def test_models_of_one_row_give_the_mean_of_their_best(results):
     plan = {**PLAN, "models": {name: {**CRIBO, "row": "both"} for name in ("random", "ours")}}
     best, grid = segmentation_tables(plan, {}, results)[:2]
     assert "35.8 ± 36.4" in render_markdown(best)
     assert [row.label for row in grid.rows] == ["both (random)", "both (ours)"]
+
+
+def test_the_best_rates_of_a_row_s_models_are_named_in_order():
+    rates = [4e-1, 3e-1, 2e-1, 1e-1]
+    about = {"models": list("abcd"), "datasets": ["scenes"], "learning_rates": rates}
+    plan = {**PLAN, "models": {name: CRIBO for name in "abcd"}, "segmenter": about}
+    plan["linear_segmentation"] = {**PLAN["linear_segmentation"], "datasets": []}
+    results = {
+        Planned("segmenter", name, "scenes", None, lr): {"value": 1.0} for name, lr in zip("abcd", rates, strict=True)
+    }
+    assert lines(segmentation_tables(plan, {}, results)[0])["CrIBo"] == ["1.0", "0.0", "4", '"0.1', " 0.2", " 0.3", ' 0.4"']
 
 
 def test_no_data_set_is_no_table(results):

@@ -65,6 +65,11 @@ def test_the_papers_table_is_named_where_it_has_the_data_set(results):
     assert not any(note.startswith("Paper:") for note in value_table(KNN, scenes, {}, results).notes)
 
 
+def test_a_protocol_without_a_data_set_has_no_table(results):
+    plan = PLAN | {protocol: {"datasets": []} for protocol in ("dense_nn", "linear_segmentation", "segmenter", "knn")}
+    assert [table.name for table in own_tables(plan, {}, results)] == ["hummingbird", "yolos"]
+
+
 def test_what_a_row_of_several_models_gives_is_said_below_the_table(results):
     said = "Rows of several models give their mean, and ± is the standard deviation (n − 1) between them: CrIBo (a, b)."
     assert all(value_table(kind, PLAN, {}, results).notes.count(said) == 1 for kind in (KNN, YOLOS))
