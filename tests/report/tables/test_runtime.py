@@ -8,6 +8,7 @@ import pytest
 
 from cribo.report.experiment.results import ReportError
 from cribo.report.experiment.step_benchmark import read_step
+from cribo.report.render.to_csv import render_csv
 from cribo.report.render.to_markdown import render_markdown
 from cribo.report.tables.runtime import runtime_table
 
@@ -44,6 +45,12 @@ def test_those_of_another_backbone_stand_below_the_papers_models(path):
     assert found["L_cv^g alone, ours"] == ["–", "–", "333:38", "–", "2.5", "64.0"]  # 1,281,167 / 64 s
     assert found["CrIBo (K 8), ours"] == ["–", "–", "667:16", "–", "2.5", "32.0"]
     assert "Ours: a laptop" in render_markdown(runtime_table(read_step(path)))
+
+
+def test_only_what_was_measured_here_has_room_for_a_spread(path):
+    header = render_csv(runtime_table(read_step(path))).splitlines()[0]
+    assert header.startswith('row,batch,"epoch, mm:ss paper","epoch, mm:ss ours","epoch, mm:ss ours std",')
+    assert header.count(" std") == 3 and '"memory, GB paper","memory, GB ours","memory, GB ours std"' in header
 
 
 def test_without_the_benchmark_our_row_says_so(tmp_path, path):

@@ -13,10 +13,11 @@ import pytest
 from cribo.report.experiment.results import ReportError, read_results
 from cribo.report.paper import values as paper
 from cribo.report.render.to_csv import render_csv
+from cribo.report.render.to_html import render_html
 from cribo.report.render.to_latex import escape, render_latex
 from cribo.report.render.to_markdown import render_markdown
 from cribo.report.tables.dense_nn import dense_nn_table
-from cribo.report.tables.table import NONE, NOT_RUN, Column, Number, Row, Table
+from cribo.report.tables.table import NONE, NOT_RUN, Column, Number, Row, Table, Text
 
 ALL = ["global", "cross_view", "cross_image"]
 
@@ -215,6 +216,12 @@ def test_latex_structure(folder):
     assert "$-$18.1" in text and r"40.0 $\pm$ 8.5" in text
     outside = re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "", text)
     assert not re.search(r"(?<!\\)[%#_](?! needs)", outside) and r"L_cv & " not in text
+
+
+def test_words_stand_flush_left_and_numbers_right():
+    table = Table("t", "T", (Column("", "photos", kind="words"), Column("g", "a")), (Row("x", (Text("COCO"), Number(1.0))),))
+    assert r"\begin{tabular}{llr}" in render_latex(table)
+    assert "<th class=left" in render_html(table) and render_html(table).count("class=left") == 1
 
 
 def test_markdown_escapes_bars():
