@@ -9,6 +9,8 @@ from cribo import params, plan
 from cribo.model.architectures import BACKBONES, BackboneSpec
 from tests.edits import DEMO, edited, judging
 
+LOSSES = ["global", "cross_view", "cross_image"]
+
 
 def changed_files(text):
     before, after = (plan.plan(params.parse(t, Path("params.yaml"))) for t in (DEMO, text))
@@ -126,6 +128,39 @@ def test_a_name_of_the_catalogue_is_one_line_and_knows_its_row():
     assert (row["row"], row["method"], row["backbone"]) == ("SlotCon, ResNet-50, COCO", "SlotCon", "ResNet-50")
 
 
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        (
+            "{weights: cribo_vits16_coco}",
+            {"row": "CrIBo, ViT-S/16, COCO", "dataset": "COCO", "epochs": "300", "method": "CrIBo", "losses": LOSSES},
+        ),
+        (
+            "{weights: dino_vits16_in1k, row: theirs}",
+            {"row": "theirs", "backbone": "ViT-S/16", "dataset": "IN1K", "method": "DINO", "losses": []},
+        ),
+        (
+            "{weights: a/b.pth, format: timm, backbone: resnet50, row: mine}",
+            {"row": "mine", "backbone": "resnet50", "dataset": None, "epochs": 0, "losses": [], "method": None},
+        ),
+        ("{weights: dinov2_vits14}", {"row": "x, vit_small_patch14_dinov2", "method": None, "dataset": None}),
+        ("{weights: resnet50.a1_in1k}", {"row": "x", "backbone": None, "losses": []}),
+    ],
+)
+def test_a_row_of_weights_from_elsewhere_is_called_as_said_or_as_the_paper_calls_them(line, row):
+    text = DEMO.replace("  imported:", f"  imported:\n    x: {line}").replace("models: [random,", "models: [random, x,")
+    found = plan.plan(params.parse(text, Path("params.yaml")))["report"]["models"]["x"]
+    assert {key: found[key] for key in row} == row
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "keys"), [("kmeans", {"algorithm", "K", "outer_iterations"}), ("labels", {"algorithm", "K"})]
+)
+def test_a_way_of_clustering_reads_its_own_settings_alone(algorithm, keys):
+    text = edited("models.trained.cribo", f"{{dataset: scenes, clustering: {{algorithm: {algorithm}, K: 13}}}}")
+    assert plan.plan(params.parse(text, Path("params.yaml")))["pretrain/cribo"]["clustering"].keys() == keys
+
+
 @pytest.mark.parametrize("more", ["mean: [0.5, 0.5, 0.5]", "std: [0.5, 0.5, 0.5]"])
 def test_the_statistics_of_a_file_reach_its_import_alone(more):
     line = "  imported:\n    mine: {{weights: a.pth, format: timm, backbone: vit_small_16{}}}"
@@ -141,6 +176,7 @@ def test_the_plan_is_written_and_read_back(tmp_path):
     assert {str(f.relative_to(tmp_path).with_suffix("")) for f in written} == set(plan.plan(p))
     for name, settings in plan.plan(p).items():
         assert plan.read(name, tmp_path) == yaml.safe_load(yaml.safe_dump(settings))
+    assert list(plan.read("report", tmp_path)["models"]) == list(p.evaluate.models) != sorted(p.evaluate.models)
 
 
 def test_a_plan_that_was_not_made_says_what_to_run(tmp_path):
