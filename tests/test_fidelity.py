@@ -78,6 +78,14 @@ def test_groups_of_any_batch_divide_it(batch):
                 assert batch % choice.value(preset, settings) == 0
 
 
+@pytest.mark.parametrize(
+    ("batch", "released", "ours"), [(100, 10, 25), (30, 3, 30), (7, 1, 7), (96, 12, 32), (320, 40, 40), (33, 3, 11)]
+)
+def test_groups_of_a_batch_are_the_largest_that_a_gpu_would_have_had_and_ours_not_of_a_handful(batch, released, ours):
+    settings = {"optimisation": {"batch_size": batch}, "backbone": "vit_demo_8"}
+    assert [BY_KEY["matching.pool_images"].value(which, settings) for which in ("released", "ours")] == [released, ours]
+
+
 def test_a_single_key_overrides_the_preset_and_plan_says_so(tmp_path, monkeypatch, capsys):
     text = edited("pretrain.clustering.marginals", "histogram", edited("pretrain.fidelity", "paper", FOLLOWING))
     assert planned(text)["clustering"]["marginals"] == "histogram"

@@ -149,8 +149,21 @@ def test_a_name_of_the_catalogue_is_one_line_and_knows_its_row():
 )
 def test_a_row_of_weights_from_elsewhere_is_called_as_said_or_as_the_paper_calls_them(line, row):
     text = DEMO.replace("  imported:", f"  imported:\n    x: {line}").replace("models: [random,", "models: [random, x,")
-    found = plan.plan(params.parse(text, Path("params.yaml")))["report"]["models"]["x"]
-    assert {key: found[key] for key in row} == row
+    found = plan.plan(params.parse(text, Path("params.yaml")))["report"]["models"]
+    assert {key: found["x"][key] for key in row} == row
+
+
+@pytest.mark.parametrize(("said", "row"), [("", "cribo"), (", row: mine, method: DINO, losses: [global]", "mine")])
+def test_a_row_of_a_model_trained_here_is_called_as_said_or_by_its_name(said, row):
+    text = edited("models.trained.cribo", f"{{dataset: scenes{said}}}")
+    assert plan.plan(params.parse(text, Path("params.yaml")))["report"]["models"]["cribo"] == {
+        "row": row,
+        "backbone": "vit_demo_8",
+        "dataset": "scenes",
+        "epochs": 36,
+        "losses": ["global"] if said else LOSSES,
+        "method": "DINO" if said else "CrIBo",
+    }
 
 
 @pytest.mark.parametrize(
