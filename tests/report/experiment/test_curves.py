@@ -7,18 +7,18 @@ import pytest
 from cribo.report.experiment.curves import bootstrapping, points, read_curve, read_curves
 from cribo.report.experiment.results import ReportError
 
-LINES = ["step,epoch,loss,bootstrapping_1,bootstrapping_2", "10,0,5.0,,", "20,1,4.0,0.25,0.5", "40,1,3.0,0.5,"]
+LINES = ["step,epoch,loss,bootstrapping_1,bootstrapping_2", "10,0,5.0,,", "20,1,4.0,0.25,0.5", "40,3,3.0,0.5,"]
 
 
 def test_epochs_run_from_the_start_and_an_empty_field_is_no_value():
     curve = read_curve(LINES, "x")
-    assert curve["at"] == [0.5, 1.0, 2.0] and curve["step"] == [10, 20, 40]
+    assert curve["at"] == [1.0, 2.0, 4.0] and curve["step"] == [10, 20, 40]
     assert curve["loss"] == [5.0, 4.0, 3.0] and curve["bootstrapping_1"] == [None, 0.25, 0.5]
 
 
 def test_a_point_is_the_mean_of_its_columns_where_all_have_a_value():
     curve = read_curve(LINES, "x")
-    assert points(curve, ["bootstrapping_1", "bootstrapping_2"]) == ([1.0], [0.375])
+    assert points(curve, ["bootstrapping_1", "bootstrapping_2"]) == ([2.0], [0.375])
     assert points(curve, ["bootstrapping_1", "absent"], "step") == ([20, 40], [0.25, 0.5])
     assert points(curve, ["absent"]) == ([], [])
 
