@@ -37,7 +37,7 @@ def test_all_mistakes_are_reported_at_once():
     text = edited("pretrain.clustering.K", '"8"')
     text = edited("pretrain.backbone", "vit_dmo_8", text)
     found = sentences(edited("pretrain.optimisation.ema", "[0.9, 1.5]", text))
-    assert len(found) == 3
+    assert len(found) == 3 and all(sentence.startswith("params.yaml:") for sentence in found)
     assert any("K: should be a valid integer, not '8'" in s for s in found)
     assert any("did you mean vit_demo_8?" in s for s in found)
 
