@@ -143,6 +143,17 @@ def test_the_rate_ends_where_it_shall_and_each_iteration_draws_a_drop_path_of_it
     assert json.loads(lines[-1])["lr"] == end and len(set(drawn)) == 8
 
 
+def test_what_is_logged_and_kept_is_every_few_iterations_and_the_last(run, linear_settings, tmp_path, capfd):
+    run("linear", {**linear_settings, "iterations": 7})
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(2, 1), (4, 3), (6, 4), (7, 5)]  # of 5 photos, 4 a batch
+    assert all(line["loss"] > 0 and 0 <= line["accuracy"] <= 100 for line in lines)
+    assert sorted(path.stem for path in (tmp_path / "run").glob("*.pt")) == ["state-00000006", "state-00000007"]
+    assert "going on after" not in capfd.readouterr().err
+    run("linear", {**linear_settings, "iterations": 9})
+    assert "going on after iteration 7 of 9" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
