@@ -91,6 +91,27 @@ BOUNDS = {
         "checkpoint_steps": COUNT, "keep_states": ([2], [1]), "log_steps": COUNT,
     },
 }  # fmt: skip
+WORDS = {
+    "pretrain.fidelity": ("paper", "released", "ours"),
+    "pretrain.backbone": ("vit_demo_8", "vit_small_16", "vit_small_8", "vit_base_16"),
+    "pretrain.clustering.algorithm": ("sinkhorn", "kmeans", "labels"),
+    "pretrain.clustering.marginals": ("histogram", "uniform", "fidelity"),
+    "pretrain.clustering.exclude_self": (True, False, "fidelity"),
+    "pretrain.clustering.centroids": ("unit", "raw", "fidelity"),
+    "pretrain.clustering.normalise_images": ("fidelity",),
+    "pretrain.matching.criterion": ("cycle", "none", "labels"),
+    "pretrain.matching.pool_images": ("fidelity",),
+    "pretrain.matching.first_epoch": ("fidelity",),
+    "pretrain.targets.directions": ("mean", "sum", "fidelity"),
+    "pretrain.targets.mean_images": ("fidelity",),
+    "models.imported.random.stride": (None, 8, 16, 32),
+    "models.imported.random.format": (None, "timm", "teacher"),
+    "evaluate.linear_segmentation.statistics": ("encoder", "half"),
+    "evaluate.linear_segmentation.layer_norm": ("last", "each"),
+    "evaluate.segmenter.statistics": ("encoder", "half"),
+    "compute.device": ("auto", "cpu", "cuda"),
+    "compute.precision": ("fp32", "bf16"),
+}
 TREE = yaml.safe_load(DEMO)
 
 
@@ -115,6 +136,18 @@ def test_a_number_is_taken_to_its_bounds_and_refused_beyond(key, bounds):
     assert [refused(key, value) for value in good] == [[]] * len(good)
     for value in wrong:
         assert {where.removesuffix(".value").startswith(key) for where in refused(key, value)} == {True}, value
+
+
+@pytest.mark.parametrize(("key", "words"), WORDS.items())
+def test_a_choice_takes_each_of_its_words_and_no_other(key, words):
+    assert [refused(key, word) for word in words] == [[]] * len(words)
+    assert {where.startswith(key) for where in refused(key, "another")} == {True}
+
+
+def test_the_losses_are_four_and_one_is_needed():
+    for losses in (["global"], ["cross_view", "cross_image"], ["pixels"]):
+        assert refused("pretrain.losses", losses) == []
+    assert refused("pretrain.losses", []) == ["pretrain.losses"] and refused("pretrain.losses", ["another"])
 
 
 def test_no_number_is_without_bounds_here():
