@@ -78,6 +78,12 @@ def test_finetuning_moves_every_parameter(run, segmenter_settings, own_encoder):
     assert still == []
 
 
+def test_a_saved_state_holds_the_encoder_only_where_it_is_trained(run, protocol, settings):
+    saved = run(protocol, {**settings, "iterations": 1}).to_dict()
+    assert any(name.startswith("backbone.") for name in saved["trained"]) == (protocol == "segmenter")
+    assert any(name.startswith("decode_head.") for name in saved["trained"]) and saved["step"] == 1
+
+
 def test_training_lowers_the_loss(run, protocol, settings, tmp_path):
     run(protocol, {**settings, "iterations": 40})
     found = losses(tmp_path / "run")
