@@ -5,6 +5,8 @@ import json
 import math
 import os
 import signal
+import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ LR = 1e-2
 
 @pytest.fixture
 def run(own_encoder, photos, compute, tmp_path):
-    def run(protocol, settings, name="run", world=ALONE, layers=1):
+    def run(protocol, settings, name="run", world=ALONE, layers=1, background=False):
         encoder = copy.deepcopy(own_encoder)
         if protocol == "linear":
             model = decoders.linear(encoder, settings, layers, 4, 255)
@@ -34,7 +36,8 @@ def run(own_encoder, photos, compute, tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         state = initial_state(model, settings["weight_decay"])
         crops = Crops(photos.splits["train"], settings, 4, 255)
-        return train(state, crops, settings, LR, tmp_path / name, compute, world)
+        own = compute.model_copy(update={"save_in_background": background})
+        return train(state, crops, settings, LR, tmp_path / name, own, world)
 
     return run
 
@@ -191,6 +194,39 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, linear_settings, monkeypat
     monkeypatch.setattr(training, "polynomial", lambda *_: float("nan"))
     with pytest.raises(FloatingPointError, match="lower learning_rates"):
         run("linear", linear_settings)
+
+
+def test_a_state_that_is_being_saved_as_the_run_breaks_off_or_ends_is_saved_whole(
+    run, linear_settings, tmp_path, monkeypatch
+):
+    save, prepare, calls = checkpoint.save, training.prepare, []
+
+    def saved_late(*state):
+        time.sleep(0.3)
+        save(*state)
+
+    def broken(model, batch):
+        calls.append(1)
+        if len(calls) == 4:  # just after the first save has begun
+            raise RuntimeError("broken")
+        return prepare(model, batch)
+
+    monkeypatch.setattr(checkpoint, "save", saved_late)
+    monkeypatch.setattr(training, "prepare", broken)
+    for ends, newest in ((pytest.raises(RuntimeError), 3), (nullcontext(), 8)):
+        with ends:
+            run("linear", linear_settings, background=True)
+        assert max(path.name for path in (tmp_path / "run").iterdir() if path.suffix == ".pt") == f"state-{newest:08}.pt"
+
+
+def test_a_last_state_that_could_not_be_saved_is_no_trained_decoder(run, linear_settings, monkeypatch):
+    def full(folder, step, *_):
+        if step == 8:
+            raise OSError("no room")
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    with pytest.raises(OSError, match="no room"):
+        run("linear", linear_settings, background=True)
 
 
 def test_a_state_of_another_decoder_is_refused(run, linear_settings, segmenter_settings):
