@@ -59,6 +59,17 @@ def test_without_the_benchmark_our_row_says_so(tmp_path, path):
     assert read_step(path).profile is None and lines(runtime_table(read_step(path)))["MAE"].count("not run") == 3
 
 
+@pytest.mark.parametrize(
+    ("more", "printed"), [({}, True), ({"size": 96}, False), ({"backbone": "vit_small_16"}, False), ({"K": 32}, True)]
+)
+def test_a_profile_is_in_milliseconds_and_as_printed_for_the_papers_backbone_views_and_images(path, more, printed):
+    rows = {"baseline": ROW | {"images": 128}, "phases": ROW | {"phases": {"forward_pass": 0.25, "clustering": 0.5}}}
+    path.write_text(json.dumps(TREE | {"backbone": "vit_base_16", "size": 224, "K": 12, "rows": rows} | more))
+    step = read_step(path)
+    assert step.profile == {"forward_pass": 250.0, "clustering": 500.0} and step.paces is None
+    assert (step.about, step.K, step.as_printed) == ("a laptop", more.get("K", 12), printed)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"about": "x"}', json.dumps(TREE | {"rows": {"global only": {}}})])
 def test_another_file_is_one_sentence(path, text):
     path.write_text(text)
