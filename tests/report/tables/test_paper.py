@@ -144,6 +144,8 @@ def test_how_much_of_the_grid_stands_behind_each_aggregate_of_the_cycle_ablation
     said = "Ours, of the 18 settings behind each of the paper's: 1 with criterion none on voc2012, 2 with criterion cycle on"
     assert [note for note in notes if note.startswith("Ours, of")] == [f"{said} voc2012."]
     assert not any("of the 18" in note for note in paper_table(8, ours({})).notes)
+    default = ours({"cribo": (row(), settings(), 58.5)})
+    assert not any("of the 18" in note for number in (1, 4, 12) for note in paper_table(number, default).notes)
 
 
 def test_the_grid_of_the_cycle_ablation_gives_its_least_most_and_mean():
