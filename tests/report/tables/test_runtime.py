@@ -50,6 +50,7 @@ def test_those_of_another_backbone_stand_below_the_papers_models(path):
 def test_only_what_was_measured_here_has_room_for_a_spread(path):
     header = render_csv(runtime_table(read_step(path))).splitlines()[0]
     assert header.startswith('row,batch,"epoch, mm:ss paper","epoch, mm:ss ours","epoch, mm:ss ours std",')
+    assert header.endswith(",img/s ours,img/s ours std,img/s ours n")
     assert header.count(" std") == 3 and '"memory, GB paper","memory, GB ours","memory, GB ours std"' in header
 
 
