@@ -42,13 +42,31 @@ def test_a_state_may_take_as_long_to_save_as_the_warning_was_early(warning, pati
     assert program[program.index("--shutdown-timeout") + 1] == patience
 
 
-@pytest.mark.parametrize(("given", "each"), [({"OMP_NUM_THREADS": "8"}, "4"), ({"OMP_NUM_THREADS": "1"}, "1")])
-def test_processes_share_the_threads_of_their_node(given, each, monkeypatch):
-    monkeypatch.setattr(os, "execvp", lambda *_: None)
-    for key, value in {"CRIBO_GPUS": "2", "CRIBO_NODES": "1", **given}.items():
-        monkeypatch.setenv(key, value)
-    launch.main(MODULE)
-    assert os.environ["OMP_NUM_THREADS"] == each
+@pytest.fixture
+def becomes(monkeypatch):
+    """What the launcher becomes with these variables set, and its environment then."""
+
+    def launched(**env):
+        ours = {k: v for k, v in os.environ.items() if not k.startswith(("CRIBO_", "SLURM_", "OMP_"))} | env
+        monkeypatch.setattr(os, "environ", ours)
+        became = []
+        monkeypatch.setattr(os, "execvp", lambda file, program: became.append((file, program)))
+        launch.main(MODULE)
+        return (*became, ours)
+
+    return launched
+
+
+@pytest.mark.parametrize(("given", "each"), [({"OMP_NUM_THREADS": "8"}, "4"), ({"OMP_NUM_THREADS": "1"}, "1"), ({}, "3")])
+def test_processes_share_the_threads_of_their_node_or_else_its_cores(given, each, becomes, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert becomes(CRIBO_GPUS="2", **given)[1]["OMP_NUM_THREADS"] == each
+
+
+@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_idle_threads_leave_their_cores_to_the_loader_unless_somebody_wants_otherwise(given, policy, becomes):
+    (_, program), env = becomes(**given)
+    assert program == DIRECT and env["OMP_WAIT_POLICY"] == policy and "OMP_NUM_THREADS" not in env
 
 
 def test_several_nodes_start_one_launcher_each_with_explicit_numbers():
@@ -57,12 +75,15 @@ def test_several_nodes_start_one_launcher_each_with_explicit_numbers():
     assert program[-5:] == ["-m", "cribo.launch", *MODULE]
 
 
-def test_launchers_of_one_job_meet_at_the_first_node(tmp_path, monkeypatch):
+def test_launchers_that_srun_starts_do_not_start_it_again_and_meet_at_the_first_node(tmp_path, monkeypatch, becomes):
     scontrol = tmp_path / "scontrol"
     scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames node[7-8]" ] && printf "node7\\nnode8\\n"\n')
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    program = command(MODULE, {**SLURM, launch.STEP: "1", "SLURM_STEP_NODELIST": "node[7-8]"})
+    (file, _), env = becomes(**SLURM)
+    assert file == "srun"
+    program = command(MODULE, {**env, "SLURM_STEP_NODELIST": "node[7-8]"})
+    assert program[1:5] == ["-m", "torch.distributed.run", "--nproc-per-node", "4"]
     assert program[program.index("--rdzv-endpoint") + 1] == "node7:29678"
     assert program[program.index("--nnodes") + 1] == "2" and program[-4:] == ["-m", *MODULE]
 
