@@ -1,7 +1,9 @@
 """One state file: whole or not there; damage is told from a disk that does not answer, and a full disk from other errors."""
 
 import errno
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,26 @@ def test_what_was_written_is_read(tmp_path):
     state_file.write(tmp_path / "a.pt", STATE)
     same(state_file.read(tmp_path / "a.pt"), STATE)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_state_is_on_the_disk_as_a_whole_before_it_has_its_name_and_its_name_before_the_write_ends(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def synced(file):
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        done.append((path.name, path.stat().st_size if path.is_file() else None))
+        fsync(file)
+
+    def renamed(old, new):
+        done.append("renamed")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    state_file.write(folder / "a.pt", STATE)
+    assert done == [("a.partial", (folder / "a.pt").stat().st_size), "renamed", ("run", None)]
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
