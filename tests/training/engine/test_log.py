@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cribo.training.engine.distributed import World
-from cribo.training.engine.log import Journal, peak_memory, read_cost, read_records, timed
+from cribo.training.engine.log import Journal, clock, peak_memory, read_cost, read_records, timed
 from tests.training.runs import ALONE
 
 
@@ -22,7 +22,8 @@ def test_records_of_steps_that_are_done_over_are_dropped(tmp_path, capsys):
     second.record(3, 0, {"loss": 30.0})
     assert [(e["step"], e["loss"]) for e in read_records(path)] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
-    assert "cross-view: step 3/10  epoch 0  loss 30" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cross-view: step 3/10  epoch 0  loss 30" in said and "MFU" not in said  # of a device whose peak is not known
 
 
 def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
@@ -32,10 +33,10 @@ def test_a_process_that_does_not_write_leaves_no_file(tmp_path, capsys):
 
 
 def test_speed_is_that_since_the_last_record_and_stays_out_of_the_curves(tmp_path, monkeypatch, capsys):
-    clock = iter([0.0, 0.0, 2.0, 2.0, 4.0, 4.0])
-    monkeypatch.setattr("cribo.training.engine.log.time.perf_counter", lambda: next(clock))
+    now = iter([90.0, 90.0, 92.0, 92.0, 94.0, 94.0])
+    monkeypatch.setattr("cribo.training.engine.log.time.perf_counter", lambda: next(now))
     journal = Journal(tmp_path / "metrics.jsonl", 0, 10, 8, world=ALONE, flops=3e9, peak=1e11)
-    journal.waited = 0.5
+    journal.waited += 0.5
     journal.record(2, 0, {"loss": 1.0})  # 16 images in two seconds
     journal.record(6, 0, {"loss": 1.0})  # 32 in the next two
     pace = [json.loads(line)["pace"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -57,19 +58,32 @@ def test_the_memory_of_a_training_on_the_cpu_is_that_of_its_process_where_there_
 def test_a_bar_moves_on_a_terminal_and_only_there(tmp_path, monkeypatch):
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
-        with Journal(tmp_path / "metrics.jsonl", 0, 10, 4, world=ALONE) as journal:
-            journal.tick(3)
+        with Journal(tmp_path / "metrics.jsonl", 2, 10, 4, world=ALONE) as journal:
             assert (journal.bar is not None) == terminal
+            begun = journal.bar.tasks[0].completed if terminal else 2
+            journal.tick(3)
             if terminal:
-                assert journal.bar.tasks[0].completed == 3
+                assert begun == 2 and journal.bar.tasks[0].completed == 3
+                bar = journal.bar
+    assert not bar.live.is_started  # or it would go on drawing over what is said afterwards
+    with Journal(tmp_path / "metrics.jsonl", 0, 10, 4, World(1, 2, ALONE.device)) as journal:
+        assert journal.bar is None  # the main process shows one for all
 
 
 def test_the_cost_is_the_time_between_records_of_all_turns_and_the_most_memory(tmp_path):
-    paces = [(4, 2.0, 0.5), (8, 4.0, 1.0), (10, 1.0, 0.7)]  # step, images a second, GB; batches of 3
+    paces = [(4, 2.0, 0.5), (8, 4.0, 0.9), (10, 1.0, 0.7)]  # step, images a second, GB; batches of 3
     lines = [{"step": s, "epoch": 0, "pace": {"images_per_second": speed, "memory_gb": gb}} for s, speed, gb in paces]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     spent = read_cost(tmp_path / "metrics.jsonl", 3)
-    assert spent == {"seconds": 12 / 2 + 12 / 4 + 6 / 1, "peak_memory_mib": round(1e9 / 2**20)}
+    assert spent == {"seconds": 12 / 2 + 12 / 4 + 6 / 1, "peak_memory_mib": round(0.9e9 / 2**20)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.4, "0:00"), (59.6, "1:00"), (123, "2:03"), (3599, "59:59"), (3723, "1:02:03"), (90_000, "25:00:00")],
+)
+def test_a_time_is_shown_in_hours_minutes_and_seconds_and_hours_only_where_there_are_any(seconds, shown):
+    assert clock(seconds) == shown
 
 
 def test_a_full_disk_is_one_sentence_that_says_how_to_go_on(tmp_path):
@@ -90,6 +104,13 @@ def test_a_journal_that_cannot_be_tidied_up_keeps_all_its_records(tmp_path, monk
     with pytest.raises(OSError, match="could not be written"):
         Journal(path, 1, 10, 4, world=ALONE)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_the_time_spent_waiting_for_batches_is_counted_and_that_of_steps_is_not(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "metrics.jsonl", 0, 2, 1, world=ALONE)
+    now = iter([0.0, 2.0, 10.0, 11.0, 20.0, 24.0])  # asked for and come: two batches, and the end
+    monkeypatch.setattr("cribo.training.engine.log.time.perf_counter", lambda: next(now))
+    assert list(timed("ab", journal)) == ["a", "b"] and journal.waited == 2 + 1 + 4
 
 
 class Failing(DataLoader):
