@@ -60,6 +60,26 @@ def test_a_flipped_bit_in_a_record_is_found_or_changes_nothing_and_none_is_taken
     assert found > len(whole) / 3 / 3
 
 
+def test_a_state_that_a_gpu_wrote_is_read_into_the_hosts_memory_and_checked_without_a_gpu(tmp_path):
+    state_file.write(tmp_path / "host.pt", STATE)
+    with zipfile.ZipFile(tmp_path / "host.pt") as host, zipfile.ZipFile(tmp_path / "gpu.pt", "w") as gpu:
+        for name in host.namelist():
+            data = host.read(name)  # in the pickle stands where a tensor was, as a string with its length before it
+            gpu.writestr(name, data.replace(b"X\3\0\0\0cpu", b"X\6\0\0\0cuda:0") if name.endswith("data.pkl") else data)
+    assert b"cuda:0" in (tmp_path / "gpu.pt").read_bytes()
+    state_file.check(tmp_path / "gpu.pt")
+    same(read := state_file.read(tmp_path / "gpu.pt"), STATE)
+    assert read["x"].device.type == "cpu"
+
+
+def test_a_check_holds_nothing_in_memory(tmp_path, monkeypatch):
+    state_file.write(tmp_path / "a.pt", STATE)
+    loaded, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **more: loaded.append(load(*args, **more)))
+    state_file.check(tmp_path / "a.pt")
+    assert loaded[0]["x"].is_meta and loaded[0]["optimiser"]["moment"].is_meta
+
+
 @pytest.mark.parametrize("length", [0, 10, 500, -1])
 def test_a_file_that_is_too_short_is_damaged(tmp_path, length):
     state_file.write(tmp_path / "a.pt", STATE)
