@@ -13,7 +13,7 @@ from torch import nn
 
 from cribo.model.architectures import BackboneSpec
 from cribo.model.checkpoint_file import read_checkpoint, write_tensors
-from cribo.model.networks.backbone import MEAN, STD, has_cls, is_vit, model_args, patch_size, seeded_backbone, tokens
+from cribo.model.networks.backbone import MEAN, STD, has_cls, model_args, patch_size, seeded_backbone, tokens
 
 FILES = ("model.safetensors", "config.json")  # files of a folder that timm loads
 
@@ -57,7 +57,7 @@ def write_network(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / "model.safetensors", net.state_dict())
-    convolutional = not is_vit(net)
+    card = net.pretrained_cfg  # timm's own of the architecture
     config = {
         "architecture": architecture,
         "num_classes": 0,
@@ -73,8 +73,8 @@ def write_network(
             "std": std,
             "num_classes": 0,
             "pool_size": None,
-            "first_conv": "conv1" if convolutional else "patch_embed.proj",
-            "classifier": "fc" if convolutional else "head",
+            "first_conv": card.get("first_conv"),
+            "classifier": card.get("classifier"),
         },
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from cribo.model.architectures import BACKBONES
 from cribo.model.checkpoint_file import read_checkpoint
-from cribo.model.export import teacher_backbone, verify, write_encoder
-from cribo.model.networks.backbone import build_backbone, patch_size, seeded_backbone, tokens
+from cribo.model.export import teacher_backbone, verify, write_encoder, write_network
+from cribo.model.networks.backbone import MEAN, STD, build_backbone, patch_size, seeded_backbone, tokens
 
 DEMO = BACKBONES["vit_demo_8"]
 
@@ -25,6 +25,22 @@ def test_timm_loads_an_export_and_gives_the_same_features(tmp_path):
     with torch.inference_mode():
         for a, b in zip(tokens(vit, images), tokens(again, images), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("architecture", ["vit_demo_8", "resnet18", "test_convnext", "pvt_v2_b0"])
+def test_timm_fits_an_export_to_grey_images_and_a_classifier_as_it_does_its_own(architecture, tmp_path):
+    import timm
+
+    if architecture == "vit_demo_8":
+        net = seeded_backbone(DEMO, 32, seed=3).eval()
+        write_encoder(net, DEMO, 32, tmp_path / "e")
+    else:
+        net = timm.create_model(architecture, num_classes=0).eval()
+        write_network(net, architecture, {}, MEAN, STD, 64, tmp_path / "e")
+    grey = timm.create_model(f"local-dir:{tmp_path / 'e'}", pretrained=True, in_chans=1, num_classes=5).eval()
+    first = grey.pretrained_cfg["first_conv"]
+    assert torch.equal(grey.get_submodule(first).weight, net.get_submodule(first).weight.sum(1, keepdim=True))
+    assert grey.get_submodule(grey.pretrained_cfg["classifier"]).out_features == 5
 
 
 def test_an_export_that_differs_is_refused(tmp_path):
