@@ -101,6 +101,21 @@ def test_a_missing_tensor_is_an_error_that_names_it(tmp_path):
         teacher_backbone(tmp_path / "c.safetensors")
 
 
+@pytest.mark.parametrize(
+    "described",
+    [
+        {},
+        {"settings": {"backbone": asdict(DEMO)}},
+        {"settings": {"backbone": {"name": "vit_demo_8"}, "views": {"size": 32}}},
+        {"settings": None},
+    ],
+)
+def test_a_checkpoint_that_does_not_say_what_was_trained_is_one_sentence(described, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "c.safetensors", metadata={"cribo": json.dumps(described)})
+    with pytest.raises(ValueError, match=r"c\.safetensors does not say what was trained \(.*\): fetch or pretrain it"):
+        teacher_backbone(tmp_path / "c.safetensors")
+
+
 def test_a_truncated_checkpoint_is_an_error_that_names_the_file(tmp_path):
     path = tmp_path / "c.safetensors"
     save_file({"x": torch.zeros(64)}, path, metadata={"cribo": "{}"})
