@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -128,6 +129,30 @@ def test_of_what_torch_says_its_advice_is_left_out(tmp_path, content, says):
     with pytest.raises(EncoderError, match=re.escape(says)) as error:
         read(tmp_path / "w.pth")
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_that_a_gpu_saved_are_read_into_the_hosts_memory_where_there_is_none(zipped, tmp_path):
+    torch.save({"w": torch.arange(3.0)}, tmp_path / "host.pth", _use_new_zipfile_serialization=zipped)
+    place, other = b"X\3\0\0\0cpu", b"X\6\0\0\0cuda:0"  # where a tensor was: a string with its length before it
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "host.pth") as host, zipfile.ZipFile(tmp_path / "gpu.pth", "w") as gpu:
+            for name in host.namelist():
+                gpu.writestr(name, host.read(name).replace(place, other))
+    else:
+        (tmp_path / "gpu.pth").write_bytes((tmp_path / "host.pth").read_bytes().replace(place, other))
+    assert b"cuda:0" in (tmp_path / "gpu.pth").read_bytes()
+    w = read(tmp_path / "gpu.pth")["w"]
+    assert w.device.type == "cpu" and w.tolist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["e", "f", "d", "b", "h", "i", "q", "B", "H", "I", "?"])
+def test_an_array_of_numbers_of_any_width_is_read_from_flaxs_file(kind, tmp_path):
+    array = np.array([[0, 1, 100], [7, 0, 3]]).astype(kind)
+    write_flax({"w": array, "steps": {0: array[0]}}, tmp_path / "w")  # a key may be a number
+    found = read(tmp_path / "w")
+    for got, expected in ((found["w"], array), (found["steps"][0], array[0])):
+        assert got.numpy().dtype == array.dtype and np.array_equal(got.numpy(), expected)
 
 
 def test_arrays_that_numpy_would_build_objects_of_are_refused(tmp_path):
