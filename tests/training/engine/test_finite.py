@@ -1,6 +1,7 @@
 """A loss that is not finite stops all processes, is never saved, and can be done again."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -77,11 +78,16 @@ def test_values_are_looked_at_as_late_as_the_device_needs_and_none_is_missed():
     watch = Watch(ALONE)
     watch.lag = 2
     for step in (1, 2, 3):
-        watch.add(step, {"loss": torch.tensor(float("nan") if step == 2 else 1.0)}, None)
-    with pytest.raises(NonFinite, match="at step 2"):
+        watch.add(step, {"loss": torch.tensor(math.nan if step == 2 else 1.0), "lr": torch.tensor(0.25)}, None)
+    with pytest.raises(NonFinite, match=r"at step 2 \(loss nan, lr 0\.25\)"):
         watch.add(4, {"loss": torch.tensor(1.0)}, None)
     watch.add(5, {"loss": torch.tensor(5.0)}, None)
     assert watch.means() == {"loss": 5.0}
+
+
+def test_on_the_cpu_where_nothing_is_under_way_a_step_is_looked_at_at_once():
+    with pytest.raises(NonFinite, match="at step 1 "):
+        Watch(ALONE).add(1, {"loss": torch.tensor(math.inf)}, None)
 
 
 def test_a_wish_to_stop_is_known_when_the_step_it_came_in_is_looked_at():
@@ -96,6 +102,6 @@ def test_a_wish_to_stop_is_known_when_the_step_it_came_in_is_looked_at():
 
 def test_one_weight_that_is_no_number_is_found():
     weights = [torch.ones(3), torch.ones(2, 2)]
-    assert finite_weights(weights)
+    assert finite_weights(weights) and finite_weights([torch.full((3,), 1e30)])  # whose squares are too large
     weights[1][0, 0] = torch.inf
     assert not finite_weights(weights)
