@@ -7,7 +7,14 @@ import zipfile
 import pytest
 
 from cribo.training.engine import checkpoint
-from cribo.training.engine.interruption import asked_by, finish, resumable_command, stop_flag
+from cribo.training.engine.interruption import (
+    Interrupted,
+    asked_by,
+    finish,
+    ignore_signals,
+    resumable_command,
+    stop_flag,
+)
 
 
 def terminated():
@@ -16,12 +23,14 @@ def terminated():
 
 def test_sigterm_where_no_loop_runs_asks_for_another_turn_and_once_is_enough(tmp_path, monkeypatch):
     monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    tidied = []
     with pytest.raises(SystemExit, match="goes on from the last saved state"), resumable_command():
         try:
             terminated()
         finally:
             terminated()  # torchrun and Slurm send several
-    assert (tmp_path / "again").exists()
+            tidied.append(True)
+    assert (tmp_path / "again").exists() and tidied
 
 
 def test_sigterm_while_a_state_is_read_leaves_it_whole(tmp_path, monkeypatch):
@@ -49,6 +58,25 @@ def test_ctrl_c_in_a_loop_is_noted_asks_for_no_turn_and_a_third_one_ends_the_com
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("goes on")
     assert not (tmp_path / "again").exists()
+
+
+def test_a_run_that_another_process_has_ends_the_command_in_failure_with_a_sentence_and_asks_for_no_turn(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    says = rf"/run is in use by process {os.getpid()}: wait for it or stop it$"
+    other, same = (checkpoint.sole_owner(tmp_path / "run") for _ in range(2))
+    with other, pytest.raises(SystemExit, match=says), resumable_command(), same:
+        pytest.fail("goes on")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_loop_that_stopped_ends_its_command_in_failure_with_its_sentence_and_asks_for_another_turn(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    with pytest.raises(SystemExit, match=r"^stopped by SIGTERM after step 3$"), resumable_command(), stop_flag() as flag:
+        terminated()
+        raise Interrupted(f"stopped by {asked_by(flag)} after step 3")
+    assert (tmp_path / "again").exists()
 
 
 def test_in_a_shells_background_ctrl_c_stays_unheard():
@@ -103,6 +131,28 @@ def test_the_run_directory_stays_for_another_turn_where_torchrun_was_asked_to_st
     with resumable_command():
         finish(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_run_directory_stays_where_torchrun_was_asked_to_stop_when_the_result_was_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "run").mkdir()
+    with resumable_command():
+        ignore_signals()
+        terminated()
+        finish(tmp_path / "run")
+    assert (tmp_path / "run").exists() and (tmp_path / "again").exists()
+
+
+def test_a_process_alone_that_was_asked_to_stop_in_its_last_step_has_ended_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIBO_REQUEUE", str(tmp_path / "again"))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    (tmp_path / "run").mkdir()
+    with resumable_command():
+        with stop_flag():
+            terminated()
+        finish(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_directory_that_stays_is_named_and_the_result_counts(tmp_path, capsys):
