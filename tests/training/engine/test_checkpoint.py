@@ -175,6 +175,30 @@ def test_what_is_saved_in_the_background_is_the_state_as_it_was(tmp_path):
     assert checkpoint.load_newest(tmp_path, pytest.fail)["x"].eq(1).all()
 
 
+def test_a_save_in_the_background_that_fails_is_told_when_the_next_is_asked_for_and_only_once(tmp_path, monkeypatch):
+    saver = checkpoint.Saver(tmp_path, 2, background=True)
+
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state_file, "write", fails)
+        saver.save(1, state(1))
+        with pytest.raises(OSError, match="after step 1 could not be saved"):
+            saver.save(2, state(2))
+    saver.save(3, state(3))
+    saver.close()
+    assert names(tmp_path) == ["state-00000003.pt"]
+
+
+def test_a_saver_that_is_closed_has_ended_the_save_that_was_under_way(tmp_path):
+    saver = checkpoint.Saver(tmp_path, 2, background=True)
+    saver.pool.submit(time.sleep, 0.2)  # the disk is slow
+    saver.save(1, state(1))
+    saver.close()
+    assert names(tmp_path) == ["state-00000001.pt"]
+
+
 def test_nothing_saved_means_nothing_loaded(tmp_path):
     assert checkpoint.load_newest(tmp_path, pytest.fail) is None
 
