@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -167,12 +168,28 @@ def test_as_many_states_are_kept_as_asked_for(tmp_path, keep):
 
 
 def test_what_is_saved_in_the_background_is_the_state_as_it_was(tmp_path):
-    saver, now = checkpoint.Saver(tmp_path, 2, background=True), state(1)
+    saver, more = checkpoint.Saver(tmp_path, 2, background=True), [torch.ones(2), (torch.ones(3),)]
+    now = state(1) | {"more": more}
     saver.pool.submit(time.sleep, 0.2)  # the disk is slow
     saver.save(1, now)
-    now["x"].zero_()
+    for tensor in (now["x"], more[0], more[1][0]):
+        tensor.zero_()
     saver.wait()
-    assert checkpoint.load_newest(tmp_path, pytest.fail)["x"].eq(1).all()
+    saved = checkpoint.load_newest(tmp_path, pytest.fail)
+    assert all(tensor.eq(1).all() for tensor in (saved["x"], saved["more"][0], saved["more"][1][0]))
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_training_goes_on_before_its_state_is_saved_only_where_that_is_asked_for(tmp_path, background):
+    saver, free = checkpoint.Saver(tmp_path, 2, background), threading.Event()
+    saver.pool.submit(free.wait)  # the disk is slow
+    saver.save(1, state(1))
+    assert names(tmp_path) == ([] if background else ["state-00000001.pt"])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    free.set()
+    saver.close()
+    assert names(tmp_path) == (["state-00000001.pt"] if background else [])  # once
 
 
 def test_a_save_in_the_background_that_fails_is_told_when_the_next_is_asked_for_and_only_once(tmp_path, monkeypatch):
