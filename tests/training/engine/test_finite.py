@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from cribo.replay import replay
+from cribo import replay
 from cribo.training import bundle
 from cribo.training.engine.finite import NonFinite, Watch, finite_weights
 from cribo.training.loop import train
@@ -51,27 +51,40 @@ def test_replaying_a_bundle_names_the_first_value_that_is_not_finite(tmp_path, s
     assert run.returncode != 0 and said.count("the loss is not finite at step") == 1, said
     (bundle,) = (tmp_path / "run").glob("nonfinite-*")
     assert len(list(bundle.glob("batch-*.pt"))) == processes
-    first = replay(bundle, photos.splits["train"])
+    first = replay.replay(bundle, photos.splits["train"])
     step = json.loads((bundle / "about.json").read_text())["step"]
     assert first is not None and first.startswith(f"step {step}: the output of ")
     with pytest.raises(ValueError, match="they have changed since"):
-        replay(bundle, photos.splits["train"][::-1])
+        replay.replay(bundle, photos.splits["train"][::-1])
 
 
 def wild_after(settings):
     return {**settings, "optimisation": {**settings["optimisation"], "base_lr": 1e20, "warmup_epochs": 0}}
 
 
-def test_a_bundle_without_a_fault_says_that_there_is_none(tmp_path, wild, settings, photos, compute):
+def test_the_command_names_the_fault_or_says_that_there_is_none_or_that_the_bundle_is_not_whole(
+    tmp_path, wild, photos, compute, monkeypatch, capsys
+):
+    monkeypatch.setattr(replay, "open_set", lambda _: photos)
     with pytest.raises(FloatingPointError):
         train(wild, list(photos.splits["train"]), made(tmp_path / "run"), compute, ALONE)
     (bundle,) = (tmp_path / "run").glob("nonfinite-*")
     about = json.loads((bundle / "about.json").read_text())
+    replay.main(str(bundle))
+    assert f"first: step {about['step']}: the output of teacher." in capsys.readouterr().err
+
+    batch = torch.load(bundle / "batch-0.pt")
+    torch.save({name: value for name, value in batch.items() if name != "boxes"}, bundle / "batch-0.pt")
+    with pytest.raises(ValueError, match=r"batch-0\.pt lacks boxes of the batch: let the training stop once more"):
+        replay.main(str(bundle))
+
+    torch.save(batch, bundle / "batch-0.pt")
     about["settings"]["optimisation"] |= {"base_lr": 1e-3, "warmup_epochs": 1}
     for path in bundle.glob("state-*.pt"):
         path.unlink()
     (bundle / "about.json").write_text(json.dumps(about))
-    assert replay(bundle, photos.splits["train"]) is None
+    with pytest.raises(SystemExit, match=r"^every value was finite this time: the fault lies in the machine"):
+        replay.main(str(bundle))
 
 
 def test_values_are_looked_at_as_late_as_the_device_needs_and_none_is_missed():
