@@ -163,3 +163,15 @@ def test_a_key_of_loca_that_does_not_fit_is_named(edit, says):
     with pytest.raises(EncoderError, match=says):
         net = on_meta(published.VIT, **published.LOCA)
         fill(net, weights_of(tensors, "loca", Path("loca")), Path("loca"), published.VIT)
+
+
+@pytest.mark.parametrize(
+    ("form", "tree", "says"),
+    [
+        ("timm", {"head.bias": 3, "norm.weight": "text"}, "holds a str as norm.weight, where the format timm has a tensor"),
+        ("loca", {"params": {"a": {"b": 3}}}, "holds a int as a/b, where a tensor should be"),
+    ],
+)
+def test_what_is_no_tensor_is_named_where_a_weight_should_be(form, tree, says):
+    with pytest.raises(EncoderError, match=f"^file.pth {says}$"):
+        weights_of(tree, form, Path("file.pth"))
