@@ -1,6 +1,8 @@
 """Files, folders, names of the hub and of the catalogue become the very network that they hold, or a sentence."""
 
+import hashlib
 import json
+from dataclasses import asdict, replace
 
 import pytest
 import timm
@@ -8,12 +10,13 @@ import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
+from cribo.model.architectures import BACKBONES
 from cribo.model.encoder import EncoderError, load_encoder
 from cribo.model.export import write_network
 from cribo.model.foreign.catalogue import CATALOGUE, PRINTED
 from cribo.model.foreign.formats import FORMATS
 from cribo.model.foreign.load import load
-from cribo.model.networks.backbone import MEAN, STD, tokens
+from cribo.model.networks.backbone import MEAN, STD, seeded_backbone, tokens
 from cribo.model.weights import encoder_of
 from cribo.report.paper import values as paper
 from tests.model.foreign import published
@@ -111,6 +114,25 @@ def test_a_files_photos_are_normalised_as_is_said_else_as_its_tag_was_else_as_im
     torch.testing.assert_close(load_encoder(tmp_path / "e")(images)[0], tokens(found.net, normalised)[0].detach())
 
 
+def test_weights_are_those_of_their_file_or_seed_and_where_they_are_from_is_said(tmp_path, monkeypatch):
+    about = replace(CATALOGUE["ibot_vits16_in1k"], architecture="test_vit")
+    monkeypatch.setenv("CRIBO_WEIGHTS", str(tmp_path))
+    monkeypatch.setitem(CATALOGUE, "ibot_vits16_in1k", about)
+    path = tmp_path / about.file
+    torch.save({"state_dict": published.weights("test_vit")}, path)
+    digest = f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    own = {"weights": str(path), "format": "state_dict", "backbone": "test_vit"}
+    for given, source in (({"weights": "ibot_vits16_in1k"}, f"ibot_vits16_in1k from {about.url}"), (own, path)):
+        found = load({**NOTHING, **given})
+        assert found.source == f"{source}, {digest}"
+        assert all(torch.equal(x, published.weights("test_vit")[key]) for key, x in found.net.state_dict().items())
+    ours = {**NOTHING, "weights": "random", "ours": asdict(BACKBONES["vit_demo_8"]), "image_size": 32, "seed": 5}
+    found = load(ours)
+    assert found.source == "not trained: drawn with seed 5" and found.image_size == 32
+    same = seeded_backbone(BACKBONES["vit_demo_8"], 32, 5).state_dict()
+    assert all(torch.equal(value, same[key]) for key, value in found.net.state_dict().items())
+
+
 def test_a_tag_that_timm_does_not_have_is_one_sentence(tmp_path):
     save_file(published.weights("test_vit"), tmp_path / "w.safetensors")
     given = {"weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": "test_vit.r161"}
@@ -143,8 +165,6 @@ def test_a_published_file_that_is_not_there_says_what_to_put_where(tmp_path, mon
 
 
 def test_a_file_with_another_digest_than_published_is_refused(tmp_path, monkeypatch):
-    from dataclasses import replace
-
     monkeypatch.setenv("CRIBO_WEIGHTS", str(tmp_path))
     about = replace(CATALOGUE["dino_vits16_in1k"], sha256="0" * 64)
     monkeypatch.setitem(CATALOGUE, "dino_vits16_in1k", about)
