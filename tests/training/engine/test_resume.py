@@ -122,12 +122,14 @@ def test_the_main_process_alone_tidies_up_and_chooses_what_all_load(tmp_path):
     assert [(tmp_path / f"reached-{rank}").read_text() for rank in range(2)] == ["[4]", "[4]"]
 
 
-@pytest.mark.parametrize(("other", "what"), [(None, "No such file"), (0, "finds step 0 in it")])
+@pytest.mark.parametrize(("other", "what"), [(None, "No such file"), (0, "finds step 0 in it"), ("cut", "cannot read it (")])
 def test_processes_that_do_not_find_the_same_state_end_with_one_sentence(tmp_path, other, what):
     folders = [made(tmp_path / f"disk{rank}") for rank in range(2)]
     checkpoint.save(folders[0], 6, {"step": 6})
     if other is not None:
-        checkpoint.save(folders[1], 6, {"step": other})
+        path = checkpoint.save(folders[1], 6, {"step": 6 if other == "cut" else other})
+    if other == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
     processes = Forks(partial(go_on, folders), 2)
     _, said = processes.communicate()
     assert processes.poll() and not list(tmp_path.glob("*/reached-*"))
