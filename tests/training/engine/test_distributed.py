@@ -26,6 +26,8 @@ def agree():
         assert world.any(r == 1) and not world.any(False)
         ids, marks = world.gather_all([torch.tensor([r, 9]), torch.tensor([[r == 0], [True], [False]])], [0, 1])
         assert ids.tolist() == [0, 9, 1, 9] and marks.tolist() == [[True, False], [True, True], [False, False]]
+        assert world.broadcast(torch.tensor([r, 5]), source=1).tolist() == [1, 5]
+        assert world.gather_objects({"rank": r}) == [{"rank": 0}, {"rank": 1}]
         world.barrier()
         if world.main:
             print("fine")
@@ -111,7 +113,8 @@ def test_the_process_that_fails_says_why_and_the_other_that_it_has_lost_it(error
 def test_alone_collectives_give_back_what_they_get():
     world, x = World(0, 1, torch.device("cpu")), torch.randn(3)
     assert world.sum(x) is x and world.gather(x, 0) is x
-    assert world.gather_all([x], [0])[0] is x
+    assert world.gather_all([x], [0])[0] is x and world.broadcast(x, 0) is x and world.gather_objects("a") == ["a"]
+    world.barrier()
 
 
 def test_a_wished_gpu_that_is_not_there_is_one_sentence(monkeypatch):
@@ -119,3 +122,13 @@ def test_a_wished_gpu_that_is_not_there_is_one_sentence(monkeypatch):
     assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match="torch sees no GPU"):
         pick_device("cuda")
+
+
+@pytest.mark.parametrize(("given", "index"), [({}, 0), ({"LOCAL_RANK": "3"}, 3)])
+def test_each_process_of_a_machine_has_a_gpu_of_its_own_and_none_where_that_is_asked_for(monkeypatch, given, index):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda", index)
+    assert pick_device("cpu") == torch.device("cpu")
