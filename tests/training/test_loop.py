@@ -193,6 +193,15 @@ def test_a_signal_saves_at_a_step_boundary_and_it_is_said_where(tmp_path, settin
         os.kill(os.getpid(), number)  # one more, while the process ends, does nothing
 
 
+def test_a_training_says_what_it_begins_and_one_that_goes_on_only_from_where(tmp_path, settings, photos, compute, capsys):
+    records, folder = list(photos.splits["train"]), made(tmp_path / "run")
+    train(settings, records, folder, compute, ALONE)
+    said = capsys.readouterr().err
+    assert "batch: 8 images a step" in said and "going on" not in said
+    train(settings, records, folder, compute, ALONE)
+    assert capsys.readouterr().err == f"going on after step 9 of 9, state in {folder}\n"
+
+
 def test_without_a_signal_a_training_leaves_the_process_as_it_was():
     numbers = signal.SIGTERM, signal.SIGINT
     before = [signal.getsignal(number) for number in numbers]
