@@ -10,12 +10,15 @@ import torch
 import yaml
 
 from cribo import params, plan
+from cribo.method.sharded_bank import ShardedBank
 from cribo.model.architectures import BackboneSpec
 from cribo.model.encoder import load_encoder
 from cribo.model.export import write_encoder
 from cribo.params import merged
+from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
 from cribo.training.engine.interruption import Interrupted, stop_flag
-from cribo.training.loop import check_shapes, train
+from cribo.training.loop import check_shapes, save, starting_state, train
 from tests.training.conftest import SMALL
 from tests.training.runs import ALONE, flat, made, same
 from tests.training.test_switches import SWITCHES
@@ -172,6 +175,35 @@ def reference(tmp_path_factory, photos):
 def test_no_compute_parameter_changes_the_weights(change, tmp_path, settings, photos, compute, reference):
     state = train(settings, list(photos.splits["train"]), made(tmp_path / "run"), compute.model_copy(update=change), ALONE)
     same(state.to_dict(), reference)
+
+
+def test_networks_compute_in_the_precision_that_is_asked_for_and_the_bank_is_spread_where_that_is(
+    tmp_path, settings, compute
+):
+    for asked in ({}, {"precision": "bf16"}, {"shard_bank": True}):
+        state = starting_state(settings, 26, 9, tmp_path / "run", compute.model_copy(update=asked), ALONE)
+        assert state.student.bf16 == state.teacher.bf16 == ("precision" in asked)
+        assert isinstance(state.bank, ShardedBank) == ("shard_bank" in asked)
+
+
+class Parts:
+    """A state of which all processes hold parts."""
+
+    step = 3
+
+    def __init__(self):
+        self.asked = 0
+
+    def to_dict(self):
+        self.asked += 1
+        return {"step": 3}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_processes_put_a_state_together_and_the_main_one_alone_saves_it(tmp_path, rank):
+    state, saver = Parts(), checkpoint.Saver(tmp_path, 2, background=False)
+    save(state, saver, World(rank, 2, ALONE.device))
+    assert state.asked == 1 and [path.name for path in tmp_path.iterdir()] == ["state-00000003.pt"][rank:]
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
