@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import nullcontext
 from dataclasses import asdict
 
 import pytest
@@ -78,6 +79,22 @@ def test_a_vit_with_registers_or_without_cls_is_pretrained_and_exported_like_any
 def test_shapes_that_do_not_fit_are_refused_with_the_key_to_change(settings, change, processes, images, key):
     with pytest.raises(ValueError, match=key):
         check_shapes(merged(settings, change), images, processes)
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "fit"),
+    [
+        ("clustering", "normalise_images", {1, 2, 4, 8, 16}),
+        ("matching", "pool_images", {1, 2, 4, 8, 16}),
+        ("targets", "mean_images", {1, 2, 4, 16}),  # the whole batch or none but a process's own images
+    ],
+)
+def test_groups_fit_that_a_process_holds_whole_or_that_several_processes_hold(settings, group, key, fit):
+    for size in (1, 2, 4, 8, 16):
+        sizes = {"targets": {"mean_images": 4}, "optimisation": {"batch_size": 16}}
+        changed = merged(merged(settings, sizes), {group: {key: size}})
+        with nullcontext() if size in fit else pytest.raises(ValueError, match=f"{group}.{key}"):
+            check_shapes(changed, 16, 4)
 
 
 CHANGES = [
