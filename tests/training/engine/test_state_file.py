@@ -118,3 +118,25 @@ def test_an_error_of_the_device_while_a_state_is_written_stays_what_it_is(tmp_pa
     with pytest.raises(RuntimeError, match="CUDA error"):
         state_file.write(tmp_path / "a.pt", {"x": OnABrokenDevice()})
     assert not list(tmp_path.iterdir())
+
+
+class OnAFullDisk:
+    """What torch's writer says as it closes a file that the disk did not take whole."""
+
+    def __init__(self, said: bool):
+        self.said = said
+
+    def __reduce__(self):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            if self.said:
+                raise RuntimeError("unexpected pos 704 vs 598") from error
+            raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_an_error_that_stands_for_the_systems_is_told_as_the_systems(tmp_path, said):
+    with pytest.raises(OSError, match="No space left") as error:
+        state_file.write(tmp_path / "a.pt", {"x": OnAFullDisk(said)})
+    assert error.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
