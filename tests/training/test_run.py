@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -12,13 +13,15 @@ from cribo import params
 from cribo.model.checkpoint_file import read_checkpoint
 from cribo.training import run
 from cribo.training.engine import checkpoint
+from cribo.training.engine.distributed import World
 from cribo.training.engine.log import PACE
+from cribo.training.state import initial_state
 from tests.training.runs import ALONE
 
 
 def test_the_fingerprint_changes_with_settings_photos_and_sources(settings, tmp_path, monkeypatch):
     base = run.fingerprint(settings, "a")
-    assert run.fingerprint(settings, "a") == base
+    assert run.fingerprint(settings, "a") == base and re.fullmatch("[0-9a-f]{16}", base)
     assert run.fingerprint(params.merged(settings, {"clustering": {"lambda_pos": 9.0}}), "a") != base
     assert run.fingerprint(settings, "b") != base
     monkeypatch.setattr(run, "SOURCES", run.SOURCES[1:])
@@ -66,6 +69,12 @@ def test_once_the_result_is_written_a_signal_changes_nothing_and_the_run_directo
         os.kill(os.getpid(), number)
     with checkpoint.sole_owner(ended[2]):
         pass
+
+
+def test_a_process_that_is_not_the_main_one_writes_nothing(settings, photos, compute, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "train", lambda *_: initial_state(settings, ALONE.device))
+    run.pretrain("cribo", settings, photos, tmp_path / "out", tmp_path / ".resume", compute, World(1, 1, ALONE.device))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_another_process_has_is_not_trained_twice(settings, photos, compute, tmp_path):
