@@ -134,7 +134,9 @@ def _machine(found: Findings, device: torch.device) -> int:
     here, there = shutil.disk_usage(".").free, _free_for_states()
     found.say("disk", f"{here / GB:.0f} GB free here, where data/ and results/ lie, {there / GB:.0f} GB for {RUNS}/")
     if RUNS.is_symlink() and not RUNS.is_dir():
-        found.add_obstacle(f"{RUNS} is a link to {RUNS.resolve()}, which is no folder: make it, or point the link elsewhere")
+        found.add_obstacle(
+            f"{RUNS} is a link to {RUNS.resolve()}, which is not a folder: make it, or point the link elsewhere"
+        )
     return memory
 
 
@@ -184,7 +186,7 @@ def _unreachable(name: str, about: Data) -> str | None:
         return str(error)
     if any(folder.is_dir() for folder in folders):
         return None
-    return f"{' and '.join(map(str, folders))} is no folder: correct data.{name}.path or CRIBO_DATA"
+    return f"{' and '.join(map(str, folders))} is not a folder: correct data.{name}.path or CRIBO_DATA"
 
 
 def _assumed(found: Findings, name: str, about: Data) -> int:
@@ -301,7 +303,7 @@ def _state_bytes(settings: dict) -> float:
 def _positive(text: str) -> int:
     """Parse a number of images from the command line."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of images: give a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of images: give a whole number from 1")
     return int(text)
 
 

@@ -59,7 +59,7 @@ def judge(protocol: Protocol, given: argparse.Namespace) -> None:
     if not separator or not name or not path:
         raise ValueError(f"--dataset {given.dataset}: write NAME=PATH, as voc2012=/where/it/is")
     if not re.fullmatch(NAME, name):
-        raise ValueError(f"--dataset {given.dataset}: {name!r} is no name: letters, digits, _ and . only, before the =")
+        raise ValueError(f"--dataset {given.dataset}: {name!r} is not a name: letters, digits, _ and . only, before the =")
     changes = assignments(given.set)
     about_data, about_weights = taken(changes, "data."), taken(changes, "weights.")
     spec, weights = settings(protocol, changes), described(given.weights, about_weights)
@@ -136,7 +136,7 @@ def settings(protocol: Protocol, changes: dict[str, Any]) -> dict:
     """The protocol's settings with `changes`, checked like params.yaml. Raises ParamsError."""
     cells = protocol.schema.model_fields.keys() & {"models", "datasets"}  # the command line has other options for them
     own = sorted(protocol.schema.model_fields.keys() - cells)
-    if unknown := [Problem((key,), "is no parameter", own, key) for key in changes if key not in own]:
+    if unknown := [Problem((key,), "is not a parameter", own, key) for key in changes if key not in own]:
         raise ParamsError(unknown, Path("--set"), {})
     try:
         given = as_tuples({**dict.fromkeys(cells, ()), **protocol.paper, **changes})
@@ -152,7 +152,7 @@ def described(weights: str, about: dict[str, Any]) -> dict | None:
     """Settings of the weights, as an entry of models.imported would give them and checked like one; None if their name is
     enough. Raises ParamsError, or ValueError if a file's settings are missing or random weights have any."""
     own = sorted(Imported.model_fields.keys() - {"weights", "row"})
-    if wrong := [Problem(("weights", key), "is no parameter", own, key) for key in about if key not in own]:
+    if wrong := [Problem(("weights", key), "is not a parameter", own, key) for key in about if key not in own]:
         raise ParamsError(wrong, Path("--set"), {})
     if Path(weights).is_file() and not {"format", "backbone"} <= about.keys():
         raise ValueError(
@@ -196,7 +196,7 @@ def assignment(text: str) -> tuple[str, Any]:
         return key, yaml.safe_load(value)
     except yaml.YAMLError:
         raise ValueError(
-            f"--set {text}: {value!r} is no YAML value: write KEY=VALUE in quotes, as 'subsample=[1, 8]'"
+            f"--set {text}: {value!r} is not a YAML value: write KEY=VALUE in quotes, as 'subsample=[1, 8]'"
         ) from None
 
 

@@ -23,7 +23,7 @@ PROTOCOL = "linear_segmentation"
 def main(model: str, dataset: str, layers: str, lr: str) -> None:
     settings, compute = plan.read(f"{PROTOCOL}/{dataset}"), load("params.yaml").compute
     if not layers.isdecimal() or int(layers) < 1:
-        raise ValueError(f"{layers} is no number of blocks: give a whole number from 1")
+        raise ValueError(f"{layers} is not a number of blocks: give a whole number from 1")
     rate = learning_rate(lr)
     weights, data = plan.made("encoders", model), open_set(settings["dataset"])
     out = Path("results/scores") / PROTOCOL / f"{model}-{dataset}-last{layers}-{lr}.json"

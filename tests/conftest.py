@@ -27,5 +27,5 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("CRIBO_REAL_DATA is not set: no real photos here")
     if not Path(folder).is_dir():
-        pytest.fail(f"CRIBO_REAL_DATA is {folder}, which is no folder")
+        pytest.fail(f"CRIBO_REAL_DATA is {folder}, which is not a folder")
     return Path(folder)

@@ -139,7 +139,7 @@ def test_models_that_a_cpu_has_no_time_for_are_not_tried(small, photos, monkeypa
 
 @pytest.mark.parametrize(
     ("path", "says"),
-    [(None, "nothing says where the photos of mine are"), ("/nowhere", "/nowhere is no folder: correct data.mine.path")],
+    [(None, "nothing says where the photos of mine are"), ("/nowhere", "/nowhere is not a folder: correct data.mine.path")],
 )
 def test_photos_that_prepare_would_not_find_are_an_obstacle(path, says, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -214,7 +214,7 @@ def test_no_number_of_images_and_no_number_of_processes_are_one_sentence(number,
     monkeypatch.setattr(doctor.sys, "argv", ["doctor", "--images", number])
     with pytest.raises(SystemExit):
         doctor.main()
-    assert f"{number} is no number of images" in capsys.readouterr().err
+    assert f"{number} is not a number of images" in capsys.readouterr().err
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)
     monkeypatch.setenv("CRIBO_GPUS", "two")
     with pytest.raises(SystemExit, match="CRIBO_GPUS is 'two': give a whole number"):

@@ -189,7 +189,11 @@ def test_a_checkpoint_that_does_not_say_what_was_trained_is_one_sentence_with_it
     [
         ("--export", "c.safetensors", r"^--export c\.safetensors: no such folder can be made \(File exists\): name another"),
         ("--export", "c.safetensors/x", r"^--export c\.safetensors/x: no such folder can be made \(Not a directory\)"),
-        ("--average", "nowhere/m", r"^--average nowhere/m: there is no folder nowhere: make it first, or correct the path"),
+        (
+            "--average",
+            "nowhere/m",
+            r"^--average nowhere/m: there is not a folder nowhere: make it first, or correct the path",
+        ),
         ("--average", ".", r"^--average \. is a folder: name a file in it"),
     ],
 )
@@ -249,7 +253,7 @@ def test_checkpoints_that_do_not_match_are_not_averaged(tmp_path):
     with pytest.raises(ValueError, match="is not in both"):
         inspect.average([path, tmp_path / "b.safetensors"], tmp_path / "out")
     save_file(tree, tmp_path / "c.safetensors")
-    with pytest.raises(ValueError, match="is no checkpoint of cribo"):
+    with pytest.raises(ValueError, match="is not a checkpoint of cribo"):
         inspect.average([path, tmp_path / "c.safetensors"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -28,7 +28,7 @@ def test_every_key_says_what_it_means():
 
 def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
     found = sentences(renamed("pretrain.clustering.lambda_pos", "lamda_pos"))
-    at = f"params.yaml:{line_of('pretrain.clustering.lambda_pos')}: pretrain.clustering.lamda_pos: is no parameter"
+    at = f"params.yaml:{line_of('pretrain.clustering.lambda_pos')}: pretrain.clustering.lamda_pos: is not a parameter"
     assert found[0].startswith(at) and found[0].endswith("did you mean lambda_pos?")
     assert "pretrain.clustering.lambda_pos: is missing" in found[1]
 
@@ -95,9 +95,13 @@ def test_all_mistakes_are_reported_at_once():
         ("report.tables", "[1, 2, 1]", "names 1 twice: keep one"),
         ("evaluate.linear_segmentation.datasets", "{scene: {crop: 96, window: 96, stride: 96}}", "did you mean scenes?"),
         ("evaluate.segmenter.datasets", "{scenes: {window: 80, stride: 96}}", "leave pixels out"),
-        ("evaluate.linear_segmentation.datasets", "{scenes: {crop: 100}}", "100 px is no multiple of random's 8 px patch"),
+        (
+            "evaluate.linear_segmentation.datasets",
+            "{scenes: {crop: 100}}",
+            "100 px is not a multiple of random's 8 px patch",
+        ),
         ("evaluate.linear_segmentation.datasets", "{scenes: {iteration: 9}}", "did you mean iterations?"),
-        ("evaluate.linear_segmentation.datasets", "{scenes: {layers: [4]}}", "is no parameter"),
+        ("evaluate.linear_segmentation.datasets", "{scenes: {layers: [4]}}", "is not a parameter"),
         ("evaluate.linear_segmentation.learning_rates", "[-0.1]", "greater than 0"),
         ("evaluate.segmenter.ratio", "[2.0, 0.5]", "must not exceed"),
         ("compute.device", "gpu", "is not allowed (allowed: auto, cpu, cuda)"),
@@ -146,18 +150,18 @@ def test_a_protocol_names_both_models_of_the_tables_and_data_sets_or_neither(pro
 def test_a_protocol_refuses_inputs_that_an_evaluated_model_cannot_take():
     for protocol, key, value in (("knn", "crop", "44"), ("hummingbird", "size", "44"), ("yolos", "grid", "[96, 44]")):
         text = edited(f"evaluate.{protocol}.{key}", value, judging(protocol, "[scenes]"))
-        assert sentences(text)[0].endswith("44 px is no multiple of vit_demo_8's 8 px patch")
+        assert sentences(text)[0].endswith("44 px is not a multiple of vit_demo_8's 8 px patch")
 
 
 @pytest.mark.parametrize(("name", "read"), [("2012", "2012"), ("1.5", "1.5"), ("yes", "True")])
 def test_a_name_that_yaml_reads_as_something_else_than_text_says_so(name, read):
     found = sentences(renamed("models.imported.random", name))
-    assert any(s.endswith(f"YAML reads this name as {read}, which is no text: put it in quotes") for s in found)
+    assert any(s.endswith(f"YAML reads this name as {read}, which is not text: put it in quotes") for s in found)
 
 
 def test_a_name_with_a_dash_is_refused_because_it_separates_model_and_data_set():
     found = sentences(renamed("models.imported.random", "ran-dom"))
-    assert any("'ran-dom' is no name: letters, digits, _ and . only" in s for s in found)
+    assert any("'ran-dom' is not a name: letters, digits, _ and . only" in s for s in found)
 
 
 @pytest.mark.parametrize(("method", "losses"), [("DINO", "[global, cross_view]"), ("MAE", "[global]"), ("DINO", "[pixels]")])
@@ -173,15 +177,19 @@ def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
     found = sentences(edited("models.trained.cribo", "{dataset: scenes, clustering: {K: 800}}"))
     assert len(found) == 1 and f":{at}: models.trained.cribo.clustering.K:" in found[0]
     found = sentences(edited("models.trained.cribo", "{dataset: szenes}"))
-    assert "models.trained.cribo.dataset: szenes is no data set" in found[0] and "did you mean scenes?" in found[0]
+    assert "models.trained.cribo.dataset: szenes is not a data set" in found[0] and "did you mean scenes?" in found[0]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("    images:", "    K: 1\n    images:", ".K: is no parameter here: it belongs in pretrain.clustering ("),
-        ("[global]}", "[global], K: 1}", "global.K: is no parameter here: it belongs in models.trained.global.clustering ("),
-        ("  hummingbird:", "  k: 3\n  hummingbird:", "evaluate.k: is no parameter ("),  # of three protocols
+        ("    images:", "    K: 1\n    images:", ".K: is not a parameter here: it belongs in pretrain.clustering ("),
+        (
+            "[global]}",
+            "[global], K: 1}",
+            "global.K: is not a parameter here: it belongs in models.trained.global.clustering (",
+        ),
+        ("  hummingbird:", "  k: 3\n  hummingbird:", "evaluate.k: is not a parameter ("),  # of three protocols
     ],
 )
 def test_a_key_in_the_wrong_group_is_told_the_right_one_where_there_is_one_alone(old, new, says):
@@ -192,11 +200,11 @@ def test_a_key_in_the_wrong_group_is_told_the_right_one_where_there_is_one_alone
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: 1\nb: [1", r"^params\.yaml:2: is no valid YAML here or just above: correct brackets"),
+        ("a: 1\nb: [1", r"^params\.yaml:2: is not valid YAML here or just above: correct brackets"),
         ("a:\n  b: 1\n\tc: 2", r"^params\.yaml:3: has a tab, .*: put spaces in its place$"),
         ("- 1", r"^params\.yaml: must be a mapping"),
         ("data: {}\ndata: {}", r"^params\.yaml:2: data: is given twice"),
-        ("a: 1\n? [b]\n: 2", r"^params\.yaml:2: is no valid YAML here"),
+        ("a: 1\n? [b]\n: 2", r"^params\.yaml:2: is not valid YAML here"),
         ("a: 2024-13-45", r"^params\.yaml: holds what YAML cannot read \(month must be in 1\.\.12\): correct it, or"),
         ("a: &x [*x]", r"^params\.yaml: holds a list or group inside itself"),
     ],
@@ -287,7 +295,7 @@ def with_data(entry, evaluated="scenes"):
         ),
         (
             "{kind: coco, classes: [a]}",
-            "is no parameter of kind coco (allowed: download, exclude_broken, kind, path, strict)",
+            "is not a parameter of kind coco (allowed: download, exclude_broken, kind, path, strict)",
         ),
         ("{kind: coco, strct: true}", "did you mean strict?"),
         ("{kind: ade20k, path: 3}", "data.photos.path: should be text, not 3"),
@@ -347,7 +355,7 @@ def test_a_data_set_with_masks_is_judged_on(entry):
         ("{weights: random, backbone: vit_dema_8, image_size: 48, seed: 0}", "did you mean vit_demo_8?"),
         (
             "{weights: random, backbone: vit_demo_8, image_size: 50, seed: 0}",
-            "50 px is no multiple of vit_demo_8's 8 px patch",
+            "50 px is not a multiple of vit_demo_8's 8 px patch",
         ),
         ("{weights: dino_vits16_in1k, seed: 0}", "x.seed: says nothing where weights are in the catalogue: leave it out"),
         ("{weights: a/b.pth, backbone: vit_small_16}", "models.imported.x: needs format, as weights are a file"),

@@ -97,7 +97,7 @@ def own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [\n", r"recipes/mine.yaml:2: is no valid YAML here or just above"),
+        ("a: [\n", r"recipes/mine.yaml:2: is not valid YAML here or just above"),
         ("grids: 3", r"recipes/mine.yaml: grids should be a list, not 3"),
         (
             "pretrain: {clustering: {K: 0}}",

@@ -54,7 +54,7 @@ def evaluate(encoder: Encoder, data: PreparedSet, settings: Settings, workers: i
     """
     if settings.crop % encoder.patch_size:
         raise EvaluationError(
-            f"a crop of {settings.crop} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch"
+            f"a crop of {settings.crop} px is not a multiple of {encoder.name}'s {encoder.patch_size} px patch"
         )
     train, val = (data.labelled.get(split, ()) for split in ("train", "val"))
     if not train or not val:

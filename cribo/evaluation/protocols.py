@@ -60,7 +60,9 @@ def opener(*kinds: str) -> Callable[[str, Path, dict, Path], PreparedSet]:
         if (path.expanduser() / MANIFEST).exists():
             return _prepared(name, path.expanduser().absolute(), settings)
         if places := sorted(PLACES & settings.keys()):
-            raise DataError(f"--set data.{places[0]} is no setting here: leave it out, as --dataset says where photos are")
+            raise DataError(
+                f"--set data.{places[0]} is not a setting here: leave it out, as --dataset says where photos are"
+            )
         kind = _known(settings.get("kind")) or _kind(name, path, kinds)
         root = _root(name, kind, path)
         try:
@@ -90,7 +92,7 @@ def _known(kind: object) -> object:
     kinds = sorted(SETS)
     if kind is not None and kind not in kinds:
         raise DataError(
-            f"--set data.kind={kind} is no kind of photos (there are: {', '.join(kinds)}){did_you_mean(str(kind), kinds)}"
+            f"--set data.kind={kind} is not a kind of photos (there are: {', '.join(kinds)}){did_you_mean(str(kind), kinds)}"
         )
     return kind
 
@@ -102,7 +104,7 @@ def _complete(name: str, settings: dict) -> dict:
     own = [key for key in schema.model_fields if key not in PLACES]
     if unknown := sorted(settings.keys() - {*own, "path"}):
         there = f"(there are: {', '.join(own)}){did_you_mean(unknown[0], own)}"
-        raise DataError(f"--set data.{unknown[0]} is no setting of {kind} {there}")
+        raise DataError(f"--set data.{unknown[0]} is not a setting of {kind} {there}")
     try:
         complete = params.complete_data(settings)
     except ValidationError as error:
@@ -139,7 +141,7 @@ def _root(name: str, kind: str, path: Path) -> Path:
         here = path.expanduser()
         within = [below for below in place.inside if below != "."]
         places = f", nor does {' or '.join(within)} in it" if within else ""
-        wrong = f"holds no {' or '.join(place.signs)} folder{places}" if here.is_dir() else "is no folder"
+        wrong = f"holds no {' or '.join(place.signs)} folder{places}" if here.is_dir() else "is not a folder"
         raise DataError(f"--dataset {name}={path}: {here} {wrong}: correct the path of --dataset") from None
 
 

@@ -44,7 +44,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
         with safe_open(path, "pt") as file:
             described = (file.metadata() or {}).get("cribo")
             if described is None:
-                raise ValueError(f"{path} is no checkpoint of cribo: it lacks the entry that says what was trained")
+                raise ValueError(f"{path} is not a checkpoint of cribo: it lacks the entry that says what was trained")
             return {key: file.get_tensor(key) for key in file.keys()}, _told(path, described)  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: pretrain that model, or correct the path") from None
@@ -67,9 +67,9 @@ def _told(path: Path, described: str) -> dict:
     try:
         told = json.loads(described)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON: {error}): fetch or pretrain it again") from None
+        raise ValueError(f"{path} is damaged (its entry `cribo` is not JSON: {error}): fetch or pretrain it again") from None
     if not isinstance(told, dict):
-        raise ValueError(f"{path} is damaged (its entry `cribo` is no JSON object): fetch or pretrain it again")
+        raise ValueError(f"{path} is damaged (its entry `cribo` is not a JSON object): fetch or pretrain it again")
     if isinstance(told.get("settings"), dict) and isinstance(told["settings"].get("backbone"), str):
         raise ValueError(f"{path} is of an earlier version, which named its backbone only: pretrain it again")
     return told

@@ -118,9 +118,9 @@ def read_config(folder: Path) -> dict:
     try:
         config = json.loads(path.read_text())
     except FileNotFoundError:
-        raise EncoderError(f"{path} is missing: {folder} is no exported encoder") from None
+        raise EncoderError(f"{path} is missing: {folder} is not an exported encoder") from None
     except ValueError as error:
-        raise EncoderError(f"{path} is no JSON: {error}") from error
+        raise EncoderError(f"{path} is not JSON: {error}") from error
     statistics = config.get("pretrained_cfg") if isinstance(config, dict) else None
     if not isinstance(statistics, dict) or not {"mean", "std"} <= statistics.keys() or "architecture" not in config:
         raise EncoderError(f"{path} does not give architecture, pretrained_cfg.mean and pretrained_cfg.std")
@@ -132,9 +132,9 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise EncoderError(f"{path} is missing: {folder} is no exported encoder") from None
+        raise EncoderError(f"{path} is missing: {folder} is not an exported encoder") from None
     except SafetensorError as error:
-        raise EncoderError(f"{path} is no safetensors file: {error}") from error
+        raise EncoderError(f"{path} is not a safetensors file: {error}") from error
 
 
 def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -> None:
@@ -165,7 +165,7 @@ def fill(net: nn.Module, weights: dict[str, Tensor], file: Path, awaited: str) -
     if found:
         raise EncoderError(f"{file} does not fit {awaited}: it {', and '.join(found)}")
     if odd := [key for key in sorted(weights) if not weights[key].float().isfinite().all()]:
-        raise EncoderError(f"{file} has values that are not finite in {_few(odd)}: fetch it again or train it anew")
+        raise EncoderError(f"{file} has values that are not finite in {_few(odd)}: fetch it again or train it again")
     net.load_state_dict(weights, strict=True)
 
 

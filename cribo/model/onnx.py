@@ -50,7 +50,7 @@ def write_onnx(encoder: Encoder, size: tuple[int, int], out: Path) -> float:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ValueError(f"ONNX needs the package {missing[0]}, which is not installed: pip install {' '.join(missing)}")
     if size[0] % encoder.patch_size or size[1] % encoder.patch_size:
-        raise ValueError(f"{size[0]} × {size[1]} px are no multiples of {encoder.name}'s {encoder.patch_size} px patch")
+        raise ValueError(f"{size[0]} × {size[1]} px are not multiples of {encoder.name}'s {encoder.patch_size} px patch")
     partial = out.with_name(f".{out.name}.partial")
     try:
         torch.onnx.export(

@@ -48,5 +48,5 @@ def encoder_of(
 def _random(weights: str, precision: str) -> Encoder:
     name = weights.removeprefix(RANDOM)
     if name not in BACKBONES:
-        raise EncoderError(f"{weights}: {name} is no backbone (there are {', '.join(BACKBONES)})")
+        raise EncoderError(f"{weights}: {name} is not a backbone (there are {', '.join(BACKBONES)})")
     return Encoder(seeded_backbone(BACKBONES[name], RANDOM_SIZE, seed=0), MEAN, STD, f"random_{name}", precision)

@@ -76,12 +76,12 @@ def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
     key = key[:-1] if by_fidelity else key
     shown, kind, given = (*prefix, *key), e["type"], e["input"]
     if "[key]" in shown and not isinstance(given, str):
-        return Problem((*shown[:-2], str(given)), f"YAML reads this name as {given!r}, which is no text: put it in quotes")
+        return Problem((*shown[:-2], str(given)), f"YAML reads this name as {given!r}, which is not text: put it in quotes")
     if kind == "string_pattern_mismatch" or "[key]" in shown:
-        return Problem(tuple(k for k in shown if k != "[key]"), f"{given!r} is no name: letters, digits, _ and . only")
+        return Problem(tuple(k for k in shown if k != "[key]"), f"{given!r} is not a name: letters, digits, _ and . only")
     if kind == "extra_forbidden":
         known = sorted(set(_fields(root, key[:-1], chosen)))
-        wrong = f"is no parameter{f' of kind {chosen}' if chosen else ''}"
+        wrong = f"is not a parameter{f' of kind {chosen}' if chosen else ''}"
         if (home := _home(root, key)) is not None and (*prefix, *home):
             wrong += f" here: it belongs in {'.'.join(map(str, (*prefix, *home)))}"
         return Problem(shown, wrong, known, str(key[-1]))

@@ -68,7 +68,7 @@ def parse_yaml(text: str, path: Path) -> tuple[dict, dict[Key, int]]:
 def _no_yaml(error: yaml.YAMLError) -> Problem:
     """A problem for what PyYAML could not read, at the line where it gave up."""
     mark = getattr(error, "problem_mark", None)
-    wrong = "is no valid YAML here or just above: correct brackets, quotes, colons or indentation"
+    wrong = "is not valid YAML here or just above: correct brackets, quotes, colons or indentation"
     if "'\\t'" in (getattr(error, "problem", None) or ""):
         wrong = "has a tab, of which YAML makes no indentation: put spaces in its place"
     return Problem((), wrong, line=mark.line + 1 if mark else None)

@@ -51,7 +51,7 @@ class Here:
 
 
 class There:
-    """The tree of a git revision. Raises ReportError where there is no repository, no git or no such revision."""
+    """The tree of a git revision. Raises ReportError where there is not a repository, no git or no such revision."""
 
     advice = "compare with a revision where it is whole"
 
@@ -118,7 +118,7 @@ def _results(tree: Here | There) -> dict[str, dict]:
         except (ValueError, RecursionError) as error:
             raise ReportError(f"{tree.place(name)} cannot be read as JSON ({error}): {tree.advice}") from None
         if not isinstance(scored, dict) or not _is_number(scored.get("value")):
-            raise ReportError(f"{tree.place(name)} is no result, as it has no number called `value`: {tree.advice}")
+            raise ReportError(f"{tree.place(name)} is not a result, as it has no number called `value`: {tree.advice}")
         found[name.removeprefix("results/scores/").removesuffix(".json")] = scored
     return found
 

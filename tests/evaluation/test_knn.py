@@ -123,7 +123,7 @@ def test_the_result_names_the_best_k_and_its_card(encoder, data):
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 def test_a_crop_that_is_no_multiple_of_the_patch(encoder, data):
-    with pytest.raises(EvaluationError, match="30 px is no multiple of small's 8 px patch"):
+    with pytest.raises(EvaluationError, match="30 px is not a multiple of small's 8 px patch"):
         evaluate(encoder, data, Settings((1,), 0.07, 40, 30), 0, ALONE)
 
 

@@ -153,11 +153,11 @@ def test_keys_that_do_not_fit(exported, change, words):
     "file, content, words",
     [
         ("config.json", None, "config.json is missing"),
-        ("config.json", "{", "is no JSON"),
+        ("config.json", "{", "is not JSON"),
         ("config.json", "[]", "does not give architecture"),
         ("config.json", '{"architecture": "no_net", "pretrained_cfg": {"mean": [0], "std": [1]}}', "cannot build no_net"),
         ("model.safetensors", None, "model.safetensors is missing"),
-        ("model.safetensors", "junk", "is no safetensors file"),
+        ("model.safetensors", "junk", "is not a safetensors file"),
     ],
 )
 def test_broken_folders(exported, file, content, words):

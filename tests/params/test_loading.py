@@ -16,7 +16,7 @@ from tests.edits import DEMO, edited, judging, sentences
 )
 def test_an_overlay_of_a_decoder_knows_the_settings_of_its_own_protocol(protocol, key, meant):
     (found,) = sentences(judging(protocol, f"{{scenes: {{{key}: 2}}}}"))
-    assert f"evaluate.{protocol}.datasets.scenes.{key}: is no parameter" in found and found.endswith(f"mean {meant}?")
+    assert f"evaluate.{protocol}.datasets.scenes.{key}: is not a parameter" in found and found.endswith(f"mean {meant}?")
     other = {"decoder_layers": "layer_norm", "layer_norm": "decoder_layers"}[meant]
     assert other not in found
 

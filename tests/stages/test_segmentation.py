@@ -138,10 +138,10 @@ def test_segmenter_on_two_processes_gives_what_one_gives(project):
     [
         (linear_segmentation, ["nobody", "scenes", "1", "0.1"], "results/encoders/nobody is missing: run `dvc repro plan`"),
         (linear_segmentation, ["random", "voc", "1", "0.1"], "results/plan/linear_segmentation/voc.yaml is missing"),
-        (linear_segmentation, ["random", "scenes", "0", "0.1"], "0 is no number of blocks"),
+        (linear_segmentation, ["random", "scenes", "0", "0.1"], "0 is not a number of blocks"),
         (linear_segmentation, ["random", "scenes", "9", "0.1"], "has 3 blocks, and the last 9 are asked for"),
-        (segmenter, ["random", "scenes", "fast"], "fast is no learning rate"),
-        (segmenter, ["random", "scenes", "-1"], "-1 is no learning rate"),
+        (segmenter, ["random", "scenes", "fast"], "fast is not a learning rate"),
+        (segmenter, ["random", "scenes", "-1"], "-1 is not a learning rate"),
         (segmenter, ["random", "scenes"], "usage: python -m stages.segmenter MODEL DATASET LR"),
     ],
 )

@@ -158,7 +158,7 @@ def test_a_tree_without_git_is_one_sentence_that_says_how_to_go_on(tree):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (renamed("evaluate.knn.models", "model"), "evaluate.knn.model: is no parameter .*did you mean models?"),
+        (renamed("evaluate.knn.models", "model"), "evaluate.knn.model: is not a parameter .*did you mean models?"),
         (edited("evaluate.models", "cribo"), r"evaluate.models: should be a list as \[a, b\], not 'cribo'"),
         (edited("models.trained.cribo", "[global]"), r"models.trained.cribo: should be a group of keys, not \['global'\]"),
         (DEMO.replace("    flip: 0.5", "    flip: 0.6\n    flip: 0.5", 1), "pretrain.views.flip: is given twice: keep one"),

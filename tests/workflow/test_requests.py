@@ -73,8 +73,8 @@ def test_a_request_for_a_stage_that_there_is_not_is_refused(tmp_path):
     ("requests", "pipeline", "says"),
     [
         ("plan: {head: true}\nplan: {}\n", "stages: {plan: {cmd: x}}", r"workflow/resources.yaml:2: plan: is given twice"),
-        ("plan: {head: true\n", "stages: {plan: {cmd: x}}", r"workflow/resources.yaml:2: is no valid YAML"),
-        ("plan: {head: true}\n", "stages:\n  plan: {cmd: x\n", r"dvc.yaml:3: is no valid YAML"),
+        ("plan: {head: true\n", "stages: {plan: {cmd: x}}", r"workflow/resources.yaml:2: is not valid YAML"),
+        ("plan: {head: true}\n", "stages:\n  plan: {cmd: x\n", r"dvc.yaml:3: is not valid YAML"),
     ],
 )
 def test_a_stage_that_is_named_twice_and_a_file_that_is_no_yaml_are_one_sentence(requests, pipeline, says, tmp_path):

@@ -140,7 +140,7 @@ def one_sentence() -> Iterator[None]:
         if _conflict():
             raise BridgeError(
                 "dvc.lock holds the marks of a merge: `git checkout HEAD -- dvc.lock results` and `git add` both; "
-                "what that side lacks is computed anew (docs/usage.md, Merge branches)"
+                "what that side lacks is computed again (docs/usage.md, Merge branches)"
             ) from err
         if isinstance(err, ResolveError | ParseError | TypeError) and (mistakes := _mistakes()):
             raise BridgeError(mistakes) from err

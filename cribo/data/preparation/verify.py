@@ -50,7 +50,7 @@ def check(root: Path, rules: Mapping[str, bytes], classes: int, entry: Entry) ->
         rule, found = labels.rule_of(rules, entry.mask), np.unique(stored)
         if wrong := labels.illegal(found, rule, classes):
             values = f"{entry.mask} (has {', '.join(map(str, wrong[:5]))})"
-            return Fault(entry, f"hold values that are no class (legal: {labels.legal(rule, classes)})", values)
+            return Fault(entry, f"hold values that are not classes (legal: {labels.legal(rule, classes)})", values)
         present = tuple(np.unique(labels.class_ids(found, rule)).tolist())
     image, mask = raw[entry.image], raw.get(entry.mask, b"")
     digests = sha256(image), sha256(mask) if entry.mask else ""

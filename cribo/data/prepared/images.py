@@ -44,7 +44,7 @@ def read_mask(mask: str | Path | Mask) -> np.ndarray:
     path, rule = (mask.path, mask.rule) if isinstance(mask, Mask) else (mask, labels.IDS)
     ids = labels.class_ids(decode_mask(_bytes(path), path), rule)
     if rule != labels.IDS and (ids == labels.ILLEGAL).any():
-        raise DataError(f"{path} holds values that are no class: it changed since it was prepared, prepare it again")
+        raise DataError(f"{path} holds values that are not classes: it changed since it was prepared, prepare it again")
     return ids
 
 
@@ -75,10 +75,13 @@ def decode_mask(raw: bytes, path: str | Path) -> np.ndarray:
         return _decode_mat(raw, path)
     with _opened(raw, path) as image:
         if image.format != "PNG":
-            raise DataError(f"{path} is no mask of class ids: it is {image.format} whatever its name, make a PNG of the ids")
+            raise DataError(
+                f"{path} is not a mask of class ids: it is {image.format} whatever its name, make a PNG of the ids"
+            )
         if image.mode not in ("P", "L", "1"):
             raise DataError(
-                f"{path} is no mask of class ids: a palette or gray PNG of at most 8 bits is needed, not mode {image.mode}"
+                f"{path} is not a mask of class ids: it has mode {image.mode}, and not a palette or gray values of at most "
+                "8 bits"
             )
         shown = np.array(image, dtype=np.uint8)
     header, bits, colours = raw[12:16], raw[24], raw[25]
@@ -116,7 +119,7 @@ def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
         stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
     )
     if not whole:
-        raise DataError(f"{path} is no mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
+        raise DataError(f"{path} is not a mask of class ids: it holds {stored.dtype} of shape {stored.shape}")
     return stored if stored.dtype == np.uint8 else np.minimum(stored, 65535).astype(np.uint16)  # MATLAB often stores doubles
 
 

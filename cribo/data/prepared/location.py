@@ -44,7 +44,7 @@ def locate(name: str, place: Place, path: str | Path | None) -> Path:
                 return start / below
     if place.inside == place.signs:
         raise DataError(
-            f"{' and '.join(map(str, folders))} (from {said}) is no folder: correct data.{name}.path or CRIBO_DATA"
+            f"{' and '.join(map(str, folders))} (from {said}) is not a folder: correct data.{name}.path or CRIBO_DATA"
         )
     within = [below for below in place.inside if below != "."]
     places = f", nor does {' or '.join(within)} in it" if within else ""

@@ -35,7 +35,9 @@ def build_yolos(
     """
     vit = encoder.net
     if any(side % encoder.patch_size for side in grid_px):
-        raise EvaluationError(f"a grid of {grid_px[0]} × {grid_px[1]} px is no multiple of {encoder.patch_size} px patches")
+        raise EvaluationError(
+            f"a grid of {grid_px[0]} × {grid_px[1]} px is not a multiple of {encoder.patch_size} px patches"
+        )
     _refuse_others(vit, encoder.name)
     block = vit.blocks[0]
     config = YolosConfig(

@@ -69,7 +69,7 @@ def evaluate(
     """
     train, val = train_and_val(data)
     if settings.size % encoder.patch_size:
-        raise EvaluationError(f"{settings.size} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
+        raise EvaluationError(f"{settings.size} px is not a multiple of {encoder.name}'s {encoder.patch_size} px patch")
     classes, ignore = len(data.classes), data.ignore
     labelling = Labelling(classes, ignore, void_column(data, settings))
     augmentation = Augmentation(settings.crop_area, settings.jitter, settings.jitter_probability)

@@ -39,11 +39,13 @@ class Backbone(nn.Module):
         super().__init__()
         vit, depth = encoder.net, len(getattr(encoder.net, "blocks", ()))
         if not depth:
-            raise EvaluationError(f"{encoder.name} is no ViT: segmentation by a trained decoder reads a ViT's patch tokens")
+            raise EvaluationError(
+                f"{encoder.name} is not a ViT: segmentation by a trained decoder reads a ViT's patch tokens"
+            )
         if layers > depth:
             raise EvaluationError(f"{encoder.name} has {depth} blocks, and the last {layers} are asked for: lower `layers`")
         if side % encoder.patch_size:
-            raise EvaluationError(f"a crop of {side} px is no multiple of {encoder.name}'s {encoder.patch_size} px patch")
+            raise EvaluationError(f"a crop of {side} px is not a multiple of {encoder.name}'s {encoder.patch_size} px patch")
         if not (hasattr(vit, "pos_embed") and hasattr(vit, "set_input_size")):
             raise EvaluationError(f"{encoder.name} has no grid of positions that can be made another: decoders need one")
         if norm_comes_late(vit):

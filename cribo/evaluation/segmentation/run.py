@@ -41,7 +41,7 @@ def learning_rate(text: str) -> float:
     except ValueError:
         lr = -1.0
     if not 0 < lr < float("inf"):
-        raise EvaluationError(f"{text} is no learning rate: give a positive number")
+        raise EvaluationError(f"{text} is not a learning rate: give a positive number")
     return lr
 
 

@@ -127,7 +127,7 @@ def _hub(name: str, settings: dict) -> Foreign:
     known = [*CATALOGUE, *timm.list_models(pretrained=True)]
     if name not in known and name not in timm.list_models():  # names from list_models() have no tag
         hint = did_you_mean(name, ("random", *known))
-        raise EncoderError(f"{name} is no file, no folder, no name in the catalogue and no model of timm{hint}")
+        raise EncoderError(f"{name} is not a file, a folder, a name in the catalogue or a model of timm{hint}")
     net, args = _build(name, {}, settings)
     try:
         full = timm.create_model(name, pretrained=True, **args)  # timm loads strictly if the classifier is kept

@@ -24,7 +24,7 @@ def _inputs(params: Params) -> Iterator[Problem]:
         backbones = {models[name].backbone for name in evaluate.judged(protocol) if name in models}
         for name in sorted(backbones & set(BACKBONES)):
             if size % BACKBONES[name].patch_size:
-                wrong = f"{size} px is no multiple of {name}'s {BACKBONES[name].patch_size} px patch"
+                wrong = f"{size} px is not a multiple of {name}'s {BACKBONES[name].patch_size} px patch"
                 yield Problem(("evaluate", protocol, key), wrong)
     if evaluate.knn.crop > evaluate.knn.short_side:
         wrong = (
@@ -49,7 +49,7 @@ def _decoders(params: Params) -> Iterator[Problem]:
                 side = getattr(p, key)
                 if wrong := [m for m in block.models if m in own and side % own[m].patch_size]:
                     place = (*at, key) if key in overlay else ("evaluate", protocol, key)
-                    yield Problem(place, f"{side} px is no multiple of {wrong[0]}'s {own[wrong[0]].patch_size} px patch")
+                    yield Problem(place, f"{side} px is not a multiple of {wrong[0]}'s {own[wrong[0]].patch_size} px patch")
 
     most = max(params.evaluate.linear_segmentation.layers)
     if flat := [name for name in params.evaluate.linear_segmentation.models if name in own and own[name].depth < most]:

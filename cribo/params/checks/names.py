@@ -30,7 +30,7 @@ def _names(params: Params) -> Iterator[Problem]:
         yield Problem(("models", "imported", name), f"{name} is a trained model too: every model needs its own name")
     for name in params.evaluate.models:
         if name not in known:
-            yield Problem(("evaluate", "models"), f"{name} is no model", sorted(known), name)
+            yield Problem(("evaluate", "models"), f"{name} is not a model", sorted(known), name)
     reference = params.report.reference
     if reference not in params.evaluate.models:
         yield Problem(("report", "reference"), f"{reference} is not evaluated", params.evaluate.models, reference)
@@ -43,7 +43,7 @@ def _names(params: Params) -> Iterator[Problem]:
         for name in getattr(params.evaluate, protocol).datasets:
             key = ("evaluate", protocol, "datasets")
             if name not in params.data:
-                yield Problem(key, f"{name} is no data set", sorted(params.data), name)
+                yield Problem(key, f"{name} is not a data set", sorted(params.data), name)
             elif params.data[name].kind not in KINDS.get(protocol, (params.data[name].kind,)):
                 wrong = f"{name} is of kind {params.data[name].kind}, and {protocol} needs {' or '.join(KINDS[protocol])}"
                 yield Problem(key, wrong)
@@ -56,7 +56,7 @@ def _names(params: Params) -> Iterator[Problem]:
     for name, model in params.trained.items():
         if model.dataset not in params.data:
             key = ("models", "trained", name, "dataset")
-            yield Problem(key, f"{model.dataset} is no data set", sorted(params.data), model.dataset)
+            yield Problem(key, f"{model.dataset} is not a data set", sorted(params.data), model.dataset)
 
 
 def _twice(params: Params) -> Iterator[Problem]:

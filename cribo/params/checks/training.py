@@ -57,7 +57,7 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
     if p.losses != METHODS.get(p.method, p.losses):
         yield ("method",), f"{p.method} is losses: [{METHODS[p.method][0]}] alone: leave method out, or change losses"
     if side % patch:
-        yield ("views", "size"), f"{side} px is no multiple of {p.backbone}'s {patch} px patch"
+        yield ("views", "size"), f"{side} px is not a multiple of {p.backbone}'s {patch} px patch"
     for group, warmup in (("optimisation", o.warmup_epochs), ("targets", p.targets.warmup_epochs)):
         if warmup > o.epochs:
             yield (group, "warmup_epochs"), f"{warmup} epochs of warm-up do not fit in {o.epochs} epochs"
@@ -72,7 +72,7 @@ def _shapes(p: Trained) -> Iterator[tuple[Key, str]]:
         if p.losses != ("global",):
             yield ("views", "local", "count"), "local crops are DINO's and go with losses: [global] alone: set it to 0"
         if p.views.local.size % patch:
-            yield ("views", "local", "size"), f"{p.views.local.size} px is no multiple of {p.backbone}'s {patch} px patch"
+            yield ("views", "local", "size"), f"{p.views.local.size} px is not a multiple of {p.backbone}'s {patch} px patch"
     if is_mae(p):
         if len(p.losses) > 1:
             yield ("losses",), "pixels is MAE's and stands alone: its network has neither teacher nor head"

@@ -40,7 +40,7 @@ def problems_in(spec: Imported, at: Key) -> Iterator[Problem]:
         yield Problem((*at, "backbone"), f"{spec.backbone!r} is not allowed", list(BACKBONES), spec.backbone)
     patch = BACKBONES[spec.backbone].patch_size if spec.backbone in BACKBONES else 1
     if spec.weights == "random" and spec.image_size is not None and spec.image_size % patch:
-        wrong = f"{spec.image_size} px is no multiple of {spec.backbone}'s {patch} px patch"
+        wrong = f"{spec.image_size} px is not a multiple of {spec.backbone}'s {patch} px patch"
         yield Problem((*at, "image_size"), wrong)
 
 

@@ -27,7 +27,7 @@ def read_curve(lines: Iterable[str], name: object) -> Curve:
         rows = list(csv.DictReader(lines))
         curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
         if lost := sorted(key for key, values in curve.items() if not all(v is None or math.isfinite(v) for v in values)):
-            raise ValueError(f"{lost[0]} holds what is no number")
+            raise ValueError(f"{lost[0]} holds what is not a number")
         epochs = (curve["epoch"][-1] + 1) / curve["step"][-1]
         return curve | {"at": [step * epochs for step in curve["step"]]}
 

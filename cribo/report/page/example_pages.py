@@ -40,8 +40,8 @@ def _matches(tree: dict, folder: Path) -> str:
         f"nearest neighbour of each, right, among the objects of {found['bank']} other training photos. cos: cosine. "
         f"✓: {'' if found['learnt'] else 'would be '}learnt from, as {criterion[found['criterion']]}; so are "
         f"{100 * found['ratio']:.1f} % of the objects that both views of {found['queries']} photos show. {_groups(found)}"
-        "Views are drawn as in training; the bank is computed anew by the exported teacher, as training's own goes with its "
-        "state. Photos are spread evenly over the split, not chosen."
+        "Views are drawn as in training. The exported teacher computes the bank again, because training's own is deleted "
+        "with its state. Photos are spread evenly over the split, not chosen."
     )
     blocks = [_match(folder, photo) for photo in found["photos"]]
     title = f"<h3>Object-level matches across photos (Figs. 4 and 5): {escape(_about(tree))}</h3>"

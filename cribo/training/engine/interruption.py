@@ -26,7 +26,7 @@ class Terminated(BaseException):
 
 
 GOES_ON = "the same command goes on from the last saved state, if there is one"
-ANEW = "nothing of it is kept: the same command begins anew"  # for a command that saves no state
+ANEW = "nothing of it is kept: the same command starts from scratch"  # for a command that saves no state
 ASKS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE = 2  # number of Ctrl-C that a loop tolerates; one more ends it in the middle of a step
 _HEARD: list[int] = []  # every such signal received since the command began

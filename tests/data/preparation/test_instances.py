@@ -59,7 +59,7 @@ def test_box_without_width_or_height_passes_as_in_the_published_files(tmp_path, 
         ("images", {"width": "30"}, "11 (width '30' is no finite number)"),
         ("categories", {"id": 1}, "has categories of the same id: 1; correct it"),
         ("categories", {"name": "person"}, "has categories of the same name: person; correct it"),
-        ("categories", {"name": 5}, "has 1 wrong categories: 18 (name 5 is no text); correct it"),
+        ("categories", {"name": 5}, "has 1 wrong categories: 18 (name 5 is not text); correct it"),
     ],
 )
 def test_wrong_entry_is_one_sentence_with_the_file_and_the_id(tmp_path, tree, kind, change, says):
@@ -85,8 +85,8 @@ def test_entry_without_a_key_is_named_by_its_id(tmp_path, tree, kind, key):
         (b'{"images": [], "categories": [], "annotations": 3}', "it has no list annotations"),
         (b'{"images": [], "categories": [], "annotations": []}', "names no image"),
         (b'{"images": [3], "categories": [], "annotations": []}', r"wrong images: entry 1 \(no group of keys\)"),
-        (b'{"images": [', r"is no file of COCO instances \(Expecting value"),
-        (b"\xff\xfe\xfd", "is no file of COCO instances"),
+        (b'{"images": [', r"is not a file of COCO instances \(Expecting value"),
+        (b"\xff\xfe\xfd", "is not a file of COCO instances"),
     ],
 )
 def test_file_that_holds_something_else_is_one_sentence(tmp_path, raw, says):

@@ -107,7 +107,7 @@ def _break_mask_value(root: Path) -> str:
 
 def _break_mask_mode(root: Path) -> str:
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "SegmentationClass/0.png")
-    return r"SegmentationClass/0.png is no mask of class ids"
+    return r"SegmentationClass/0.png is not a mask of class ids"
 
 
 def _break_text(root: Path) -> str:
@@ -157,7 +157,7 @@ def _break_mask_bits(root: Path) -> str:
 
 def _break_mask_depth(root: Path) -> str:
     Image.fromarray(np.zeros((22, 30), np.uint16)).save(root / "SegmentationClass/2.png")
-    return r"SegmentationClass/2.png is no mask of class ids: .*not mode I;16"
+    return r"SegmentationClass/2.png is not a mask of class ids: .*mode I;16, and not a palette"
 
 
 def _break_mask_turned(root: Path) -> str:

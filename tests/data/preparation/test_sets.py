@@ -255,7 +255,7 @@ def test_other_file_in_place_of_the_classes_of_the_development_kit_is_one_senten
 def test_line_of_the_ground_truth_that_is_no_class_is_named(root, line):
     trees.imagenet(root, flat=True)
     (root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt").write_bytes(b"2\n" + line + b"\n2\n1\n")
-    says = r"ground_truth\.txt:2: '.*' is no number of a class in .*meta\.mat: unpack"
+    says = r"ground_truth\.txt:2: '.*' is not a number of a class in .*meta\.mat: unpack"
     with pytest.raises(DataError, match=says) as error:
         opened(root, "imagenet")
     assert "\n" not in str(error.value)
@@ -307,7 +307,7 @@ def test_folder_with_masks_is_a_data_set_to_judge_on(root):
     trees.folder(root, masks=True)
     data = opened(root, "folder", masks="labels", classes=["ground", "thing"])
     assert ids_of(data.splits["train"]) == {0, 1, 255} and len(data.splits["train"]) == 3
-    with pytest.raises(DataError, match=r"hold values that are no class \(legal: 0, 255\).*labels/a.png \(has 1\)"):
+    with pytest.raises(DataError, match=r"hold values that are not classes \(legal: 0, 255\).*labels/a.png \(has 1\)"):
         opened(root, "folder", masks="labels", classes=["ground"])
 
 

@@ -104,14 +104,14 @@ def test_a_png_with_a_changed_bit_is_refused_and_gives_no_other_classes(tmp_path
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "TIFF", "WEBP"])
 def test_mask_that_is_a_png_by_name_only_is_refused(tmp_path, kind):
     Image.fromarray(RAMP[:, :, 0]).save(tmp_path / "mask.png", kind)
-    says = rf"mask.png is no mask of class ids: it is {kind} whatever its name, make a PNG of the ids"
+    says = rf"mask.png is not a mask of class ids: it is {kind} whatever its name, make a PNG of the ids"
     with pytest.raises(DataError, match=says):
         read_mask(tmp_path / "mask.png")
 
 
 def test_mask_in_colour_is_refused(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match=r"mask.png is no mask of class ids"):
+    with pytest.raises(DataError, match=r"mask.png is not a mask of class ids"):
         read_mask(tmp_path / "mask.png")
 
 
@@ -234,9 +234,9 @@ def test_labels_in_a_mat_file_may_have_any_numeric_type(tmp_path, kind):
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
-        ({"LabelMap": np.array([[0.5, 1]])}, "is no mask of class ids"),
-        ({"LabelMap": np.array([[-1, 1]])}, "is no mask of class ids"),
-        ({"LabelMap": np.zeros((2, 2, 3))}, "is no mask of class ids"),
+        ({"LabelMap": np.array([[0.5, 1]])}, "is not a mask of class ids"),
+        ({"LabelMap": np.array([[-1, 1]])}, "is not a mask of class ids"),
+        ({"LabelMap": np.zeros((2, 2, 3))}, "is not a mask of class ids"),
         ({"Other": np.zeros((2, 2))}, "has neither LabelMap"),
         ({"GTcls": {"Boundaries": 1}}, "corrupt or no MATLAB file"),
         (None, "corrupt or no MATLAB file"),
@@ -265,5 +265,5 @@ def test_truncated_mat_file_is_refused_by_name(tmp_path):
 
 def test_value_that_a_rule_does_not_know_is_noticed_when_read(tmp_path):
     Image.fromarray(np.array([[151]], np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match=r"mask.png holds values that are no class"):
+    with pytest.raises(DataError, match=r"mask.png holds values that are not classes"):
         read_mask(Mask(tmp_path / "mask.png", ade20k.RULES[".png"]))

@@ -218,5 +218,5 @@ def test_jitter_moves_brightness_by_its_share_and_hue_by_its_part_of_the_circle(
 
 
 def test_a_square_that_is_no_multiple_of_the_patch(encoder, data):
-    with pytest.raises(EvaluationError, match="30 px is no multiple of small's 8 px patch"):
+    with pytest.raises(EvaluationError, match="30 px is not a multiple of small's 8 px patch"):
         evaluate(encoder, data, replace(PLAIN, size=30), ALONE)

@@ -91,7 +91,7 @@ def test_positions_are_resampled_once_to_the_crop(own_encoder):
 def test_what_does_not_fit_the_encoder_is_refused(own_encoder):
     with pytest.raises(EvaluationError, match="small has 2 blocks, and the last 4 are asked for"):
         Backbone(own_encoder, 32, layers=4)
-    with pytest.raises(EvaluationError, match="a crop of 30 px is no multiple of small's 8 px patch"):
+    with pytest.raises(EvaluationError, match="a crop of 30 px is not a multiple of small's 8 px patch"):
         Backbone(own_encoder, 30)
     own_encoder.net.pos_embed, kept = None, own_encoder.net.pos_embed
     del own_encoder.net.pos_embed  # as timm's NaFlexVit, whose positions lie elsewhere
@@ -99,7 +99,7 @@ def test_what_does_not_fit_the_encoder_is_refused(own_encoder):
         Backbone(own_encoder, 32)
     own_encoder.net.pos_embed = kept
     own_encoder.net = nn.Conv2d(3, 4, 8)
-    with pytest.raises(EvaluationError, match="small is no ViT"):
+    with pytest.raises(EvaluationError, match="small is not a ViT"):
         Backbone(own_encoder, 32)
 
 

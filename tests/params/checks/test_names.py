@@ -26,9 +26,9 @@ def test_examples_are_of_evaluated_models_on_data_sets():
     (found,) = sentences(edited("report.examples.models", "[cribos]"))
     assert "report.examples.models: cribos is not evaluated (" in found
     (found,) = sentences(edited("report.examples.datasets", "[scene]"))
-    assert "report.examples.datasets: scene is no data set (" in found
+    assert "report.examples.datasets: scene is not a data set (" in found
 
 
 def test_names_that_could_stand_there_are_told_in_order():
     (found,) = sentences(edited("evaluate.models", "[random, globl, cribo]"))
-    assert "globl is no model (allowed: cribo, cross_view, global, random)" in found
+    assert "globl is not a model (allowed: cribo, cross_view, global, random)" in found

@@ -22,7 +22,7 @@ def of_cribo(settings: str) -> str:
             "losses: [global], views: {local: {count: 2, size: 24}}",
             "losses: [global], views: {local: {count: 2, size: 28}}",
             "views.local.size",
-            "28 px is no multiple of vit_demo_8's 8 px patch",
+            "28 px is not a multiple of vit_demo_8's 8 px patch",
         ),
     ],
 )

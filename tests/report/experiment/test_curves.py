@@ -40,5 +40,5 @@ def test_another_file_is_one_sentence(lines):
 
 
 def test_a_value_that_is_no_number_is_named_by_its_column():
-    with pytest.raises(ReportError, match="loss holds what is no number"):
+    with pytest.raises(ReportError, match="loss holds what is not a number"):
         read_curve(["step,epoch,loss", "1,0,inf"], "here")

@@ -97,7 +97,7 @@ def test_a_training_of_whose_states_none_is_whole_does_not_begin_anew(tmp_path, 
     train(settings, records, folder, compute, ALONE)
     for path in folder.glob("state-*.pt"):
         path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(CannotResume, match=r"no state in .* is whole .* remove the folder to start anew"):
+    with pytest.raises(CannotResume, match=r"no state in .* is whole .* remove the folder to start from scratch"):
         train(settings, records, folder, compute, ALONE)
 
 

@@ -107,5 +107,5 @@ def _labels(truth: Path, wnids: dict[int, str], meta: Path) -> list[str]:
     lines = [line.strip() for line in truth.read_text(errors="backslashreplace").rstrip().splitlines()]
     for number, line in enumerate(lines, 1):
         if line not in by_line:
-            raise DataError(f"{truth}:{number}: {line!r} is no number of a class in {meta}: {AGAIN}")
+            raise DataError(f"{truth}:{number}: {line!r} is not a number of a class in {meta}: {AGAIN}")
     return [by_line[line] for line in lines]

@@ -43,10 +43,10 @@ def _tree(path: Path) -> dict:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): a file of COCO instances is needed there") from None
     except ValueError as error:
-        raise DataError(f"{path} is no file of COCO instances ({error}): {AGAIN}") from None
+        raise DataError(f"{path} is not a file of COCO instances ({error}): {AGAIN}") from None
     for kind in ("images", "categories", "annotations"):
         if not isinstance(tree, dict) or not isinstance(tree.get(kind), list):
-            raise DataError(f"{path} is no file of COCO instances (it has no list {kind}): {AGAIN}")
+            raise DataError(f"{path} is not a file of COCO instances (it has no list {kind}): {AGAIN}")
     return tree
 
 
