@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cribo.command import did_you_mean
-from cribo.model.architectures import BackboneSpec
+from cribo.model.architectures import BACKBONES, BackboneSpec
 from cribo.model.encoder import EncoderError, fill, read_config
 from cribo.model.foreign.catalogue import CATALOGUE, Published
 from cribo.model.foreign.convert import weights_of
@@ -93,9 +94,23 @@ def _own_file(path: Path, settings: dict) -> Foreign:
     if settings["image_size"] is not None:
         more = {**more, "img_size": settings["image_size"]}
     net, args = _build(architecture, more, settings)
-    fill(net, weights_of(read(path), settings["format"], path), path, name)
+    tree = read(path)
+    try:
+        fill(net, weights_of(tree, settings["format"], path), path, name)
+    except EncoderError as error:
+        raise EncoderError(f"{error}{_fitting(net, tree, path)}") from None
     mean, std = _statistics(settings)
     return Foreign(_checked(net, str(path)), architecture.partition(".")[0], args, mean, std, f"{path}, {_digest(path)}")
+
+
+def _fitting(net: nn.Module, tree: dict, path: Path) -> str:
+    """The end of a message: the formats in which the file would fit this network, if any."""
+    fitting = []
+    for form in FORMATS:
+        with suppress(EncoderError):
+            fill(net, weights_of(tree, form, path), path, "")
+            fitting.append(form)
+    return f"; it fits in the format {' or '.join(fitting)}" if fitting else ""
 
 
 def _folder(path: Path, settings: dict) -> Foreign:
@@ -166,6 +181,9 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
         except TypeError as error:
             fault = error
         except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+            if not timm.is_model(architecture):
+                hint = did_you_mean(architecture, [*BACKBONES, *timm.list_models()])
+                raise EncoderError(f"{architecture} is not one of our backbones or a model of timm{hint}") from None
             raise EncoderError(f"timm cannot build {architecture} with {args}: {error}") from error
     raise EncoderError(f"timm cannot build {architecture} with {more | stride}: {fault}") from fault
 

@@ -31,13 +31,14 @@ def _names(params: Params) -> Iterator[Problem]:
     for name in params.evaluate.models:
         if name not in known:
             yield Problem(("evaluate", "models"), f"{name} is not a model", sorted(known), name)
+    judged = [name for name in params.evaluate.models if name in known]
     reference = params.report.reference
-    if reference not in params.evaluate.models:
-        yield Problem(("report", "reference"), f"{reference} is not evaluated", params.evaluate.models, reference)
-    for what, names in (("models", params.evaluate.models), ("datasets", sorted(params.data))):
+    if reference not in judged:
+        yield Problem(("report", "reference"), f"{reference} is not evaluated", judged, reference)
+    for what, names in (("models", judged), ("datasets", sorted(params.data))):
         for name in getattr(params.report.examples, what):
             if name not in names:
-                wrong = f"{name} is {'not evaluated' if what == 'models' else 'no data set'}"
+                wrong = f"{name} is {'not evaluated' if what == 'models' else 'not a data set'}"
                 yield Problem(("report", "examples", what), wrong, names, name)
     for protocol in PROTOCOLS:
         for name in getattr(params.evaluate, protocol).datasets:

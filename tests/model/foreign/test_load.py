@@ -133,6 +133,34 @@ def test_weights_are_those_of_their_file_or_seed_and_where_they_are_from_is_said
     assert all(torch.equal(value, same[key]) for key, value in found.net.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("tree", "form", "says"),
+    [
+        (lambda w: {"teacher": {f"module.backbone.{key}": value for key, value in w.items()}}, "timm", "teacher"),
+        (lambda w: w, "teacher", "timm or dinov2"),
+        (lambda w: {"state_dict": w}, "timm", "state_dict"),
+    ],
+)
+def test_a_file_in_another_format_than_said_names_the_format_in_which_it_fits(tree, form, says, tmp_path):
+    weights = timm.create_model("test_vit", num_classes=0).state_dict()
+    torch.save(tree(weights), tmp_path / "w.pth")
+    settings = {**NOTHING, "weights": str(tmp_path / "w.pth"), "backbone": "test_vit"}
+    with pytest.raises(EncoderError, match=rf"; it fits in the format {says}$"):
+        load({**settings, "format": form})
+    torch.save(tree({key: value[..., :1] for key, value in weights.items()}), tmp_path / "w.pth")
+    with pytest.raises(EncoderError) as error:
+        load({**settings, "format": form})
+    assert "it fits" not in str(error.value)
+
+
+def test_a_backbone_that_timm_does_not_have_is_one_sentence(tmp_path):
+    settings = {**NOTHING, "weights": str(tmp_path / "w.pth"), "backbone": "vit_smal_16", "format": "timm"}
+    with pytest.raises(
+        EncoderError, match=r"^vit_smal_16 is not one of our backbones or a model of timm; did you mean vit_"
+    ):
+        load(settings)
+
+
 def test_a_tag_that_timm_does_not_have_is_one_sentence(tmp_path):
     save_file(published.weights("test_vit"), tmp_path / "w.safetensors")
     given = {"weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": "test_vit.r161"}
@@ -180,13 +208,13 @@ def test_a_file_with_another_digest_than_published_is_refused(tmp_path, monkeypa
             "test_vit.r160_in1k",
             r"config.json and model.safetensors from https://huggingface.co/timm/test_vit.r160_in1k elsewhere into a folder",
         ),
-        ("test_vit.r161", "no model of timm; did you mean test_vit.*r160_in1k"),
+        ("test_vit.r161", "or a model of timm; did you mean test_vit.*r160_in1k"),
         (__file__, r"test_load.py is a file: say its `format` \(timm, "),
         ("/no/where.bin", "^/no/where.bin: no such file or folder: correct the path$"),
         ("./nowhere", r"^\./nowhere: no such file or folder"),
         ("~/nowhere", "no such file or folder: write the path without ~"),
-        ("cribo_vits16_koko", "no file, no folder, .* did you mean cribo_vits16_coco"),
-        ("randm", "no file, no folder, .* did you mean random"),
+        ("cribo_vits16_koko", "is not a file, a folder, .* did you mean cribo_vits16_coco"),
+        ("randm", "is not a file, a folder, .* did you mean random"),
     ],
 )
 def test_names_that_cannot_be_had_are_one_sentence(weights, says, monkeypatch):

@@ -29,6 +29,12 @@ def test_examples_are_of_evaluated_models_on_data_sets():
     assert "report.examples.datasets: scene is not a data set (" in found
 
 
+def test_a_mistyped_model_is_not_offered_in_place_of_the_model_that_was_meant():
+    mistyped, followed = sentences(edited("evaluate.models", "[random, cribbo]"))
+    assert "cribbo is not a model" in mistyped and mistyped.endswith("did you mean cribo?")
+    assert "report.examples.models: cribo is not evaluated (allowed: random)" in followed
+
+
 def test_names_that_could_stand_there_are_told_in_order():
     (found,) = sentences(edited("evaluate.models", "[random, globl, cribo]"))
     assert "globl is not a model (allowed: cribo, cross_view, global, random)" in found
