@@ -257,7 +257,7 @@ def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, 
 
 @pytest.mark.parametrize(
     ("protocol", "says"),
-    [("dense_nn", "; nothing of it is kept: .* begins anew$"), ("yolos", "goes on from the last saved")],
+    [("dense_nn", "; nothing of it is kept: .* starts from scratch$"), ("yolos", "goes on from the last saved")],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_stops_it_is_told_whether_anything_is_kept(protocol, says, number, monkeypatch):

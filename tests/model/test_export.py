@@ -126,7 +126,7 @@ def test_a_truncated_checkpoint_is_an_error_that_names_the_file(tmp_path):
 
 def test_a_file_of_someone_else_is_no_checkpoint(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "c.safetensors")
-    with pytest.raises(ValueError, match="no checkpoint of cribo"):
+    with pytest.raises(ValueError, match="not a checkpoint of cribo"):
         read_checkpoint(tmp_path / "c.safetensors")
 
 

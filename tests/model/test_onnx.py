@@ -60,7 +60,7 @@ def test_without_the_packages_and_at_impossible_sizes_it_says_so_in_a_sentence(e
     with pytest.raises(ValueError, match="needs the package onnxscript, which is not installed: pip install onnxscript"):
         onnx.write_onnx(encoder, (32, 32), tmp_path / "e.onnx")
     monkeypatch.setattr(onnx, "find_spec", lambda name: name)
-    with pytest.raises(ValueError, match="36 × 32 px are no multiples"):
+    with pytest.raises(ValueError, match="36 × 32 px are not multiples"):
         onnx.write_onnx(encoder, (36, 32), tmp_path / "e.onnx")
 
 

@@ -91,9 +91,9 @@ SCORE = "results/scores/dense_nn/cribo-scenes.json"
     ("name", "content", "says"),
     [
         (SCORE, b"[1]", r"cribo-scenes\.json is not a result, as it has no number called `value`: "),
-        (SCORE, b'{"model": "cribo"}', r"cribo-scenes\.json is no result"),
-        (SCORE, b'{"value": "22"}', r"cribo-scenes\.json is no result"),
-        (SCORE, b'{"value": NaN}', r"cribo-scenes\.json is no result"),
+        (SCORE, b'{"model": "cribo"}', r"cribo-scenes\.json is not a result"),
+        (SCORE, b'{"value": "22"}', r"cribo-scenes\.json is not a result"),
+        (SCORE, b'{"value": NaN}', r"cribo-scenes\.json is not a result"),
         (SCORE, b"{", r"cribo-scenes\.json cannot be read as JSON \(.*\): "),
         (SCORE, b"{}\n\xe9", r"cribo-scenes\.json:2: is not UTF-8: save it as UTF-8$"),
         ("params.yaml", b"a: 1\nb: [1", r"params\.yaml:2: is not valid YAML here or just above"),

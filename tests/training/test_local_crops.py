@@ -106,7 +106,7 @@ def test_cost_and_memory_are_foretold(dino, compute):
         ({"losses": ["pixels"]}, "go with losses: .global. alone"),
         (
             {"losses": ["global"], "views": {"local": {"size": 24}}, "backbone": "vit_mini_16"},
-            "no multiple of vit_mini",
+            "not a multiple of vit_mini",
         ),
     ],
 )

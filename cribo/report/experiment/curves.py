@@ -23,7 +23,7 @@ def read_curves(models: Sequence[str], folder: Path) -> Curves:
 
 def read_curve(lines: Iterable[str], name: object) -> Curve:
     """Parse the lines of a curves.csv; `name` is for messages. Raises ReportError when they are malformed."""
-    with read_as("curves.csv", name):
+    with read_as("file of curves", name):
         rows = list(csv.DictReader(lines))
         curve: Curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in rows[0]}
         if lost := sorted(key for key, values in curve.items() if not all(v is None or math.isfinite(v) for v in values)):

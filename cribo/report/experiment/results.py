@@ -27,7 +27,7 @@ def read_as(what: str, path: object, remedy: str = "delete it and run its stage 
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ReportError(f"{path} is no {what} ({error!r}): {remedy}") from None
+        raise ReportError(f"{path} is not a {what} ({error!r}): {remedy}") from None
 
 
 def as_result(cell: Planned) -> AbstractContextManager[None]:

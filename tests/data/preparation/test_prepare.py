@@ -102,7 +102,7 @@ def _break_mask_size(root: Path) -> str:
 
 def _break_mask_value(root: Path) -> str:
     save_mask(root, 3, np.full((23, 30), 33, np.uint8))
-    return r"no class \(legal: 0-20, 255\): SegmentationClass/3.png \(has 33\)"
+    return r"not classes \(legal: 0-20, 255\): SegmentationClass/3.png \(has 33\)"
 
 
 def _break_mask_mode(root: Path) -> str:

@@ -35,7 +35,7 @@ def test_the_bootstrapping_ratio_is_of_models_that_look_for_neighbours(tmp_path)
     "lines", [[], LINES[:1], ["step,epoch", "0,0"], ["step,loss", "1,2"], ["step,epoch,loss", "1,0,nan"]]
 )
 def test_another_file_is_one_sentence(lines):
-    with pytest.raises(ReportError, match=r"^here is no curves\.csv .*: delete it and run its stage again$"):
+    with pytest.raises(ReportError, match=r"^here is not a file of curves .*: delete it and run its stage again$"):
         read_curve(lines, "here")
 
 

@@ -33,7 +33,7 @@ def test_of_a_model_that_is_not_trained_yet_nothing_is_known(metrics):
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"step": null}'])
 def test_another_file_is_one_sentence(metrics, text):
     metrics.write_text(text)
-    with pytest.raises(ReportError, match=r"cribo/metrics\.json is no result of pretrain"):
+    with pytest.raises(ReportError, match=r"cribo/metrics\.json is not a result of pretrain"):
         with_photos(PLAN, TRAINED, metrics.parents[1])
 
 

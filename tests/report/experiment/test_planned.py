@@ -94,9 +94,9 @@ def test_a_card_is_of_one_number_of_layers(stale):
     [
         ("{", "cannot be read as JSON"),
         ('{"value": NaN}', "cannot be read as JSON .it holds NaN"),
-        ("[]", "is no result of linear_segmentation"),
-        ('{"model": "cribo", "dataset": "scenes", "value": 1}', "is no result of linear_segmentation"),
-        ('{"model": "cribo", "dataset": "scenes", "value": "x", "layers": 1, "learning_rate": 8e-4}', "is no result"),
+        ("[]", "is not a result of linear_segmentation"),
+        ('{"model": "cribo", "dataset": "scenes", "value": 1}', "is not a result of linear_segmentation"),
+        ('{"model": "cribo", "dataset": "scenes", "value": "x", "layers": 1, "learning_rate": 8e-4}', "is not a result"),
         (
             '{"model": "cribo", "dataset": "scenes", "value": 1, "layers": 4, "learning_rate": 8e-4}',
             r"is about cribo-scenes-last4-0\.0008, not cribo-scenes-last1-0\.0008",

@@ -39,7 +39,7 @@ def test_a_field_that_a_table_reads_must_be_there_and_a_number(results, protocol
     if wrong == "absent":
         del tree[field]
     write(Planned(protocol, "a", "scenes").path(results), tree)
-    with pytest.raises(ReportError, match=rf"{protocol}/a-scenes\.json is no result of {protocol} .*: delete it and run"):
+    with pytest.raises(ReportError, match=rf"{protocol}/a-scenes\.json is not a result of {protocol} .*: delete it and run"):
         read_results(PLAN, results)
 
 
@@ -51,5 +51,5 @@ def test_a_field_that_a_table_reads_must_be_there_and_a_number(results, protocol
 def test_every_share_of_dense_retrieval_has_a_mean_a_deviation_and_its_runs(results, level, share, wrong):
     tree = score("a", 4.0, **MORE["dense_nn"])
     write(Planned("dense_nn", "a", "scenes").path(results), tree | {level: {"1/1": SHARE, share: SHARE | wrong}})
-    with pytest.raises(ReportError, match="is no result of dense_nn"):
+    with pytest.raises(ReportError, match="is not a result of dense_nn"):
         read_results(PLAN, results)

@@ -142,7 +142,7 @@ def test_a_file_that_holds_scores_but_not_what_the_page_says_of_them_is_one_sent
     plan = experiment(results)
     whole = json.loads((results / file).read_text())
     (results / file).write_text(content if isinstance(content, str) else json.dumps(whole | content))
-    with pytest.raises(ReportError, match=f"{file} is no .*: delete it and run its stage again$"):
+    with pytest.raises(ReportError, match=f"{file} is not a .*: delete it and run its stage again$"):
         report(plan, results)
         per_class(read_results(plan, results))
 

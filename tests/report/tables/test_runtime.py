@@ -74,5 +74,5 @@ def test_a_profile_is_in_milliseconds_and_as_printed_for_the_papers_backbone_vie
 @pytest.mark.parametrize("text", ["{", "[]", '{"about": "x"}', json.dumps(TREE | {"rows": {"global only": {}}})])
 def test_another_file_is_one_sentence(path, text):
     path.write_text(text)
-    with pytest.raises(ReportError, match=r"step\.json is no result of benchmarks/step\.py"):
+    with pytest.raises(ReportError, match=r"step\.json is not a result of benchmarks/step\.py"):
         read_step(path)

@@ -22,5 +22,5 @@ def test_scores_are_listed_at_full_precision_and_say_what_the_data_lacks():
 
 
 def test_a_result_without_its_card_is_named():
-    with pytest.raises(ReportError, match=r"^results/scores/knn/a-scenes\.json is no result"):
+    with pytest.raises(ReportError, match=r"^results/scores/knn/a-scenes\.json is not a result"):
         score_list({Planned("knn", "a", "scenes"): {"value": 1.0}})

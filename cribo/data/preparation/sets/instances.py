@@ -98,13 +98,13 @@ def _annotation_fault(entry: dict, sizes: dict[int, tuple[float, float]], catego
 def _misfit(entry: dict, whole: Iterable[str] = (), text: Iterable[str] = (), numbers: Iterable[str] = ()) -> str | None:
     """What is wrong with the first key that is missing or holds a value of the wrong kind; None if all are right."""
     if not isinstance(entry, dict):
-        return "no group of keys"
-    for keys, fits, kind in ((whole, _whole, "whole number"), (text, _text, "text"), (numbers, _number, "finite number")):
+        return "not a group of keys"
+    for keys, fits, kind in ((whole, _whole, "a whole number"), (text, _text, "text"), (numbers, _number, "a finite number")):
         for key in keys:
             if key not in entry:
                 return f"it has no {key}"
             if not fits(entry[key]):
-                return f"{key} {shown(entry[key])} is no {kind}"
+                return f"{key} {shown(entry[key])} is not {kind}"
     return None
 
 
