@@ -45,7 +45,7 @@ def explained() -> Iterator[None]:
         if not str(error).startswith(KILLED):
             raise
         sys.exit(
-            "a process that loads photos was killed, most often for want of memory: lower compute.workers, or give the "
+            "a process that loads photos was killed, most often for lack of memory: lower compute.workers, or give the "
             f"command more memory ({str(error).splitlines()[0]})"
         )
 
@@ -80,7 +80,7 @@ def check_out(out: Path, called: str) -> None:
     if out.is_dir():
         raise ValueError(f"{called} {out} is a folder: name a file in it")
     if not out.parent.is_dir():
-        raise ValueError(f"{called} {out}: there is not a folder {out.parent}: make it first, or correct the path")
+        raise ValueError(f"{called} {out}: there is no folder {out.parent}: make it first, or correct the path")
     try:
         with tempfile.TemporaryFile(dir=out.parent):
             pass

@@ -173,7 +173,7 @@ def test_the_defaults_are_the_papers():
             ],
             "--set data.exclude_broken should be true or false, not 'maybe'",
         ),
-        (["--protocol", "knn", "--dataset", "a=b", "--out", "/no/where/x.json"], "there is not a folder /no/where: make it"),
+        (["--protocol", "knn", "--dataset", "a=b", "--out", "/no/where/x.json"], "there is no folder /no/where: make it"),
         (["--protocol", "knn", "--dataset", "a=b", "--out", "/"], "--out / is a folder"),
         (["--protocol", "knn", "--dataset", "a=nowhere"], "nowhere is not a folder"),
         (
@@ -251,7 +251,7 @@ def test_a_stopped_yolos_says_so_and_the_same_command_goes_on_to_a_result(root, 
     said = process.communicate()[1].splitlines()
     assert process.returncode == 1 and "stopped by Ctrl-C after step" in said[-1], said
     done = run_m("cribo.evaluate", *command, cwd=tmp_path)
-    assert done.returncode == 0 and "going on after step" in done.stderr, done.stderr
+    assert done.returncode == 0 and "resuming after step" in done.stderr, done.stderr
     assert json.loads((tmp_path / "out.json").read_text())["n"]["val_images"] == 5 and not list(tmp_path.glob(".resume/*"))
 
 

@@ -192,7 +192,7 @@ def test_a_checkpoint_that_does_not_say_what_was_trained_is_one_sentence_with_it
         (
             "--average",
             "nowhere/m",
-            r"^--average nowhere/m: there is not a folder nowhere: make it first, or correct the path",
+            r"^--average nowhere/m: there is no folder nowhere: make it first, or correct the path",
         ),
         ("--average", ".", r"^--average \. is a folder: name a file in it"),
     ],

@@ -40,7 +40,9 @@ def _check_generators() -> None:
     compiler = os.environ.get("CC") or which("gcc") or which("clang")
     for there, what in ((find_spec("triton"), "Triton"), (compiler, "a C compiler (gcc, clang or $CC)")):
         if not there:
-            raise ValueError(f"compute.compile needs {what}, which is not here: install it or set compute.compile to false")
+            raise ValueError(
+                f"compute.compile needs {what}, which is missing here: install it or set compute.compile to false"
+            )
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def train(settings: dict, records: Sequence[Record], folder: Path, compute: Comp
                 world.barrier()
             if stopping:
                 raise Interrupted(
-                    f"stopped by {asked_by(stop)} after step {state.step} of {steps}; the same command goes on from there"
+                    f"stopped by {asked_by(stop)} after step {state.step} of {steps}; the same command resumes from there"
                 )
     return state
 
@@ -81,7 +81,7 @@ def starting_state(settings: dict, images: int, steps: int, folder: Path, comput
     state = initial_state(settings, world.device, compute.precision == "bf16", shards)
     resumed = resume(folder, world, state.restore)
     if world.main and resumed:
-        say(f"going on after step {state.step} of {steps}, state in {folder}")
+        say(f"resuming after step {state.step} of {steps}, state in {folder}")
     elif world.main:
         for line in opening(settings, images, state, world.size, world.device.type, compute.micro_batch):
             say(line)
@@ -118,5 +118,5 @@ def check_shapes(settings: dict, images: int, processes: int) -> None:
         wide = size == batch if group == "targets" else size % share == 0  # held by several processes
         if share % size and not wide:
             raise ValueError(
-                f"{share} images a process do not fit groups of {size}: change {group}.{key} or the number of processes"
+                f"{share} images per process do not fit groups of {size}: change {group}.{key} or the number of processes"
             )

@@ -90,7 +90,7 @@ def test_pretraining_uses_two_nodes_and_goes_back_into_the_queue_at_its_time_lim
     assert {"NodeList=lab[1-2]", "Restarts=1"} <= set(shown.split()), shown
     assert re.search(r"TresPerNode=gres[:/]gpu:2\s", shown), shown
     log = (project.root / job[2]).read_text()
-    assert "stopped by SIGTERM" in log and "back into the queue" in log and "going on after step" in log
+    assert "stopped by SIGTERM" in log and "back into the queue" in log and "resuming after step" in log
 
 
 def test_afterwards_dvc_and_snakemake_find_nothing_to_do(project, said):

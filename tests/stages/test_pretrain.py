@@ -102,7 +102,7 @@ def test_a_training_that_is_stopped_as_it_writes_its_results_asks_for_a_turn_and
     _, said = process.communicate()
     assert process.returncode == 1 and "stopped by SIGTERM" in said and (tmp_path / "again").exists(), said
     done = run_m("stages.pretrain", "cribo", cwd=project)
-    assert done.returncode == 0 and "going on after step 4 of 4" in done.stderr and "step 3/4" not in done.stderr
+    assert done.returncode == 0 and "resuming after step 4 of 4" in done.stderr and "step 3/4" not in done.stderr
     assert (trained / "checkpoint.safetensors").read_bytes() == first
     assert (trained / "curves.csv").read_text().count("\n") == 5 and not list((project / ".resume").iterdir())
 
@@ -128,7 +128,7 @@ def test_of_two_processes_that_end_none_is_ended_and_a_run_directory_stays_where
     assert (tmp_path / "again").exists() == stays == any((project / ".resume").iterdir())
     if stays:
         done = run_m("stages.pretrain", "cribo", cwd=project)
-        assert done.returncode == 0 and "going on after step 4 of 4" in done.stderr
+        assert done.returncode == 0 and "resuming after step 4 of 4" in done.stderr
         assert not list((project / ".resume").iterdir())
 
 
@@ -193,4 +193,4 @@ def test_a_photo_that_a_loading_process_cannot_read_is_one_sentence(project):
         photo.write_bytes(whole)
         (project / "params.yaml").write_text(plain)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].endswith(f"{photo.name} is corrupt or no image")
+    assert done.stderr.splitlines()[-1].endswith(f"{photo.name} is corrupt or not an image")

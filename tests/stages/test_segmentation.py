@@ -88,7 +88,7 @@ def test_a_run_killed_with_signal_9_goes_on_and_gives_the_result_of_an_undisturb
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not path.exists()
-    assert "going on after iteration" in finished(python_m(*cell, cwd=project))
+    assert "resuming after iteration" in finished(python_m(*cell, cwd=project))
     again = json.loads(path.read_text())
     assert again.pop("cost")["seconds"] > 0 and whole.pop("cost")
     assert again == whole
@@ -116,7 +116,7 @@ def test_a_run_stopped_after_its_training_asks_for_a_turn_that_only_judges(proje
     _, said = process.communicate()
     assert process.returncode == 1 and "stopped by SIGTERM" in said and (tmp_path / "again").exists(), said
     said = finished(python_m("stages.segmenter", "random", "scenes", "0.001", cwd=project))
-    assert "going on after iteration 12 of 12" in said and "mIoU" in said and not list((project / ".resume").iterdir())
+    assert "resuming after iteration 12 of 12" in said and "mIoU" in said and not list((project / ".resume").iterdir())
 
 
 def test_segmenter_on_two_processes_gives_what_one_gives(project):

@@ -248,7 +248,7 @@ def test_a_training_says_what_it_begins_and_one_that_goes_on_only_from_where(tmp
     said = capsys.readouterr().err
     assert "batch: 8 images a step" in said and "going on" not in said
     train(settings, records, folder, compute, ALONE)
-    assert capsys.readouterr().err == f"going on after step 9 of 9, state in {folder}\n"
+    assert capsys.readouterr().err == f"resuming after step 9 of 9, state in {folder}\n"
     starting_state(settings, 26, 9, tmp_path / "other", compute, World(1, 1, ALONE.device))
     assert capsys.readouterr().err == ""  # the main process says it for all
 

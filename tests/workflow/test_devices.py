@@ -121,7 +121,7 @@ def model(tmp_path):
     ("asked", "sentence"),
     [
         ({"nodes": 3, "gpus_per_node": 1}, "a batch of 32 images cannot be split over 3 processes: change optimisation"),
-        ({"nodes": 2, "gpus_per_node": 4}, "4 images a process do not fit groups of 8: change targets.mean_images"),
+        ({"nodes": 2, "gpus_per_node": 4}, "4 images per process do not fit groups of 8: change targets.mean_images"),
     ],
 )
 def test_a_batch_that_does_not_fit_the_nodes_and_gpus_is_one_sentence(model, asked, sentence):

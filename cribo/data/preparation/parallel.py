@@ -27,7 +27,7 @@ def each(work: Callable, jobs: Sequence, workers: int, name: str) -> Iterator:
             yield from _progress(pool.map(work, jobs, chunksize=16), len(jobs), name)
         except BrokenProcessPool:
             raise DataError(
-                f"a worker process of prepare {name} was killed, perhaps for want of memory: run it again, "
+                f"a worker process of prepare {name} was killed, perhaps for lack of memory: run it again, "
                 "on fewer cores or with more memory"
             ) from None
         finally:

@@ -205,7 +205,7 @@ def _all_warnings(
 def _generate(name: str, settings: dict, folder: Path, workers: int) -> tuple[Manifest, list[Row]]:
     """Generate scenes: write photos, masks, annotations and crops into `folder`."""
     if settings["objects"][1] > 255:
-        raise DataError(f"data.{name}.objects: {settings['objects'][1]} objects an image are too many, 255 are the most")
+        raise DataError(f"data.{name}.objects: {settings['objects'][1]} objects per image are too many: 255 is the limit")
     layouts.make_folders(folder)
     rows, present = [], {}
     jobs = [(split, index) for split in layouts.SPLITS for index in range(settings[split])]

@@ -62,7 +62,7 @@ def decode_image(raw: bytes, path: str | Path) -> np.ndarray:
                 raise DataError(f"{path} is corrupt (pixels are missing: {error})") from None
     with _opened(raw, path) as image:
         if image.mode[0] in "IF":  # Pillow would clip everything above 255 and return a white image
-            raise DataError(f"{path} has more than 8 bits a colour (mode {image.mode}): convert it to 8")
+            raise DataError(f"{path} has more than 8 bits per colour (mode {image.mode}): convert it to 8")
         return np.array(image.convert("RGB"))
 
 
@@ -103,7 +103,7 @@ def load_mat(raw: bytes, path: str | Path) -> dict:
     try:
         return loadmat(io.BytesIO(raw))
     except (MatReadError, ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path} is corrupt or no MATLAB file ({error})") from None
+        raise DataError(f"{path} is corrupt or not a MATLAB file ({error})") from None
 
 
 def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
@@ -114,7 +114,7 @@ def _decode_mat(raw: bytes, path: str | Path) -> np.ndarray:
     except KeyError:
         raise DataError(f"{path} has neither LabelMap (Pascal Context) nor GTcls (SBD)") from None
     except (ValueError, TypeError, IndexError) as error:
-        raise DataError(f"{path} is corrupt or no MATLAB file of masks ({error})") from None
+        raise DataError(f"{path} is corrupt or not a MATLAB file of masks ({error})") from None
     whole = (
         stored.ndim == 2 and stored.dtype.kind in "uif" and bool((stored == np.trunc(stored)).all() and (stored >= 0).all())
     )
@@ -138,7 +138,7 @@ def _opened(raw: bytes, path: str | Path) -> Image.Image:
         image.load()
         return image
     except UnidentifiedImageError:
-        raise DataError(f"{path} is corrupt or no image") from None
+        raise DataError(f"{path} is corrupt or not an image") from None
     except Image.DecompressionBombError as error:
         said = str(error).partition(", could be")[0]  # keeps the pixel count and the limit, not the warning of an attack
         raise DataError(f"{path} is too large ({said}): scale it down, or cut it into several") from None

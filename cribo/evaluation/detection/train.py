@@ -62,7 +62,7 @@ def finetune(
         order.first = saved["step"]
 
     if resume(folder, world, restore) and world.main:
-        say(f"going on after step {order.first} of {steps}, state in {folder}")
+        say(f"resuming after step {order.first} of {steps}, state in {folder}")
     journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world)
     sizes = sizes_of(settings, encoder.patch_size)
 
@@ -101,10 +101,10 @@ def finetune(
             if stopping:
                 world.barrier()
                 raise Interrupted(
-                    f"stopped by {asked_by(stop)} after step {done} of {steps}; the same command goes on from there"
+                    f"stopped by {asked_by(stop)} after step {done} of {steps}; the same command resumes from there"
                 )
         if world.any(bool(stop)):  # asked in the last step: stop before the detection, which takes long
-            raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} steps; the same command judges the detector")
+            raise Interrupted(f"stopped by {asked_by(stop)} after all {steps} steps; the same command scores the detector")
     return model
 
 

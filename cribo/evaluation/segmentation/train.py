@@ -83,7 +83,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
     slope, offset = settings["end_lr"]
     end = slope * lr + offset
     if resume(folder, world, state.restore) and world.main:
-        say(f"going on after iteration {state.step} of {steps}, state in {folder}")
+        say(f"resuming after iteration {state.step} of {steps}, state in {folder}")
     parallel = data_parallel(model, world)
     loader = load_crops(crops, batch_size, state.step, steps, world.rank, world.size, compute.workers)
     watch, saver = Watch(world), checkpoint.Saver(folder, compute.keep_states, compute.save_in_background)
@@ -123,7 +123,7 @@ def train(state: State, crops: Crops, settings: dict, lr: float, folder: Path, c
                     world.barrier()
                 if stopping:
                     where = f"iteration {state.step} of {steps}"
-                    raise Interrupted(f"stopped by {asked_by(stop)} after {where}; the same command goes on from there")
+                    raise Interrupted(f"stopped by {asked_by(stop)} after {where}; the same command resumes from there")
         except NonFinite as fault:
             raise FloatingPointError(f"{fault}: lower learning_rates; the last good state is in {folder}") from None
         finally:

@@ -76,7 +76,9 @@ def read(path: str | Path) -> dict[str, Any]:
     ) as error:
         if isinstance(error, EncoderError):
             raise
-        raise EncoderError(f"{path} is damaged or no file of weights ({_first_sentence(error)}): fetch it again") from None
+        raise EncoderError(
+            f"{path} is damaged or not a file of weights ({_first_sentence(error)}): fetch it again"
+        ) from None
     if not isinstance(tree, dict):
         raise EncoderError(f"{path} holds a {type(tree).__name__}, not a dictionary of weights")
     return tree

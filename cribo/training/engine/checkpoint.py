@@ -136,7 +136,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> dict | None:
             raise OSError(f"{path} cannot be read ({error.strerror}): give the same command again once it can") from error
     if damaged := sorted(folder.glob(f"state-*{DAMAGED}")):
         raise OSError(
-            f"no state in {folder} is whole ({', '.join(path.name for path in damaged)}): put a copy of one back there as "
+            f"no state in {folder} is intact ({', '.join(path.name for path in damaged)}): put a copy of one back there as "
             f"{damaged[-1].stem}.pt, or remove the folder to start from scratch"
         )
     return None

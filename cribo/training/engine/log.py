@@ -110,7 +110,7 @@ def _room(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(
             f"{path} could not be written ({error.strerror}): make room or see to the disk, and give the same command "
-            "again; it goes on from the last saved state"
+            "again; it resumes from the last saved state"
         ) from error
 
 

@@ -112,18 +112,18 @@ def _break_mask_mode(root: Path) -> str:
 
 def _break_text(root: Path) -> str:
     (root / "JPEGImages/2.jpg").write_text("<html>404</html>")
-    return r"JPEGImages/2.jpg is corrupt or no image"
+    return r"JPEGImages/2.jpg is corrupt or not an image"
 
 
 def _break_empty(root: Path) -> str:
     (root / "JPEGImages/2.jpg").write_bytes(b"")
-    return r"JPEGImages/2.jpg is corrupt or no image"
+    return r"JPEGImages/2.jpg is corrupt or not an image"
 
 
 def _break_zeros(root: Path) -> str:
     raw = (root / "JPEGImages/2.jpg").read_bytes()
     (root / "JPEGImages/2.jpg").write_bytes(bytes(len(raw)))
-    return r"JPEGImages/2.jpg is corrupt or no image"
+    return r"JPEGImages/2.jpg is corrupt or not an image"
 
 
 def _break_folder(root: Path) -> str:

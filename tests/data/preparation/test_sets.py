@@ -239,7 +239,7 @@ def test_flat_val_without_labels_says_what_is_missing(root):
 def test_damaged_classes_of_the_development_kit_are_one_sentence(root, raw):
     trees.imagenet(root, flat=True)
     (root / "ILSVRC2012_devkit_t12/data/meta.mat").write_bytes(raw)
-    with pytest.raises(DataError, match=r"data/meta\.mat (is corrupt or no MATLAB file|lacks the classes).*: unpack"):
+    with pytest.raises(DataError, match=r"data/meta\.mat (is corrupt or not a MATLAB file|lacks the classes).*: unpack"):
         opened(root, "imagenet")
 
 

@@ -47,7 +47,7 @@ def test_every_kind_of_image_reads_as_rgb(tmp_path, mode, suffix):
 def test_image_of_more_than_eight_bits_is_refused_and_not_read_as_white(tmp_path, kind, suffix):
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray((RAMP[:, :, 0].astype(np.float64) * 200).astype(kind)).save(path)
-    with pytest.raises(DataError, match=rf"deep.{suffix} has more than 8 bits a colour .mode [IF].*: convert it to 8"):
+    with pytest.raises(DataError, match=rf"deep.{suffix} has more than 8 bits per colour .mode [IF].*: convert it to 8"):
         read_image(path)
 
 
@@ -238,8 +238,8 @@ def test_labels_in_a_mat_file_may_have_any_numeric_type(tmp_path, kind):
         ({"LabelMap": np.array([[-1, 1]])}, "is not a mask of class ids"),
         ({"LabelMap": np.zeros((2, 2, 3))}, "is not a mask of class ids"),
         ({"Other": np.zeros((2, 2))}, "has neither LabelMap"),
-        ({"GTcls": {"Boundaries": 1}}, "corrupt or no MATLAB file"),
-        (None, "corrupt or no MATLAB file"),
+        ({"GTcls": {"Boundaries": 1}}, "corrupt or not a MATLAB file"),
+        (None, "corrupt or not a MATLAB file"),
     ],
 )
 def test_mat_file_without_labels_is_refused_by_name(tmp_path, tree, says):

@@ -184,7 +184,7 @@ def twice(*what):
 def test_of_two_processes_one_says_where_a_run_goes_on(encoder, data, settings, compute, tmp_path):
     processes = Forks(partial(twice, encoder, data, {**settings, "epochs": 1}, tmp_path / "run", compute), 2)
     _, said = processes.communicate()
-    assert processes.returncode == 0 and said.count("going on after step 2 of 2") == 1, said
+    assert processes.returncode == 0 and said.count("resuming after step 2 of 2") == 1, said
 
 
 def test_the_log_says_how_long_the_loop_stood_waiting_for_photos(encoder, data, settings, compute, tmp_path, monkeypatch):

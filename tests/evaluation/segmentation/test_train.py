@@ -158,9 +158,9 @@ def test_what_is_logged_and_kept_is_every_few_iterations_and_the_last(run, linea
     assert [(line["step"], line["epoch"]) for line in lines] == [(2, 1), (4, 3), (6, 4), (7, 5)]  # of 5 photos, 4 a batch
     assert all(line["loss"] > 0 and 0 <= line["accuracy"] <= 100 for line in lines)
     assert sorted(path.stem for path in (tmp_path / "run").glob("*.pt")) == ["state-00000006", "state-00000007"]
-    assert "going on after" not in capfd.readouterr().err
+    assert "resuming after" not in capfd.readouterr().err
     run("linear", {**linear_settings, "iterations": 9})
-    assert "going on after iteration 7 of 9" in capfd.readouterr().err
+    assert "resuming after iteration 7 of 9" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

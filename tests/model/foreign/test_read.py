@@ -119,8 +119,8 @@ def test_a_truncated_file_is_one_sentence(write, tmp_path):
     ("content", "says"),
     [
         (pickle.dumps({"a": 1}, 4), "more than tensors and plain values (Unsupported operand 149): not read"),
-        (pickle.dumps({"a": list(range(99))}, 2)[:50], "is damaged or no file of weights ("),
-        (b"\x80\x02}q\x00X\x05", "is damaged or no file of weights (unpack requires a buffer of 4 bytes): fetch it"),
+        (pickle.dumps({"a": list(range(99))}, 2)[:50], "is damaged or not a file of weights ("),
+        (b"\x80\x02}q\x00X\x05", "is damaged or not a file of weights (unpack requires a buffer of 4 bytes): fetch it"),
         (b"PK\3\4" + bytes(200), "failed finding central directory): fetch it again"),
     ],
 )

@@ -71,7 +71,7 @@ def test_states_of_which_none_is_whole_are_one_sentence_as_often_as_they_are_ask
         cut(path)
     for _ in range(2):
         with pytest.raises(
-            OSError, match=r"no state in .* is whole .*state-00069000.damaged.* remove the folder to start"
+            OSError, match=r"no state in .* is intact .*state-00069000.damaged.* remove the folder to start"
         ) as e:
             checkpoint.load_newest(tmp_path, lambda _: None)
         assert len(str(e.value).splitlines()) == 1 and str(tmp_path) in str(e.value)

@@ -43,4 +43,4 @@ def test_training_stops_with_a_sentence_and_goes_on_from_the_state_before_once_t
     disk(4 * state)
     capfd.readouterr()
     same(train(settings, records, folder, compute, ALONE).to_dict(), expected)
-    assert "going on after step 4 of 9" in capfd.readouterr().err
+    assert "resuming after step 4 of 9" in capfd.readouterr().err

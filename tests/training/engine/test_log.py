@@ -92,7 +92,7 @@ def test_a_full_disk_is_one_sentence_that_says_how_to_go_on(tmp_path):
     journal = Journal(path, 0, 10, 4, world=ALONE)
     path.unlink()
     path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"metrics.jsonl could not be written \(No space left .*goes on from the last saved"):
+    with pytest.raises(OSError, match=r"metrics.jsonl could not be written \(No space left .*resumes from the last saved"):
         journal.record(1, 0, {"loss": 1.0})
 
 

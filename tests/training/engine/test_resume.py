@@ -68,7 +68,7 @@ def test_stopping_at_step_25_of_60_changes_no_bit(tmp_path, long, photos, whole,
         assert "Signal 9 (SIGKILL)" in said and "rank      : 1" in said  # torchrun names the first to fail
         assert "has lost its peers" in said
 
-    assert "going on after step" in finish(start(tmp_path, job, photos, processes))
+    assert "resuming after step" in finish(start(tmp_path, job, photos, processes))
     same(result(tmp_path, "cut") | {"accepted": []}, expected | {"accepted": []})
     assert journal(folder) == lines and len(lines) == 60
 
@@ -88,7 +88,7 @@ def test_a_truncated_newest_state_is_named_and_the_one_before_leads_to_the_same_
     newest.write_bytes(newest.read_bytes()[:-1000])
     again = train(settings, records, folder, compute, ALONE).to_dict()
     said = capfd.readouterr().err
-    assert f"{newest.name} is damaged" in said and "going on after step 8 of 9" in said
+    assert f"{newest.name} is damaged" in said and "resuming after step 8 of 9" in said
     same(again, expected)
 
 
@@ -97,7 +97,7 @@ def test_a_training_of_whose_states_none_is_whole_does_not_begin_anew(tmp_path, 
     train(settings, records, folder, compute, ALONE)
     for path in folder.glob("state-*.pt"):
         path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(CannotResume, match=r"no state in .* is whole .* remove the folder to start from scratch"):
+    with pytest.raises(CannotResume, match=r"no state in .* is intact .* remove the folder to start from scratch"):
         train(settings, records, folder, compute, ALONE)
 
 

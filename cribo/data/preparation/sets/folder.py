@@ -53,7 +53,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
 def _shared(root: Path, masks: str, settings: dict) -> str:
     """What the paths of photos begin with and those of their masks do not.
 
-    The mask of images/train/a.jpg is MASKS/images/train/a.png or, if there is not a folder MASKS/images, MASKS/train/a.png:
+    The mask of images/train/a.jpg is MASKS/images/train/a.png or, if there is no folder MASKS/images, MASKS/train/a.png:
     the folder that `train` and `val` share may be left out.
     """
     shared = os.path.commonpath([_prefix(settings[split]) for split in ("train", "val") if settings[split]])

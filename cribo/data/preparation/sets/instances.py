@@ -99,7 +99,11 @@ def _misfit(entry: dict, whole: Iterable[str] = (), text: Iterable[str] = (), nu
     """What is wrong with the first key that is missing or holds a value of the wrong kind; None if all are right."""
     if not isinstance(entry, dict):
         return "not a group of keys"
-    for keys, fits, kind in ((whole, _whole, "a whole number"), (text, _text, "text"), (numbers, _number, "a finite number")):
+    for keys, fits, kind in (
+        (whole, _whole, "a whole number"),
+        (text, _text, "text"),
+        (numbers, _number, "a finite number"),
+    ):
         for key in keys:
             if key not in entry:
                 return f"it has no {key}"
