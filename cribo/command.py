@@ -70,8 +70,14 @@ def sentence(error: Exception) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: suggests the closest known name, or is empty if none is close."""
-    return "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(given, list(known), n=1))
+    """The end of a sentence about an unknown name: suggests the known name that alone begins with it, else the closest one.
+
+    It is empty if none is close.
+    """
+    known = list(known)
+    longer = [name for name in known if len(given) > 3 and name.startswith(given)]
+    near = longer if len(longer) == 1 else difflib.get_close_matches(given, known, n=1)
+    return "".join(f"; did you mean {name}?" for name in near)
 
 
 def check_out(out: Path, called: str) -> None:

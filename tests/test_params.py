@@ -69,7 +69,7 @@ def test_all_mistakes_are_reported_at_once():
         ("pretrain.optimisation.ema", "[0.9]", "has too few values: [0.9]"),
         ("models.trained.cribo", "null", "should be a group of keys, and is left empty"),
         ("models.trained.cribo", '{dataset: scenes, row: "Cr\\nIBo"}', r"row: should be one line of text, not 'Cr\nIBo'"),
-        ("report.title", '"CrIBo\\n"', r"should be one line of text, not 'CrIBo\n'"),
+        ("report.title", '"CrIBo\\n\\n"', r"should be one line of text, not 'CrIBo\n\n'"),
         ("compute.tf32", "1", "should be true or false, not 1"),
         ("data.scenes.kind", "scene", "did you mean scenes?"),
         ("pretrain.losses", "[globl]", "did you mean global?"),
@@ -183,13 +183,22 @@ def test_a_mistake_in_an_overlay_is_placed_in_the_overlay():
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("    images:", "    K: 1\n    images:", ".K: is not a parameter here: it belongs in pretrain.clustering ("),
+        (
+            "    images:",
+            "    K: 1\n    images:",
+            ".K: is not a parameter here, but pretrain.clustering has one of this name (",
+        ),
         (
             "[global]}",
             "[global], K: 1}",
-            "global.K: is not a parameter here: it belongs in models.trained.global.clustering (",
+            "global.K: is not a parameter here, but models.trained.global.clustering has one of this name (",
         ),
         ("  hummingbird:", "  k: 3\n  hummingbird:", "evaluate.k: is not a parameter ("),  # of three protocols
+        (
+            "    epochs: 36",
+            "    epochs: 36\n    lr: 1",
+            "pretrain.optimisation.lr: is not a parameter (",
+        ),  # YOLOS's is another
     ],
 )
 def test_a_key_in_the_wrong_group_is_told_the_right_one_where_there_is_one_alone(old, new, says):
@@ -212,6 +221,10 @@ def test_a_key_in_the_wrong_group_is_told_the_right_one_where_there_is_one_alone
 def test_a_file_that_is_no_mapping_is_refused(text, says):
     with pytest.raises(params.ParamsError, match=says):
         parse(text)
+
+
+def test_the_line_break_that_yaml_puts_behind_a_folded_text_is_no_part_of_a_title():
+    assert parse(edited("report.title", '"CrIBo\\n"')).report.title == "CrIBo"
 
 
 def test_a_file_that_is_no_utf_8_is_one_sentence_with_its_line(tmp_path):

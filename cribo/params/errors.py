@@ -82,8 +82,8 @@ def _problem(e: ErrorDetails, root: type[BaseModel], prefix: Key) -> Problem:
     if kind == "extra_forbidden":
         known = sorted(set(_fields(root, key[:-1], chosen)))
         wrong = f"is not a parameter{f' of kind {chosen}' if chosen else ''}"
-        if (home := _home(root, key)) is not None and (*prefix, *home):
-            wrong += f" here: it belongs in {'.'.join(map(str, (*prefix, *home)))}"
+        if home := _home(root, key, prefix):
+            wrong += f" here, but {'.'.join(map(str, home))} has one of this name"
         return Problem(shown, wrong, known, str(key[-1]))
     if kind == "missing" and isinstance(key[-1], int):  # a member of a list of fixed length
         return Problem(shown[:-1], f"has too few values: {_listed(given)}")
@@ -132,11 +132,15 @@ def _fields(model: type[BaseModel], at: Key, chosen: str | None) -> list[str]:
     return [name for group in groups if chosen is None or chosen in get_args(group["kind"].annotation) for name in group]
 
 
-def _home(root: type[BaseModel], key: Key) -> Key | None:
-    """The group that a key was meant for: the one nearest to where it stands, if there is one alone."""
-    for end in range(len(key) - 1, -1, -1):
+def _home(root: type[BaseModel], key: Key, prefix: Key) -> Key | None:
+    """The group with a parameter of this name that is nearest to where the key stands, if there is exactly one.
+
+    The search stays inside the key's part of params.yaml (`pretrain`, a row of `models.trained`, …): the same name elsewhere
+    is another parameter.
+    """
+    for end in range(len(key) - 1, -1 if prefix else 0, -1):
         if homes := _homes(root, key[:end], key[-1]):
-            return homes[0] if len(homes) == 1 and homes[0] != key[:-1] else None
+            return (*prefix, *homes[0]) if len(homes) == 1 and homes[0] != key[:-1] else None
     return None
 
 

@@ -16,6 +16,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 def _unbroken(text: str) -> str:
+    text = text.removesuffix("\n")  # YAML's > and | end a text with one
     if text != "".join(text.splitlines()):
         raise ValueError("should be one line of text")
     return text

@@ -63,15 +63,15 @@ def finetune(
 
     if resume(folder, world, restore) and world.main:
         say(f"resuming after step {order.first} of {steps}, state in {folder}")
-    journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world)
     sizes = sizes_of(settings, encoder.patch_size)
 
     def read(item: tuple[int, int]) -> Sample:
         epoch, index = item
         return training_sample(photos[index], sizes, np.random.default_rng([settings["seed"], PHOTO, epoch, index]))
 
-    batches = timed(read_ahead(order.remaining(), read, compute.workers), journal)
     with stop_flag() as stop:
+        journal = Journal(folder / "metrics.jsonl", order.first, steps, batch_size, world)
+        batches = timed(read_ahead(order.remaining(), read, compute.workers), journal)
         for step, (_, samples) in enumerate(batches, order.first):
             epoch = step // order.per_epoch
             for group in optimiser.param_groups:

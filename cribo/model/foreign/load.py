@@ -94,23 +94,31 @@ def _own_file(path: Path, settings: dict) -> Foreign:
     if settings["image_size"] is not None:
         more = {**more, "img_size": settings["image_size"]}
     net, args = _build(architecture, more, settings)
-    tree = read(path)
+    tree, form = read(path), settings["format"]
     try:
-        fill(net, weights_of(tree, settings["format"], path), path, name)
+        fill(net, weights_of(tree, form, path), path, name)
     except EncoderError as error:
-        raise EncoderError(f"{error}{_fitting(net, tree, path)}") from None
+        raise EncoderError(f"{error}{_another_format(net, tree, form, path)}") from None
     mean, std = _statistics(settings)
     return Foreign(_checked(net, str(path)), architecture.partition(".")[0], args, mean, std, f"{path}, {_digest(path)}")
 
 
-def _fitting(net: nn.Module, tree: dict, path: Path) -> str:
-    """The end of a message: the formats in which the file would fit this network, if any."""
+def _another_format(net: nn.Module, tree: dict, asked: str, path: Path) -> str:
+    """The end of a message: the formats in which the file would fit this network, if all of them read the same entry."""
+    wanted = _shapes(net.state_dict())
     fitting = []
     for form in FORMATS:
-        with suppress(EncoderError):
-            fill(net, weights_of(tree, form, path), path, "")
-            fitting.append(form)
-    return f"; it fits in the format {' or '.join(fitting)}" if fitting else ""
+        # A conversion may fail in any of these ways on a file of another format, which then does not fit.
+        with suppress(EncoderError, LookupError, RuntimeError, TypeError, ValueError, AttributeError):
+            if _shapes(weights_of(tree, form, path)) == wanted:
+                fitting.append(form)
+    if asked in fitting or len({FORMATS[form].entry for form in fitting}) != 1:
+        return ""
+    return f"; it fits in the format {' or '.join(fitting)}"
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in weights.items() if not key.endswith(".num_batches_tracked")}
 
 
 def _folder(path: Path, settings: dict) -> Foreign:
@@ -182,7 +190,7 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
             fault = error
         except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
             if not timm.is_model(architecture):
-                hint = did_you_mean(architecture, [*BACKBONES, *timm.list_models()])
+                hint = did_you_mean(architecture.partition(".")[0], [*BACKBONES, *timm.list_models()])
                 raise EncoderError(f"{architecture} is not one of our backbones or a model of timm{hint}") from None
             raise EncoderError(f"timm cannot build {architecture} with {args}: {error}") from error
     raise EncoderError(f"timm cannot build {architecture} with {more | stride}: {fault}") from fault

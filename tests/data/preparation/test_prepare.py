@@ -205,7 +205,7 @@ def test_broken_files_are_left_out_on_request_and_listed(tmp_path, photos):
 def test_a_split_of_nothing_but_broken_files_is_refused_all_the_same(tmp_path, photos, broken, said):
     for n in broken:
         (inside(photos) / f"JPEGImages/{n}.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=rf"^{len(broken)} of the files of voc in .*[^;]*$") as error:
+    with pytest.raises(DataError, match=f"^{len(broken)} of the files of voc in ") as error:
         prepare("voc", VOC | {"path": str(photos)}, tmp_path / "data", workers=1)
     assert "exclude_broken" not in str(error.value)  # nothing would be left to go on with
     with pytest.raises(DataError, match=rf"none of the {said} images of voc in .* can be used: .*JPEGImages/{broken[0]}"):

@@ -311,16 +311,28 @@ def test_folder_with_masks_is_a_data_set_to_judge_on(root):
         opened(root, "folder", masks="labels", classes=["ground"])
 
 
-@pytest.mark.parametrize("val", ["images/val", None])
-@pytest.mark.parametrize("beside", ["labels/images", "labels"])
-def test_masks_of_a_folder_may_leave_out_the_folder_that_its_splits_share(root, beside, val):
-    train = "images/train" if val else "images"
-    for n, split in enumerate(("train", "val")):
-        photo(root / f"images/{split}/deep/a.jpg", n)
-        png(root / f"{beside}/{split}/deep/a.png", values(n, (0, 1, 255)))
+@pytest.mark.parametrize(
+    ("train", "val", "masks"),
+    [
+        ("images/train", "images/val", ("labels/images/train", "labels/images/val")),
+        ("images/train", "images/val", ("labels/train", "labels/val")),
+        ("images/train", None, ("labels/images/train",)),
+        ("images/train", None, ("labels/train",)),
+        ("images/train", None, ("labels",)),
+        ("images", "images/val", ("labels/train", "labels/val")),
+    ],
+)
+def test_masks_of_a_folder_may_leave_out_leading_folders_that_its_splits_share(root, train, val, masks):
+    (root / "labels/images").mkdir(parents=True)  # a folder alone is no mask
+    for n, (split, beside) in enumerate(zip(("train", "val"), masks, strict=False)):
+        for name in ("b", "c"):
+            photo(root / f"images/{split}/deep/{name}.jpg", n)
+        photo(root / f"images/{split}/a.jpg", n)
+        for name in ("deep/b", "deep/c", "a"):
+            png(root / f"{beside}/{name}.png", values(n, (0, 1, 255)))
     data = opened(root, "folder", train=train, val=val, masks="labels", classes=["ground", "thing"])
+    assert [len(data.splits[split]) for split in ("train", "val")] == [3, 3 if val else 0]
     assert ids_of([*data.splits["train"], *data.splits["val"]]) == {0, 1, 255}
-    assert [record.id for record in data.splits["train"]][-1] == f"images/{'train' if val else 'val'}/deep/a"
 
 
 @pytest.mark.parametrize("key", ["train", "val", "masks"])

@@ -153,12 +153,36 @@ def test_a_file_in_another_format_than_said_names_the_format_in_which_it_fits(tr
     assert "it fits" not in str(error.value)
 
 
+KERNEL = {"ToTokenSequence_0": {"embedding": {"kernel": torch.zeros(2, 2)}}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"teacher": {"w": torch.zeros(1)}, "model": {}, "state_dict": {}},
+        {"register_tokens": torch.zeros(1, 1, 1), "cls_token": torch.zeros(1), "pos_embed": torch.zeros(1)},
+        {"params": KERNEL},  # of another shape than flax's
+    ],
+)
+def test_a_file_that_fits_nowhere_or_in_two_of_its_parts_is_offered_no_format(other, tmp_path):
+    weights = timm.create_model("test_vit", num_classes=0).state_dict()
+    two = {"teacher": {f"backbone.{key}": value for key, value in weights.items()}, "model": weights}
+    nan = {"state_dict": weights, "model": {key: value * torch.nan for key, value in weights.items()}}
+    settings = {**NOTHING, "weights": str(tmp_path / "w.pth"), "backbone": "test_vit"}
+    for tree, form in ((other, "timm"), (two, "timm"), (nan, "mae")):
+        torch.save(tree, tmp_path / "w.pth")
+        with pytest.raises(EncoderError) as error:
+            load({**settings, "format": form})
+        assert "it fits" not in str(error.value)
+
+
 def test_a_backbone_that_timm_does_not_have_is_one_sentence(tmp_path):
-    settings = {**NOTHING, "weights": str(tmp_path / "w.pth"), "backbone": "vit_smal_16", "format": "timm"}
-    with pytest.raises(
-        EncoderError, match=r"^vit_smal_16 is not one of our backbones or a model of timm; did you mean vit_"
-    ):
-        load(settings)
+    settings = {**NOTHING, "weights": str(tmp_path / "w.pth"), "format": "timm"}
+    for name, meant in (("vit_smal_16", "vit_"), ("test_vitt.r160_in1k", "test_vit")):
+        with pytest.raises(
+            EncoderError, match=rf"^{name} is not one of our backbones or a model of timm; did you mean {meant}"
+        ):
+            load({**settings, "backbone": name})
 
 
 def test_a_tag_that_timm_does_not_have_is_one_sentence(tmp_path):

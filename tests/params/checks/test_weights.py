@@ -16,6 +16,7 @@ def with_line(line: str) -> str:
     [
         ("{weights: randm, backbone: vit_demo_8, image_size: 48, seed: 0}", "without backbone; did you mean random?"),
         ("{weights: dino_vits16_ink, seed: 0}", "without seed; did you mean dino_vits16_in1k?"),
+        ("{weights: dino_vits16, seed: 0}", "without seed; did you mean dino_vits16_in1k?"),  # not dinov2_vits14
     ],
 )
 def test_a_mistyped_name_of_ours_is_one_sentence_that_says_which_was_meant(line, says):

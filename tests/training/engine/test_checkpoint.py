@@ -182,7 +182,7 @@ def test_what_is_saved_in_the_background_is_the_state_as_it_was(tmp_path):
 @pytest.mark.parametrize("background", [False, True])
 def test_a_training_goes_on_before_its_state_is_saved_only_where_that_is_asked_for(tmp_path, background):
     saver, free = checkpoint.Saver(tmp_path, 2, background), threading.Event()
-    saver.pool.submit(free.wait)  # the disk is slow
+    saver.pool.submit(free.wait, 60)  # the disk is slow
     saver.save(1, state(1))
     assert names(tmp_path) == ([] if background else ["state-00000001.pt"])
     for path in tmp_path.iterdir():

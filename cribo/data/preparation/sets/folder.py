@@ -15,6 +15,7 @@ from cribo.data.prepared.manifest import DataError, Place, listed
 OTHERS = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".pgm", ".ppm", ".tga"})
 PUBLISHED: dict[str, int] = {}
 PLACE = Place((".",), (".",))
+LOOKED = 100  # photos from either end of the list that tell where masks lie
 LICENCE = "The owner of the images knows; nothing is known here."
 
 
@@ -26,8 +27,7 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     masks, val = settings["masks"], settings["val"]
     if masks and not (root / masks).is_dir():
         raise DataError(f"{root / masks} is missing: data.{name}.masks must name the folder of masks inside {root}")
-    shared = _shared(root, masks, settings) if masks else ""
-    entries: list[Entry] = []
+    found: list[tuple[str, str]] = []
     notes: list[str] = []
     for split, folder, without in (("train", settings["train"], [masks, val]), ("val", val, [masks])):
         if folder and not (root / folder).is_dir():
@@ -38,10 +38,12 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
         if others:
             kinds = ", ".join(sorted({_suffix(file) for file in others}))
             notes.append(f"{len(others)} images of {split} of other kinds ({kinds}) are left out: {listed(others)}")
-        for image in images:
-            identity = os.path.splitext(image)[0]
-            mask = f"{masks}/{identity.removeprefix(shared)}.png" if masks else ""
-            entries.append(Entry(split, identity, image, mask))
+        found += [(split, image) for image in images]
+    left_out = _left_out(root, settings, [image for _, image in found]) if masks else ""
+    entries = [
+        Entry(split, os.path.splitext(image)[0], image, _mask(masks, image, left_out) if masks else "")
+        for split, image in found
+    ]
     if twice := sorted(i for i, n in Counter((e.split, e.id) for e in entries).items() if n > 1):
         raise DataError(
             f"{root} has images that differ in their suffix only, rename one of each: {listed(i for _, i in twice)}"
@@ -50,14 +52,23 @@ def listing(name: str, settings: dict, root: Path) -> Listing:
     return Listing(root, entries, classes, LICENCE, f"a folder of images given as data.{name}.path", notes=notes)
 
 
-def _shared(root: Path, masks: str, settings: dict) -> str:
-    """What the paths of photos begin with and those of their masks do not.
+def _mask(masks: str, image: str, left_out: str) -> str:
+    return f"{masks}/{os.path.splitext(image)[0].removeprefix(left_out)}.png"
 
-    The mask of images/train/a.jpg is MASKS/images/train/a.png or, if there is no folder MASKS/images, MASKS/train/a.png:
-    the folder that `train` and `val` share may be left out.
+
+def _left_out(root: Path, settings: dict, images: list[str]) -> str:
+    """What the paths of photos begin with and those of their masks do not: leading folders that the splits share, or "".
+
+    The mask of images/train/a.jpg is MASKS/images/train/a.png or, with `val: images/val` beside it, MASKS/train/a.png.
     """
     shared = os.path.commonpath([_prefix(settings[split]) for split in ("train", "val") if settings[split]])
-    return "" if (root / masks / shared).is_dir() else _prefix(shared)
+    parts = PurePosixPath(shared).parts
+    for left_out in ("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) + 1)):
+        if any(
+            (root / _mask(settings["masks"], image, left_out)).is_file() for image in [*images[:LOOKED], *images[-LOOKED:]]
+        ):
+            return left_out
+    return ""
 
 
 def _images(root: Path, folder: str, without: list[str]) -> tuple[list[str], list[str]]:
