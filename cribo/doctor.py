@@ -223,7 +223,7 @@ def _foretell(found: Findings, group: dict[str, dict], means: Means, own: int) -
     _, at_once = means.shares(settings)
     memory = memory_estimate(settings, state, at_once, means.device.type)
     needed = (memory.total + own) * processes if cpu else memory.total
-    told = f"{_names(group)}: foretold, about {memory.told()}"
+    told = f"{_names(group)}: predicted, about {memory.told()}"
     told += f"; Python and torch take {size(own)} more" if cpu else ""
     told += "; compute.recompute keeps fewer activations" if compute.recompute else ""
     if needed > means.room:
@@ -252,7 +252,7 @@ def _model(
     """Report one training's time and measured memory; check the disk space for its states. `photos`: 0 if unknown."""
     compute, processes = means.compute, means.processes
     share, at_once = means.shares(settings)
-    told = f"{share} images a process, {at_once} at once: "
+    told = f"{share} images per process, {at_once} at once: "
     steps = Schedule(settings, photos).steps
     if pace is None:
         told += f"not tried, as the models before took {CPU_SECONDS:.0f} s: `--images 1` tries all"

@@ -39,7 +39,7 @@ def test_a_training_is_foretold_from_a_few_steps_of_it(small, photos, monkeypatc
     assert not found.obstacles
     for word in ("machine", "device     cpu", "GB free here", "scenes: 40 train", "20 steps, about", "img/s", "loader"):
         assert word in said
-    assert "32 images a process, 32 at once" in said
+    assert "32 images per process, 32 at once" in said
 
 
 def test_photos_that_are_gone_groups_that_do_not_fit_and_a_full_disk_are_obstacles(small, photos, monkeypatch, tmp_path):
@@ -100,7 +100,7 @@ def test_photos_of_a_set_that_is_not_prepared_are_assumed_where_something_tells_
 def test_memory_is_foretold_before_anything_is_measured(small, photos, monkeypatch, capsys):
     def measured(*_args, **_more):
         said = capsys.readouterr().out
-        assert re.search(r"memory     cribo: foretold, .* a process .*WARNING.*\ntrying     cribo", said)
+        assert re.search(r"memory     cribo: predicted, .* per process .*WARNING.*\ntrying     cribo", said)
         raise InterruptedError
 
     monkeypatch.setattr(doctor, "open_set", lambda _name: photos)

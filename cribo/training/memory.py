@@ -30,7 +30,7 @@ class Memory:
     def told(self) -> str:
         """The estimate in words, in the units of a run's log lines."""
         parts = ", ".join(f"{f.name} {size(getattr(self, f.name))}" for f in fields(self))
-        return f"{size(self.total)} a process ({parts})"
+        return f"{size(self.total)} per process ({parts})"
 
 
 def size(count: float) -> str:
