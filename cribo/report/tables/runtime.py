@@ -46,7 +46,8 @@ def runtime_table(step: StepBenchmark | None) -> Table:
     if step and step.paces:
         notes.append(f"Ours: {step.about}; an epoch is ImageNet's {IMAGENET:,} photos on this one device.")
     if not beside:
-        notes.append(f"Beside the paper's, but MAE's, stand models of ViT-B/16 at 224 px, 128 images per process: {COMMAND}.")
+        compared = "ViT-B/16 at 224 px, 128 images per process"
+        notes.append(f"Apart from MAE, only models of {compared}, stand beside the paper's: {COMMAND}.")
     notes += [f"In the paper: {note}" for note in NOTES[10]]
     return Table("paper_table_10", "Table 10. An epoch of training", COLUMNS, tuple(rows), tuple(notes))
 
