@@ -246,7 +246,7 @@ def test_a_training_says_what_it_begins_and_one_that_goes_on_only_from_where(tmp
     records, folder = list(photos.splits["train"]), made(tmp_path / "run")
     train(settings, records, folder, compute, ALONE)
     said = capsys.readouterr().err
-    assert "batch: 8 images a step" in said and "going on" not in said
+    assert "batch: 8 images a step" in said and "resuming" not in said
     train(settings, records, folder, compute, ALONE)
     assert capsys.readouterr().err == f"resuming after step 9 of 9, state in {folder}\n"
     starting_state(settings, 26, 9, tmp_path / "other", compute, World(1, 1, ALONE.device))
