@@ -70,7 +70,7 @@ def _no_yaml(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     wrong = "is not valid YAML here or just above: correct brackets, quotes, colons or indentation"
     if "'\\t'" in (getattr(error, "problem", None) or ""):
-        wrong = "has a tab, of which YAML makes no indentation: put spaces in its place"
+        wrong = "has a tab, which YAML does not take as indentation: put spaces in its place"
     return Problem((), wrong, line=mark.line + 1 if mark else None)
 
 

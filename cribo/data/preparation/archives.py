@@ -35,7 +35,7 @@ class _Wordy(Exception):
 
 # What libraries raise for damaged archives.
 DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError),
     _Wordy,
 )
 

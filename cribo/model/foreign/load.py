@@ -109,7 +109,7 @@ def _another_format(net: nn.Module, tree: dict, asked: str, path: Path) -> str:
     fitting = []
     for form in FORMATS:
         # A conversion may fail in any of these ways on a file of another format, which then does not fit.
-        with suppress(EncoderError, LookupError, RuntimeError, TypeError, ValueError, AttributeError):
+        with suppress(LookupError, RuntimeError, TypeError, ValueError, AttributeError):
             if _shapes(weights_of(tree, form, path)) == wanted:
                 fitting.append(form)
     if asked in fitting or len({FORMATS[form].entry for form in fitting}) != 1:
@@ -188,7 +188,7 @@ def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, di
             return net, {**args, "img_size": side[0]} if side else args
         except TypeError as error:
             fault = error
-        except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+        except (RuntimeError, ValueError, AssertionError) as error:
             if not timm.is_model(architecture):
                 hint = did_you_mean(architecture.partition(".")[0], [*BACKBONES, *timm.list_models()])
                 raise EncoderError(f"{architecture} is not one of our backbones or a model of timm{hint}") from None
