@@ -10,6 +10,7 @@ from shutil import which
 
 import torch
 
+from cribo.model.networks.attention import Attention
 from cribo.model.networks.mlp import Mlp
 from cribo.model.networks.network import Network
 from cribo.params import Compute
@@ -22,8 +23,8 @@ def accelerate(student: Network, teacher: Network, compute: Compute) -> None:
         ValueError: GPU kernels must be generated, but Triton or a C compiler is missing.
     """
     student.backbone.set_grad_checkpointing(compute.recompute)
-    for mlp in (module for module in student.backbone.modules() if isinstance(module, Mlp)):
-        mlp.recomputed = compute.recompute
+    for part in (module for module in student.backbone.modules() if isinstance(module, Attention | Mlp)):
+        part.recomputed = compute.recompute
     if compute.compile:
         if next(student.parameters()).is_cuda:
             _check_generators()

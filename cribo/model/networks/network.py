@@ -12,6 +12,7 @@ from cribo.method.lane import IN_ORDER, Lane
 from cribo.method.losses import Prototypes
 from cribo.method.objects import pool_objects
 from cribo.model.architectures import BackboneSpec
+from cribo.model.networks.attention import replace_attentions
 from cribo.model.networks.backbone import build_backbone, tokens
 from cribo.model.networks.drop_path import replace_drop_paths
 from cribo.model.networks.head import Head
@@ -100,6 +101,7 @@ def build_network(settings: dict, drop_path: float, bf16: bool = False) -> Netwo
     backbone = build_backbone(BackboneSpec(**settings["backbone"]), settings["views"]["size"], drop_path)
     replace_patch_projection(backbone)
     if bf16:
+        replace_attentions(backbone)
         replace_mlps(backbone)
     if "mae" in settings:
         decoder = settings["mae"]["decoder"]
