@@ -20,5 +20,5 @@ fused_clustering.py  fused_search.py    Eqs. 17 and 2 as GPU kernels
 fused_losses.py                         Eqs. 5, 7, 9 as a GPU kernel
 sharded_bank.py                         Eq. 2 in a bank spread over processes
 rows.py           lane.py  world.py     which rows to compute; a second GPU queue; what is asked of other processes
-precision.py                            fp32 or better, whatever the backbone returns
+precision.py      generated.py          fp32 or better, whatever the backbone returns; functions compiled for a GPU
 """

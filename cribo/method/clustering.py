@@ -11,14 +11,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from cribo.method.generated import generated
 from cribo.method.precision import exact, unit
 from cribo.method.world import World
 
@@ -63,66 +64,78 @@ def joint_space_clustering(
     B must be a multiple of `normalise_images` or divide it. If it divides it, neighbouring processes of `world` hold the
     other images of the group. `fused` uses generated kernels on a GPU, which sum in a different order.
     """
-    z, fused = unit(tokens), fused and tokens.is_cuda
+    passes = (_generated if fused and tokens.is_cuda else _plain)(positions, settings)
+    z = passes.unit(tokens)
     batch, n, _ = z.shape
     K = settings.K
     averaged = z if settings.centroids == "unit" else exact(tokens)
-    nearest_of = _kernel_of(positions, settings) if fused else _plain_of(positions, settings)
-    go_round = _generated_round() if fused else one_round
 
     centroids = z.gather(1, seeds[..., None].expand(-1, -1, z.shape[-1]))
     labels = torch.full((batch, n), K, device=z.device)  # K means: not in a cluster yet
     labels.scatter_(1, seeds, torch.arange(K, device=z.device).expand(batch, K))
     marginal = z.new_full((batch, K), 1 / K)
-    for _ in range(settings.outer_iterations):
-        nearest = nearest_of(labels)
-        labels, centroids, marginal = go_round(z, averaged, nearest, centroids, marginal, settings, world)
+    for number in range(settings.outer_iterations):
+        if number:
+            centroids = F.normalize(passes.sums(averaged, labels, K), dim=-1)  # Eq. 15; an empty cluster's is zero
+            if settings.marginals == "histogram":
+                marginal = passes.histogram(labels, K, z.dtype)
+        labels = passes.assign(passes.cosines(z, centroids), passes.nearest(labels), marginal, settings, world)
     return labels
 
 
-def one_round(
-    z: Float[Tensor, "B n d"],
-    averaged: Float[Tensor, "B n d"],
+def cosines(z: Float[Tensor, "B n d"], centroids: Float[Tensor, "B K d"]) -> Float[Tensor, "B n K"]:
+    """Of every token with every centroid, all of length one; zero for an empty cluster."""
+    return z @ centroids.transpose(1, 2)
+
+
+def assign(
+    similarity: Float[Tensor, "B n K"],
     nearest: Float[Tensor, "B n K"],
-    centroids: Float[Tensor, "B K d"],
     marginal: Float[Tensor, "B K"],
     settings: ClusteringSettings,
     world: World | None = None,
-) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B K d"], Float[Tensor, "B K"]]:
-    """Assign tokens to clusters (Eqs. 12–14 and 16), then compute the clusters' new centroids (Eq. 15) and marginal.
-
-    `z` holds the unit-length tokens, `averaged` the tokens whose means become the centroids, and `nearest` the result of
-    `nearest_tokens`.
-    """
-    K = nearest.shape[-1]
-    cost = settings.lambda_pos * positional_cost(nearest) - z @ centroids.transpose(1, 2)  # Eqs. 12, 16
+) -> Int[Tensor, "B n"]:
+    """The cluster of every token (Eqs. 12–14 and 16), from `cosines` and `nearest_tokens`."""
+    cost = settings.lambda_pos * positional_cost(nearest) - similarity  # Eqs. 12, 16
     cost = min_max(cost, settings.normalise_images, world)
-    plan = sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations)
-    labels = plan.argmax(dim=-1)
-    members = F.one_hot(labels, K).to(z.dtype)
-    if settings.marginals == "histogram":
-        count = members.sum(dim=1) + HISTOGRAM_FLOOR
-        marginal = count / count.sum(dim=1, keepdim=True)
-    centroids = F.normalize(members.transpose(1, 2) @ averaged, dim=-1)  # Eq. 15; an empty cluster's centroid is zero
-    return labels, centroids, marginal
+    return sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations).argmax(dim=-1)
 
 
-@cache
-def _generated_round() -> Callable:
-    """`one_round`, compiled so that its dozens of small passes are fused."""
-    return torch.compile(one_round)
+def histogram(labels: Int[Tensor, "B n"], K: int, dtype: torch.dtype) -> Float[Tensor, "B K"]:
+    """Each cluster's share of the tokens, a little above zero also for an empty one."""
+    count = F.one_hot(labels, K).to(dtype).sum(dim=1) + HISTOGRAM_FLOOR
+    return count / count.sum(dim=1, keepdim=True)
 
 
-def _plain_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
-    """Function from labels to distances to the nearest tokens; distances between tokens are computed only once."""
-    return partial(nearest_tokens, pairwise_distance(positions, settings.exclude_self), K=settings.K)
+def sums(x: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B K d"]:
+    """The sum of each cluster's tokens."""
+    return F.one_hot(labels, K).to(x.dtype).transpose(1, 2) @ x
 
 
-def _kernel_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
-    """The same function as one GPU kernel."""
-    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, often missing on machines without a GPU
+class _Passes(NamedTuple):
+    """The passes over all tokens, in one of two forms."""
 
-    return partial(fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
+    unit: Callable[[Tensor], Tensor]
+    nearest: Callable[[Tensor], Tensor]  # from labels to `nearest_tokens`
+    cosines: Callable[[Tensor, Tensor], Tensor]
+    assign: Callable[..., Tensor]
+    sums: Callable[[Tensor, Tensor, int], Tensor]
+    histogram: Callable[[Tensor, int, torch.dtype], Tensor]
+
+
+def _plain(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> _Passes:
+    """As operations of torch; distances between tokens are computed only once."""
+    distance = pairwise_distance(positions, settings.exclude_self)
+    nearest = partial(nearest_tokens, distance, K=settings.K)
+    return _Passes(unit, nearest, cosines, assign, sums, histogram)
+
+
+def _generated(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> _Passes:
+    """As GPU kernels."""
+    from cribo.method import fused_clustering as fused  # needs Triton, often missing on machines without a GPU
+
+    nearest = partial(fused.fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
+    return _Passes(generated(unit), nearest, fused.fused_cosines, generated(assign), fused.fused_sums, generated(histogram))
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:

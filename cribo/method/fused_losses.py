@@ -13,6 +13,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from cribo.method.generated import generated
 from cribo.method.losses_by_block import LossesAndGradients
 from cribo.method.precision import products
 
@@ -38,7 +39,8 @@ def fused_losses_and_gradients(
     temperature. A gain of several thousand would exceed the range of half precision and make a loss or entropy non-finite.
     """
     dtype = torch.half if torch.backends.cuda.matmul.allow_tf32 else torch.float32
-    prototypes, teachers = ((s[:, None] * w).to(dtype) for w, s in ((direction, scale), (teacher_direction, teacher_scale)))
+    pairs = (direction, scale), (teacher_direction, teacher_scale)
+    prototypes, teachers = (generated(scaled_rows)(*pair, dtype) for pair in pairs)
     # A row's gradient is total · Σ share · (p − q). The total, of the order of 1/Z, is too small for half precision. So the
     # kernel writes only the sum, which lies in [−1, 1], and its multiplier is scaled to at most 1.
     weights, tiny = weights.contiguous(), torch.finfo(weights.dtype).tiny
@@ -58,6 +60,11 @@ def fused_losses_and_gradients(
     grad_x *= total[:, None] * GRADIENT_UNIT
     grad_w *= largest * GRADIENT_UNIT
     return LossesAndGradients((weights * loss).sum(dim=1), (weights * entropy).sum(dim=1), grad_x, grad_w)
+
+
+def scaled_rows(x: Float[Tensor, "L h"], scale: Float[Tensor, " L"], dtype: torch.dtype) -> Float[Tensor, "L h"]:
+    """The rows of x, each times its number."""
+    return (scale[:, None] * x).to(dtype)
 
 
 def add_products(total: Float[Tensor, "n k"], a: Float[Tensor, "n m"], b: Float[Tensor, "m k"]) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cribo.method.generated import generated
 from cribo.method.losses_by_block import dots, losses_and_gradients
 from cribo.method.precision import exact
 from cribo.method.rows import Rows
@@ -84,15 +85,26 @@ class _SoftCrossEntropy(torch.autograd.Function):
     def forward(ctx, x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block, fused):
         compute = _fused() if fused else losses_and_gradients
         found = compute(x, direction, scale, targets, teacher_direction, teacher_scale, centre, weights, per_block)
-        by_scale = dots(found.by_prototypes, direction)
-        ctx.save_for_backward(found.by_rows, found.by_prototypes.mul_(scale[:, None]), by_scale)
+        ctx.save_for_backward(found.by_rows, found.by_prototypes, direction, scale)
+        ctx.by_factors = generated(by_factors) if fused else by_factors
         ctx.mark_non_differentiable(found.losses, found.entropies)
         return found.losses.sum(), found.losses, found.entropies
 
     @staticmethod
     @once_differentiable
     def backward(ctx, upstream, _loss, _entropy):
-        return (*(upstream * grad for grad in ctx.saved_tensors), *[None] * 7)
+        by_rows, *prototypes = ctx.saved_tensors
+        return upstream * by_rows, *ctx.by_factors(*prototypes, upstream), *[None] * 7
+
+
+def by_factors(
+    by_prototypes: Float[Tensor, "L h"],
+    direction: Float[Tensor, "L h"],
+    scale: Float[Tensor, " L"],
+    upstream: Float[Tensor, ""],
+) -> tuple[Float[Tensor, "L h"], Float[Tensor, " L"]]:
+    """The gradients with respect to direction and scale, from that with respect to W = scale · direction."""
+    return (by_prototypes * scale[:, None]).mul_(upstream), upstream * dots(by_prototypes, direction)
 
 
 def _fused():

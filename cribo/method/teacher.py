@@ -42,7 +42,7 @@ def teacher_step(
     """
     at_once = at_once or len(image_ids)
     encoded = [teacher.tokens(part.flatten(0, 1)) for part in images.unflatten(0, (2, -1)).split(at_once, dim=1)]
-    cls, patches = torch.cat([cls for cls, _ in encoded], dim=1), torch.cat([patches for _, patches in encoded])
+    cls, patches = _joined([cls for cls, _ in encoded], 1), _joined([patches for _, patches in encoded], 0)
     labels = valid = objects = neighbours = accepted = None
     health: dict[str, Tensor] = {}
     if settings.clustering:
@@ -74,6 +74,11 @@ def teacher_step(
         object_prototypes=projected.object_prototypes,
         health=health,
     )
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    """The parts in one tensor; a single part as it is, not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 class _Gathered(NamedTuple):

@@ -23,12 +23,13 @@ class Course:
     method: StepSettings | None  # None: MAE
     micro_batch: int  # images of a process that pass through the networks at once; 0 means all
     tf32: bool
+    fused: bool = False  # generated kernels on a GPU (compute.compile)
 
     @classmethod
     def of(cls, settings: dict, images: int, compute: Compute) -> Course:
         """The course of a model with this number of training images."""
         method = None if "mae" in settings else replace(step_settings(settings), fused=compute.compile)
-        return cls(Schedule(settings, images), method, compute.micro_batch, compute.tf32)
+        return cls(Schedule(settings, images), method, compute.micro_batch, compute.tf32, compute.compile)
 
 
 def step_settings(settings: dict) -> StepSettings:

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.batches.loader import Batch, to_device
+from cribo.data.batches.loader import Batch
 from cribo.data.batches.streams import MASKING, seed_of
 from cribo.method.mae import Masking, patch_pixels, random_masking, reconstruction_loss
-from cribo.model.networks.backbone import MEAN, STD, patch_size
-from cribo.training.acceleration import tensor_cores
+from cribo.model.networks.backbone import patch_size
+from cribo.training.acceleration import inputs_of, tensor_cores
 from cribo.training.course import Course
 from cribo.training.engine.distributed import World
 from cribo.training.optimiser import clip_each, set_hyperparameters
@@ -25,7 +25,7 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
     settings, device = course.schedule.settings, world.device
     mae, now = settings["mae"], course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    images = to_device(batch, device, MEAN, STD).images  # one view of each photo
+    images = inputs_of(batch, device, course.fused).images  # one view of each photo
     share, patch = len(images), patch_size(state.student.backbone)
     at_once = course.micro_batch or share
     noise = masking_noise(settings["seed"], state.step, share * world.size, (images.shape[-1] // patch) ** 2)

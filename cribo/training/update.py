@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cribo.data.batches.loader import Batch, to_device
+from cribo.data.batches.loader import Batch
 from cribo.data.batches.positions import patch_positions
 from cribo.data.batches.streams import DROP_PATH, LOCAL_DROP_PATH, seed_of
 from cribo.method.lane import lane_of
@@ -17,9 +17,8 @@ from cribo.method.local_crops import local_step
 from cribo.method.step import centres_step
 from cribo.method.student import student_step
 from cribo.method.teacher import teacher_step
-from cribo.model.networks.backbone import MEAN, STD
 from cribo.model.networks.drop_path import DropPath, draw, drop_paths, hand_in
-from cribo.training.acceleration import tensor_cores
+from cribo.training.acceleration import inputs_of, tensor_cores
 from cribo.training.course import Course, grid_of
 from cribo.training.engine.distributed import World
 from cribo.training.mae_update import advance_mae
@@ -40,7 +39,7 @@ def advance(state: TrainingState, student: nn.Module, batch: Batch, course: Cour
     settings, method = course.schedule.settings, course.method
     now = course.schedule.at(state.step)
     set_hyperparameters(state.optimiser, now.learning_rate, now.weight_decay)
-    inputs = to_device(batch, world.device, MEAN, STD)
+    inputs = inputs_of(batch, world.device, course.fused)
     share = len(inputs.image_ids)
     at_once = course.micro_batch or share
 

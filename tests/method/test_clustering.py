@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 
 from cribo.method.clustering import (
     ClusteringSettings,
+    assign,
+    cosines,
+    histogram,
     joint_space_clustering,
     min_max,
     nearest_tokens,
-    one_round,
     pairwise_distance,
     positional_cost,
     sinkhorn,
 )
+from cribo.method.precision import unit
 from tests.method.ranks import on_ranks
 
 
@@ -219,10 +222,15 @@ def test_a_round_that_a_gpu_compiles_traces_whole_and_computes_the_same():
     tokens, positions, _ = batch(images=4)
     labels = torch.randint(0, 4, tokens.shape[:2])
     nearest = nearest_tokens(pairwise_distance(positions, True), labels, 4)
-    arguments = tokens, tokens, nearest, tokens[:, :4], torch.full((4, 4), 0.25), how(K=4, normalise_images=2)
-    traced = torch.compile(one_round, fullgraph=True, backend="aot_eager")
-    for a, b in zip(one_round(*arguments), traced(*arguments), strict=True):
-        torch.testing.assert_close(a, b)
+    similarity, marginal = cosines(tokens, tokens[:, :4]), torch.full((4, 4), 0.25)
+    settings = how(K=4, normalise_images=2)
+    for function, *arguments in (
+        (assign, similarity, nearest, marginal, settings),
+        (histogram, labels, 4, torch.float32),
+        (unit, tokens),
+    ):
+        traced = torch.compile(function, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(traced(*arguments), function(*arguments))
 
 
 @pytest.mark.gpu

@@ -1,11 +1,11 @@
-"""Compiled networks of two processes have the gradients of uncompiled ones (of one process: networks/test_mlp.py)."""
+"""Compiled networks of two processes have the gradients of uncompiled ones (of one process: tests/model/networks)."""
 
 from functools import partial
 from unittest import mock
 
 import torch
 
-from cribo.model.networks import mlp
+from cribo.model.networks import attention, mlp
 from cribo.model.networks.head import Head
 from cribo.model.networks.network import Network
 from cribo.params import load
@@ -19,9 +19,10 @@ K = 4
 
 def network():
     torch.manual_seed(0)
-    vit = tiny_vit(grid=3, width=192)  # three megabytes
+    vit = tiny_vit(grid=3, width=256)  # six megabytes; heads of 128 numbers
+    attention.replace_attentions(vit)
     mlp.replace_mlps(vit)
-    return Network(vit, Head(192, 32, 16, 40, True, images=True, objects=True), bf16=True)
+    return Network(vit, Head(256, 32, 16, 40, True, images=True, objects=True), bf16=True)
 
 
 def gradients(world, compiled, recompute):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -129,27 +129,24 @@ def load_batches(
     )
 
 
-def to_device(batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Inputs:
-    """Move a batch to `device` and normalise it; `mean` and `std` are per RGB channel, for values in [0, 1]."""
+def normalised(
+    x: UInt8[Tensor, "B V 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
+) -> Float[Tensor, "VB 3 h w"]:
+    """(x / 255 − mean) / std, all first views before all second ones."""
+    return ((x.transpose(0, 1).flatten(0, 1).float() / 255) - mean) / std
+
+
+def to_device(
+    batch: Batch, device: torch.device, mean: Sequence[float], std: Sequence[float], normalise: Callable = normalised
+) -> Inputs:
+    """Move a batch to `device` and normalise it; `mean` and `std` are per RGB channel, for values in [0, 1].
+
+    `normalise` is `normalised`, or a compiled form of it.
+    """
     views, *rest, crops = _sent(batch, device)
     statistics = _statistics(tuple(mean), device), _statistics(tuple(std), device)
-    normalise = normalised_at_once if device.type == "cuda" else normalised
-    images, crops = (normalise(x.transpose(0, 1).flatten(0, 1), *statistics) for x in (views, crops))
+    images, crops = (normalise(x, *statistics) for x in (views, crops))
     return Inputs(images, *rest, crops)
-
-
-def normalised(
-    x: UInt8[Tensor, "n 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
-) -> Float[Tensor, "n 3 h w"]:
-    """(x / 255 − mean) / std."""
-    return ((x.float() / 255) - mean) / std
-
-
-def normalised_at_once(
-    x: UInt8[Tensor, "n 3 h w"], mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
-) -> Float[Tensor, "n 3 h w"]:
-    """The same as `normalised` up to rounding, in one pass on a GPU instead of four."""
-    return torch.addcmul(-mean / std, x, 1 / (255 * std))
 
 
 def _sent(batch: Batch, device: torch.device) -> list[Tensor]:

@@ -1,8 +1,8 @@
 """The attention of a transformer block: timm's, with our own passes if it is compiled for a GPU in bf16.
 
-A view has some 200 tokens. cuDNN's kernels pad 197 of them to 256 and return the gradients of queries, keys and values apart,
-so that two more passes pack and sum them. Ours pad to 208 and write the gradient as the linear layer takes it. The weight's
-gradient is summed and kept in fp32.
+A view has some 200 tokens. cuDNN's kernels pad 197 of them to 256 and return the gradients of queries, keys and values
+apart, so that two more passes pack and sum them. Ours pad to 208 and write the gradient as the linear layer takes it. The
+weight's gradient is summed and kept in fp32.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Heads(torch.autograd.Function):
 
 @torch.library.custom_op("cribo::attend", mutates_args=(), schema="(Tensor packed, int heads) -> (Tensor, Tensor)")
 def attend(packed: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Outputs of all heads, [B, n, h·D] in the dtype of `packed`, and log₂ Σ exp(q kᵀ / √D) of each query, [B, h, n] in fp32.
+    """Outputs of all heads, [B, n, h·D] in the dtype of `packed`, and each query's log₂ Σ exp(q kᵀ / √D), [B, h, n] in fp32.
 
     `packed`, [B, n, 3·h·D], is what the linear layer returns: the queries of all heads, then the keys, then the values.
     """
@@ -92,9 +92,7 @@ GRADIENT = "(Tensor packed, Tensor out, Tensor log_sums, Tensor upstream, int he
 
 
 @torch.library.custom_op("cribo::attention_gradient", mutates_args=(), schema=GRADIENT)
-def attention_gradient(
-    packed: Tensor, out: Tensor, log_sums: Tensor, upstream: Tensor, heads: int
-) -> tuple[Tensor, Tensor]:
+def attention_gradient(packed: Tensor, out: Tensor, log_sums: Tensor, upstream: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """The gradient with respect to `packed`, in its shape and dtype, and its sum over all tokens, [3·h·D] in fp32.
 
     With p the softmax: by v it is pᵀ u, and with s = p ∘ (u vᵀ − Σ out ∘ u) it is s k / √D by q and sᵀ q / √D by k.

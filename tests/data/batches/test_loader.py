@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cribo.data.batches import loader
-from cribo.data.batches.loader import Batch, ViewPairs, batches_of, load_batches, normalised, normalised_at_once, to_device
+from cribo.data.batches.loader import Batch, ViewPairs, batches_of, load_batches, normalised, to_device
 from cribo.data.prepared.readers import Record
 from tests.data.batches.test_views import SETTINGS
 from tests.method.test_lane import Stream, streams
@@ -114,12 +114,18 @@ def test_a_gpu_copies_beside_its_work_which_waits_for_the_copy_and_keeps_its_mem
     assert notes == ["copied in copies, True"] * 6 + ["main waits for copies"] + ["used in main"] * 6
 
 
-def test_the_one_pass_of_a_gpu_normalises_every_value_as_the_plain_form():
-    every = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256)
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    ours, plain = normalised_at_once(every, mean, std), normalised(every, mean, std)
-    assert ours.dtype == torch.float32
-    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
+def test_views_and_crops_are_normalised_in_the_form_that_is_asked_for(pairs):
+    batch = next(iter(load_batches(pairs, 4, 0, 1, 0, 1, 0)))
+    shapes = []
+
+    def form(x, mean, std):
+        shapes.append(x.shape)
+        return normalised(x, mean, std) + 1
+
+    batch = batch._replace(crops=torch.zeros(4, 3, 3, 8, 8, dtype=torch.uint8))
+    found, plain = (to_device(batch, torch.device("cpu"), (0.5,) * 3, (0.2,) * 3, *how) for how in ((form,), ()))
+    assert torch.equal(found.images, plain.images + 1) and torch.equal(found.crops, plain.crops + 1)
+    assert shapes == [batch.views.shape, (4, 3, 3, 8, 8)] and found.crops.shape == (12, 3, 8, 8)
 
 
 def test_masks_are_read_for_an_oracle_only_and_change_nothing_else(pairs, tmp_path):

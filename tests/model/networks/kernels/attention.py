@@ -5,11 +5,11 @@ import json
 import torch
 
 from cribo.model.networks.attention import attend, attention_gradient
-from cribo.model.networks.fused_attention import INNER, OUTER, fused_attend, fused_attention_gradient
+from cribo.model.networks.fused_attention import ATTEND, OUTER, fused_attend, fused_attention_gradient
 from tests.model.networks.kernels import reference
 
 # images, tokens, heads, width of a head
-CASES = [(1, 5, 1, 16), (2, 2 * OUTER, 2, 32), (1, OUTER + INNER + 5, 3, 64), (2, INNER + 1, 1, 128)]
+CASES = [(1, 5, 1, 16), (2, 2 * OUTER, 2, 32), (1, OUTER + ATTEND[0] + 5, 3, 64), (2, ATTEND[0] + 1, 1, 128)]
 
 
 def problem(B, n, heads, D, dtype, device):
@@ -51,7 +51,7 @@ def differences(dtype, device):
 
 
 def faults(dtype, device):
-    """Whether output and gradients of a head hold a number anywhere, if one of its values, or what comes from above, is none."""
+    """Whether output, gradients and sums are all numbers, if a value, or what comes from above, is none."""
     out = []
     for argument, wrong in ((0, torch.nan), (1, torch.nan), (1, torch.inf)):
         tensors = problem(1, 37, 2, 16, dtype, device)
