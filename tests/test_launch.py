@@ -47,7 +47,7 @@ def becomes(monkeypatch):
     """What the launcher becomes with these variables set, and its environment then."""
 
     def launched(**env):
-        ours = {k: v for k, v in os.environ.items() if not k.startswith(("CRIBO_", "SLURM_", "OMP_"))} | env
+        ours = {k: v for k, v in os.environ.items() if not k.startswith(("CRIBO_", "SLURM_", "OMP_", "PYTORCH_"))} | env
         monkeypatch.setattr(os, "environ", ours)
         became = []
         monkeypatch.setattr(os, "execvp", lambda file, program: became.append((file, program)))
@@ -67,6 +67,18 @@ def test_processes_share_the_threads_of_their_node_or_else_its_cores(given, each
 def test_idle_threads_leave_their_cores_to_the_loader_unless_somebody_wants_otherwise(given, policy, becomes):
     (_, program), env = becomes(**given)
     assert program == DIRECT and env["OMP_WAIT_POLICY"] == policy and "OMP_NUM_THREADS" not in env
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({}, "expandable_segments:True"),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"}, "backend:cudaMallocAsync"),
+        ({"PYTORCH_ALLOC_CONF": "backend:cudaMallocAsync"}, None),
+    ],
+)
+def test_a_gpus_memory_is_held_in_segments_that_grow_unless_somebody_wants_otherwise(given, settings, becomes):
+    assert becomes(**given)[1].get("PYTORCH_CUDA_ALLOC_CONF") == settings
 
 
 def test_several_nodes_start_one_launcher_each_with_explicit_numbers():

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -64,8 +64,9 @@ def joint_space_clustering(
     B must be a multiple of `normalise_images` or divide it. If it divides it, neighbouring processes of `world` hold the
     other images of the group. `fused` uses generated kernels on a GPU, which sum in a different order.
     """
-    passes = (_generated if fused and tokens.is_cuda else _plain)(positions, settings)
-    z = passes.unit(tokens)
+    form = generated if fused else _as_written
+    nearest_of = (_kernel_of if fused and tokens.is_cuda else _plain_of)(positions, settings)
+    z = form(unit)(tokens)
     batch, n, _ = z.shape
     K = settings.K
     averaged = z if settings.centroids == "unit" else exact(tokens)
@@ -76,27 +77,27 @@ def joint_space_clustering(
     marginal = z.new_full((batch, K), 1 / K)
     for number in range(settings.outer_iterations):
         if number:
-            centroids = F.normalize(passes.sums(averaged, labels, K), dim=-1)  # Eq. 15; an empty cluster's is zero
+            centroids = form(centroids_of)(averaged, labels, K)
             if settings.marginals == "histogram":
-                marginal = passes.histogram(labels, K, z.dtype)
-        labels = passes.assign(passes.cosines(z, centroids), passes.nearest(labels), marginal, settings, world)
+                marginal = form(histogram)(labels, K, z.dtype)
+        cosines = z @ centroids.transpose(1, 2)
+        labels = form(assign)(cosines, nearest_of(labels), marginal, settings, world)
     return labels
 
 
-def cosines(z: Float[Tensor, "B n d"], centroids: Float[Tensor, "B K d"]) -> Float[Tensor, "B n K"]:
-    """Of every token with every centroid, all of length one; zero for an empty cluster."""
-    return z @ centroids.transpose(1, 2)
+def _as_written(function: Callable) -> Callable:
+    return function
 
 
 def assign(
-    similarity: Float[Tensor, "B n K"],
+    cosines: Float[Tensor, "B n K"],
     nearest: Float[Tensor, "B n K"],
     marginal: Float[Tensor, "B K"],
     settings: ClusteringSettings,
     world: World | None = None,
 ) -> Int[Tensor, "B n"]:
-    """The cluster of every token (Eqs. 12–14 and 16), from `cosines` and `nearest_tokens`."""
-    cost = settings.lambda_pos * positional_cost(nearest) - similarity  # Eqs. 12, 16
+    """The cluster of every token (Eqs. 12–14 and 16), from its cosines with the centroids and `nearest_tokens`."""
+    cost = settings.lambda_pos * positional_cost(nearest) - cosines  # Eqs. 12, 16
     cost = min_max(cost, settings.normalise_images, world)
     return sinkhorn(cost, marginal, settings.sharpness, settings.sinkhorn_iterations).argmax(dim=-1)
 
@@ -107,35 +108,21 @@ def histogram(labels: Int[Tensor, "B n"], K: int, dtype: torch.dtype) -> Float[T
     return count / count.sum(dim=1, keepdim=True)
 
 
-def sums(x: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B K d"]:
-    """The sum of each cluster's tokens."""
-    return F.one_hot(labels, K).to(x.dtype).transpose(1, 2) @ x
+def centroids_of(averaged: Float[Tensor, "B n d"], labels: Int[Tensor, "B n"], K: int) -> Float[Tensor, "B K d"]:
+    """Eq. 15: the mean of each cluster's tokens, scaled to length one; zero for an empty cluster."""
+    return F.normalize(F.one_hot(labels, K).to(averaged.dtype).transpose(1, 2) @ averaged, dim=-1)
 
 
-class _Passes(NamedTuple):
-    """The passes over all tokens, in one of two forms."""
-
-    unit: Callable[[Tensor], Tensor]
-    nearest: Callable[[Tensor], Tensor]  # from labels to `nearest_tokens`
-    cosines: Callable[[Tensor, Tensor], Tensor]
-    assign: Callable[..., Tensor]
-    sums: Callable[[Tensor, Tensor, int], Tensor]
-    histogram: Callable[[Tensor, int, torch.dtype], Tensor]
+def _plain_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
+    """Function from labels to distances to the nearest tokens; distances between tokens are computed only once."""
+    return partial(nearest_tokens, pairwise_distance(positions, settings.exclude_self), K=settings.K)
 
 
-def _plain(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> _Passes:
-    """As operations of torch; distances between tokens are computed only once."""
-    distance = pairwise_distance(positions, settings.exclude_self)
-    nearest = partial(nearest_tokens, distance, K=settings.K)
-    return _Passes(unit, nearest, cosines, assign, sums, histogram)
+def _kernel_of(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> Callable[[Tensor], Tensor]:
+    """The same function as one GPU kernel."""
+    from cribo.method.fused_clustering import fused_nearest_tokens  # needs Triton, often missing on machines without a GPU
 
-
-def _generated(positions: Float[Tensor, "B n 2"], settings: ClusteringSettings) -> _Passes:
-    """As GPU kernels."""
-    from cribo.method import fused_clustering as fused  # needs Triton, often missing on machines without a GPU
-
-    nearest = partial(fused.fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
-    return _Passes(generated(unit), nearest, fused.fused_cosines, generated(assign), fused.fused_sums, generated(histogram))
+    return partial(fused_nearest_tokens, positions, K=settings.K, exclude_self=settings.exclude_self)
 
 
 def pairwise_distance(positions: Float[Tensor, "B n 2"], exclude_self: bool) -> Float[Tensor, "B n n"]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cribo.method.clustering import (
     ClusteringSettings,
     assign,
-    cosines,
+    centroids_of,
     histogram,
     joint_space_clustering,
     min_max,
@@ -222,10 +222,11 @@ def test_a_round_that_a_gpu_compiles_traces_whole_and_computes_the_same():
     tokens, positions, _ = batch(images=4)
     labels = torch.randint(0, 4, tokens.shape[:2])
     nearest = nearest_tokens(pairwise_distance(positions, True), labels, 4)
-    similarity, marginal = cosines(tokens, tokens[:, :4]), torch.full((4, 4), 0.25)
+    cosines, marginal = tokens @ tokens[:, :4].mT, torch.full((4, 4), 0.25)
     settings = how(K=4, normalise_images=2)
     for function, *arguments in (
-        (assign, similarity, nearest, marginal, settings),
+        (assign, cosines, nearest, marginal, settings),
+        (centroids_of, tokens, labels, 4),
         (histogram, labels, 4, torch.float32),
         (unit, tokens),
     ):
