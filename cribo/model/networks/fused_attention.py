@@ -160,11 +160,13 @@ def _queries_tile(
 def _query_from(
     q, above, queries, start, n, log_sum, dot, found, H: tl.constexpr, D: tl.constexpr, T: tl.constexpr, FULL: tl.constexpr
 ):
-    """The gradient by √D · q after one more tile of keys. Keys after the n-th are zero and add nothing."""
+    """The gradient by √D · q after one more tile of keys."""
     tokens = start + tl.arange(0, T)
     k = _rows(queries + H * D, tokens, 3 * H * D, n, D, FULL)
     v = _rows(queries + 2 * H * D, tokens, 3 * H * D, n, D, FULL)
     p = tl.exp2(tl.dot(q, tl.trans(k)) * (LOG2E / tl.sqrt(D * 1.0)) - log_sum[:, None])
+    if not FULL:  # keys after the n-th are zero, but their p may be infinite, and ∞ · 0 is no number
+        p = tl.where(tokens[None, :] < n, p, 0.0)
     s = p * (tl.dot(above, tl.trans(v)) - dot[:, None])
     return tl.dot(s.to(k.dtype), k, found)
 
