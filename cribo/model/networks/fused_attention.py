@@ -55,11 +55,12 @@ def fused_attention_gradient(
     return gradient, sums.sum(dim=(0, 1))
 
 
-def _tiled(packed: Tensor, heads: int, inner: int, stages: int) -> tuple[tuple[int, int], tuple[int, ...], int]:
+def _tiled(packed: Tensor, heads: int, inner: int, stages: int) -> tuple[tuple[int, int, int], tuple[int, ...], int]:
     """The grid of programs; n, h, D, and for both kinds of tile its size, how many are full, and the last one's size."""
     B, n, width = packed.shape
     tiles = [x for tile in (OUTER, inner) for x in (tile, n // tile, _last(n, tile))]
-    return (triton.cdiv(n, OUTER), B * heads), (n, heads, width // 3 // heads, *tiles), stages
+    # Heads and images in directions of their own: each of these has at most 65,535 programs.
+    return (triton.cdiv(n, OUTER), heads, B), (n, heads, width // 3 // heads, *tiles), stages
 
 
 def _last(n: int, tile: int) -> int:
@@ -86,7 +87,7 @@ def _attend_tile(
     INNER: tl.constexpr, INNERS: tl.constexpr, INNER_LAST: tl.constexpr,
 ):  # fmt: skip
     tokens = first + tl.arange(0, T)
-    queries = _head(packed, n, 3 * H, H, D)
+    queries = _head(packed, n, 3 * H, D)
     q = _rows(queries, tokens, 3 * H * D, n, D, FULL)
     top = tl.full((T,), float("-inf"), tl.float32)
     total = tl.zeros((T,), tl.float32)
@@ -95,8 +96,8 @@ def _attend_tile(
         top, total, mean = _attend_to(q, queries, start, n, top, total, mean, H, D, INNER, True)
     if INNER_LAST:
         top, total, mean = _attend_to(q, queries, INNERS * INNER, n, top, total, mean, H, D, INNER_LAST, False)
-    _store_rows(_head(out, n, H, H, D), tokens, H * D, n, mean / total[:, None], D)
-    tl.store(log_sums + tl.program_id(1).to(tl.int64) * n + tokens, top + tl.log2(total), mask=tokens < n)
+    _store_rows(_head(out, n, H, D), tokens, H * D, n, mean / total[:, None], D)
+    tl.store(log_sums + _line(n, H) + tokens, top + tl.log2(total), mask=tokens < n)
 
 
 @triton.jit
@@ -138,11 +139,11 @@ def _queries_tile(
 ):  # fmt: skip
     packed, out, log_sums, upstream, dots, gradient, sums = pointers
     tokens = first + tl.arange(0, T)
-    queries = _head(packed, n, 3 * H, H, D)
+    queries = _head(packed, n, 3 * H, D)
     q = _rows(queries, tokens, 3 * H * D, n, D, FULL)
-    above = _rows(_head(upstream, n, H, H, D), tokens, H * D, n, D, FULL)
-    outputs = _rows(_head(out, n, H, H, D), tokens, H * D, n, D, FULL)
-    line = tl.program_id(1).to(tl.int64) * n
+    above = _rows(_head(upstream, n, H, D), tokens, H * D, n, D, FULL)
+    outputs = _rows(_head(out, n, H, D), tokens, H * D, n, D, FULL)
+    line = _line(n, H)
     log_sum = _numbers(log_sums + line, tokens, n, FULL)
     dot = tl.sum(outputs.to(tl.float32) * above.to(tl.float32), axis=1)
     tl.store(dots + line + tokens, dot, mask=tokens < n)
@@ -152,7 +153,7 @@ def _queries_tile(
     if INNER_LAST:
         found = _query_from(q, above, queries, INNERS * INNER, n, log_sum, dot, found, H, D, INNER_LAST, False)
     found = found / tl.sqrt(D * 1.0)
-    _store_rows(_head(gradient, n, 3 * H, H, D), tokens, 3 * H * D, n, found, D)
+    _store_rows(_head(gradient, n, 3 * H, D), tokens, 3 * H * D, n, found, D)
     _store_sum(sums, found, H, D)  # rows after the n-th are zero, like their `above`
 
 
@@ -192,11 +193,11 @@ def _keys_tile(
 ):  # fmt: skip
     packed, log_sums, upstream, dots, gradient, sums = pointers
     tokens = first + tl.arange(0, T)
-    queries = _head(packed, n, 3 * H, H, D)
+    queries = _head(packed, n, 3 * H, D)
     k = _rows(queries + H * D, tokens, 3 * H * D, n, D, FULL)
     v = _rows(queries + 2 * H * D, tokens, 3 * H * D, n, D, FULL)
-    line = tl.program_id(1).to(tl.int64) * n
-    others = queries, _head(upstream, n, H, H, D), log_sums + line, dots + line
+    line = _line(n, H)
+    others = queries, _head(upstream, n, H, D), log_sums + line, dots + line
     by_k = tl.zeros((T, D), tl.float32)
     by_v = tl.zeros((T, D), tl.float32)
     for start in range(0, INNERS * INNER, INNER):
@@ -204,7 +205,7 @@ def _keys_tile(
     if INNER_LAST:
         by_k, by_v = _key_from(k, v, others, INNERS * INNER, n, by_k, by_v, H, D, INNER_LAST, False)
     by_k = by_k / tl.sqrt(D * 1.0)
-    target = _head(gradient, n, 3 * H, H, D)
+    target = _head(gradient, n, 3 * H, D)
     _store_rows(target + H * D, tokens, 3 * H * D, n, by_k, D)
     _store_rows(target + 2 * H * D, tokens, 3 * H * D, n, by_v, D)
     if not FULL:  # their p is 1 / Σ exp, not zero
@@ -229,9 +230,15 @@ def _key_from(k, v, others, start, n, by_k, by_v, H: tl.constexpr, D: tl.constex
 
 
 @triton.jit
-def _head(tensor, n, each: tl.constexpr, H: tl.constexpr, D: tl.constexpr):
+def _head(tensor, n, each: tl.constexpr, D: tl.constexpr):
     """Where this program's head begins in a tensor with `each` heads' numbers per token."""
-    return tensor + (tl.program_id(1) // H).to(tl.int64) * n * (each * D) + tl.program_id(1) % H * D
+    return tensor + tl.program_id(2).to(tl.int64) * n * (each * D) + tl.program_id(1) * D
+
+
+@triton.jit
+def _line(n, H: tl.constexpr):
+    """Where this program's head begins in [B, h, n]."""
+    return (tl.program_id(2) * H + tl.program_id(1)).to(tl.int64) * n
 
 
 @triton.jit
@@ -260,5 +267,5 @@ def _store_rows(start, rows, stride, n, values, D: tl.constexpr):
 @triton.jit
 def _store_sum(sums, values, H: tl.constexpr, D: tl.constexpr):
     """Sum over a tile's rows, at this program's place in [tiles, B, 3hD]."""
-    tile = tl.program_id(0) * (tl.num_programs(1) // H) + tl.program_id(1) // H
-    tl.store(sums + tile.to(tl.int64) * (3 * H * D) + tl.program_id(1) % H * D + tl.arange(0, D), tl.sum(values, axis=0))
+    tile = tl.program_id(0) * tl.num_programs(2) + tl.program_id(2)
+    tl.store(sums + tile.to(tl.int64) * (3 * H * D) + tl.program_id(1) * D + tl.arange(0, D), tl.sum(values, axis=0))

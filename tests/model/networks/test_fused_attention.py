@@ -21,6 +21,14 @@ def test_the_interpreted_kernels_compute_attention_and_gradients_and_hide_no_num
     judge(*interpreted("model.networks.kernels.attention"), 2.0**-10)
 
 
+def test_many_local_crops_fit_a_grid_whose_second_and_third_side_a_gpu_limits():
+    pytest.importorskip("triton")
+    from cribo.model.networks.fused_attention import ATTEND, _tiled
+
+    crops = torch.empty(60_000, 37, 3 * 384, device="meta")
+    assert max(_tiled(crops, 6, *ATTEND)[0][1:]) < 1 << 16
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.half, 2.0**-10), (torch.bfloat16, 2.0**-7)])
