@@ -3,8 +3,19 @@
 from importlib import import_module
 
 import pytest
+import torch
 
 SHARED = {80: 163 * 2**10, 90: 227 * 2**10}  # bytes a program may have on an A100 and an H100: CUDA's programming guide
+
+
+def attention(m, tile):
+    """Of the kernels that go through 197 tokens in such tiles, with the widest heads."""
+    _grid, (_n, *sizes), stages = m._tiled(torch.empty(1, 197, 3 * 6 * 128, device="meta"), 6, *tile)
+    names = ("H", "D", *(f"{kind}{part}" for kind in ("OUTER", "INNER") for part in ("", "S", "_LAST")))
+    types = dict.fromkeys(("packed", "out", "upstream", "gradient"), "*bf16") | {"n": "i32"}
+    return types, dict(zip(names, sizes, strict=True)), {"num_stages": stages}
+
+
 CASES = {  # module, kernel -> from the module: types that are no fp32, constants, launch
     ("method.fused_losses", "_cross_entropies"): lambda m: (
         {"n": "i32", "L": "i32", "shares_stride": "i32", "loss_stride": "i32", "grad": "*fp16"},
@@ -32,6 +43,9 @@ CASES = {  # module, kernel -> from the module: types that are no fp32, constant
         {"ROWS": m.ROWS, "COLUMNS": m.COLUMNS},
         {"num_warps": 8},
     ),
+    ("model.networks.fused_attention", "_attend"): lambda m: attention(m, m.ATTEND),
+    ("model.networks.fused_attention", "_by_queries"): lambda m: attention(m, m.BY_QUERIES),
+    ("model.networks.fused_attention", "_by_keys"): lambda m: attention(m, m.BY_KEYS),
 }
 
 
