@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from cribo.method.generated import generated
 
 
 def build_optimiser(network: nn.Module, beta2: float = 0.999) -> torch.optim.AdamW:
@@ -43,19 +44,13 @@ def clip_each(parameters: Iterable[nn.Parameter], max_norm: float, fused: bool =
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack(torch._foreach_norm(gradients))
-    scale = _generated_scaling() if fused and norms.is_cuda else scale_each
-    scale(gradients, (max_norm / (norms + 1e-6)).clamp_max(1.0))
+    scale = generated(scale_each) if fused else scale_each
+    scale((max_norm / (norms + 1e-6)).clamp_max(1.0), gradients)
 
 
-def scale_each(tensors: Sequence[Tensor], factors: Float[Tensor, " n"]) -> None:
+def scale_each(factors: Float[Tensor, " n"], tensors: Sequence[Tensor]) -> None:
     """Multiply each tensor by its own factor, in place."""
     torch._foreach_mul_(tensors, factors.unbind())
-
-
-@cache
-def _generated_scaling() -> Callable[[Sequence[Tensor], Tensor], None]:
-    """`scale_each` with all its products in a few kernels."""
-    return torch.compile(scale_each)
 
 
 def drop_prototype_gradients(network: nn.Module) -> None:

@@ -84,8 +84,8 @@ def some_gradients(device="cpu"):
 def test_scaling_compiles_to_one_graph_that_gives_the_same_numbers():
     pairs = [[p.grad for p in some_gradients()] for _ in range(2)]
     factors = torch.rand(len(pairs[0]))
-    scale_each(pairs[0], factors)
-    torch.compile(scale_each, backend="aot_eager", fullgraph=True)(pairs[1], factors)
+    scale_each(factors, pairs[0])
+    torch.compile(scale_each, backend="aot_eager", fullgraph=True)(factors, pairs[1])
     assert all(torch.equal(a, b) for a, b in zip(*pairs, strict=True))
 
 
