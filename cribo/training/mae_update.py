@@ -42,7 +42,7 @@ def advance_mae(state: TrainingState, student: nn.Module, batch: Batch, course: 
             loss.backward()
         value += loss.detach()
     if clip_norm := settings["optimisation"]["clip_norm"]:
-        clip_each(state.student.parameters(), clip_norm)
+        clip_each(state.student.parameters(), clip_norm, course.fused)
     state.optimiser.step()
     state.optimiser.zero_grad(set_to_none=True)
     state.step += 1
