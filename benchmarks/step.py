@@ -10,19 +10,23 @@ The last command is the paper's own case: ViT-B/16 at 224 px, 128 images per pro
 with a full memory bank and the cross-image loss on. The switches' ratios are to the row called baseline. By default images
 are noise and every entry of the bank counts, the most expensive case. With `--photos FOLDER` the images are the folder's
 JPEGs, and steps fill the bank with the objects that both views show, as in a training. `--images` is one process's share of
-a batch. `overhead` is Table 10 without the other models. `--only` without a part measures the step alone. Writes PREFIX.json
-and PREFIX.md (`--out PREFIX`) and prints the Markdown.
+a batch. `overhead` is Table 10 without the other models. `--only` without a part measures the step alone. Compiling takes
+longer than measuring: `--ahead N` compiles N rows side by side, if they fit on the GPU together, and measures one at a time.
+Writes PREFIX.json and PREFIX.md (`--out PREFIX`) and prints the Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -31,6 +35,7 @@ from PIL import Image
 
 from cribo import params, plan, recipe
 from cribo.data.prepared.readers import Record
+from cribo.launch import environment
 from cribo.measure import PHASES, Measured, measure
 from cribo.model.architectures import BACKBONES
 from cribo.params import Compute, Params
@@ -189,13 +194,63 @@ def photos_of(folder: Path, images: int) -> list[Record]:
     return records
 
 
-def in_its_own_process(arguments: list[str], row: str) -> dict:
-    """Measure a row in a process that does nothing else, so that memory and compiled code are the row's own."""
-    command = [sys.executable, __file__, *arguments, "--row", row]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{row}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def measured_rows(arguments: list[str], rows: list[str], ahead: int) -> Iterator[tuple[str, Measured]]:
+    """Measure each row in a process of its own, so that memory and compiled code are the row's own.
+
+    `ahead` processes at a time compile side by side. Then each measures while the others wait.
+    """
+    for together in batched(rows, ahead):
+        started = [OwnProcess(arguments, row) for row in together]
+        try:
+            for process in started:
+                process.until("compiled")
+            for process in started:
+                process.go_on()
+                yield process.row, Measured(**json.loads(process.until("measured")))
+        finally:
+            for process in started:
+                process.end()
+
+
+def batched(rows: list[str], count: int) -> Iterator[list[str]]:
+    """`count` rows at a time."""
+    yield from (rows[i : i + count] for i in range(0, len(rows), count))
+
+
+class OwnProcess:
+    """A process that measures a row; it says when it has compiled, waits to be told to go on, and says what it measured."""
+
+    def __init__(self, arguments: list[str], row: str):
+        self.row = row
+        command = [sys.executable, __file__, *arguments, "--row", row]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, text=True, env=environment(os.environ), **pipes)
+
+    def until(self, word: str) -> str:
+        """Read what the process says until this word; return the rest of that line. If it fails, end the program."""
+        line = "the process was killed"
+        for line in self.process.stdout:
+            if line.startswith(word):
+                return line.removeprefix(word)
+        sys.exit(f"{self.row}: {line.strip()}")
+
+    def go_on(self) -> None:
+        """Tell the process that it is its turn to measure."""
+        with suppress(BrokenPipeError):  # it has ended, and `until` says why
+            print("go on", file=self.process.stdin, flush=True)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def wait_for_turn() -> None:
+    """What a process does once it has compiled: release the memory of its first steps, and wait."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    print("compiled", flush=True)
+    sys.stdin.readline()
 
 
 def arguments() -> argparse.Namespace:
@@ -206,6 +261,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="a process's share of the batch (the whole batch)")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="measure on its JPEGs instead of noise")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--ahead", type=int, default=1, metavar="N", help="rows that compile side by side")
     parser.add_argument("--precision", choices=["fp32", "bf16"])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parts = ["table9", "table10", "switches", "saving"]
@@ -230,8 +286,9 @@ def main() -> None:
         how, more = rows.get(given.row, rows["baseline"])
         records = photos_of(given.photos, images) if given.photos else ()
         phases = given.row == "phases"
-        measured = measure(of, how, device, images, given.steps, phases, records=records, settle=SETTLE_SECONDS, **more)
-        print(json.dumps(vars(measured)))
+        more |= {"settle": SETTLE_SECONDS, "ready": wait_for_turn}
+        measured = measure(of, how, device, images, given.steps, phases, records=records, **more)
+        print("measured", json.dumps(vars(measured)))
         return
 
     wanted = ["baseline"]
@@ -240,9 +297,9 @@ def main() -> None:
     wanted += ["phases"] * ("table9" in given.only) + list(others)
     wanted += [name for name in rows if name != "baseline"] * ("switches" in given.only)
     took = {}
-    for name in wanted:
-        took[name] = Measured(**in_its_own_process(sys.argv[1:], name))
-        print(f"{name}: {took[name].seconds:.4f} s", file=sys.stderr, flush=True)
+    for name, row in measured_rows(sys.argv[1:], wanted, given.ahead):
+        took[name] = row
+        print(f"{name}: {row.seconds:.4f} s", file=sys.stderr, flush=True)
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     about = f"{settings['backbone']['name']} at {settings['views']['size']} px, {images} images, {compute.precision}, "

@@ -31,11 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     show_help(arguments, __doc__)
     if not arguments or arguments[0].startswith("-"):
         sys.exit("cribo.launch: no module to run: write `python -m cribo.launch stages.pretrain ARGS`")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads spin on the cores that the loader needs
-    if "PYTORCH_ALLOC_CONF" not in os.environ:
-        # The losses' blocks have another size in every step. In segments that cannot grow they leave gaps that add up: torch
-        # held 48.8 GB of an H200 for a ViT-B/16 that used 22.3, and 23.5 in this way.
-        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    os.environ.update(environment(os.environ))
     program = command(arguments, os.environ)
     if program[0] == "srun":
         os.environ[STEP] = "1"
@@ -51,6 +47,16 @@ def main(arguments: Sequence[str]) -> None:
             f"cribo.launch: {program[0]} is not on PATH, though CRIBO_NODES is {os.environ.get('CRIBO_NODES')}: "
             f"start it inside a Slurm job with Slurm's commands installed, or set CRIBO_NODES=1"
         )
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """`env`, and what our processes should find there unless somebody wants otherwise."""
+    ours = {"OMP_WAIT_POLICY": "PASSIVE"}  # else idle threads spin on the cores that the loader needs
+    if "PYTORCH_ALLOC_CONF" not in env:
+        # The losses' blocks have another size in every step. In segments that cannot grow they leave gaps that add up: torch
+        # held 48.8 GB of an H200 for a ViT-B/16 that used 22.3, and 23.5 in this way.
+        ours["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    return ours | dict(env)
 
 
 def command(arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:

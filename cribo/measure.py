@@ -95,12 +95,13 @@ def measure(
     alter: Callable[[TrainingState], None] = lambda state: None,
     records: Sequence[Record] = (),
     settle: float = 0.0,
+    ready: Callable[[], None] = lambda: None,
 ) -> Measured:
     """Measure `steps` steps of `images` images after some warm-up steps; `alter` may change the state before the first.
 
     With `phases` the networks are not compiled, even if `compute` asks for it. `records` are photos, at least `images` of
     them; warm-up steps on them fill the memory bank. A GPU warms up for another `settle` seconds, as its first steps may be
-    faster than those of a long training.
+    faster than those of a long training. `ready` is called after the first two steps, in which networks are compiled.
     """
     if compute.compile:
         torch.compiler.reset()  # torch limits how often a function is compiled, over all models together
@@ -117,14 +118,17 @@ def measure(
     alter(state)
     course = Course.of(settings, 1000 * images, compute)
     batches = loaded(settings, records, images, compute.workers) if records else [noise(settings, images)]
-    warm = 2 + (-(-state.bank.images // images) if records and state.bank is not None else 0)
+    fill = -(-state.bank.images // images) if records and state.bank is not None else 0
     gc.collect()  # a compiled network refers to itself: one measured earlier would still count
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
     feed = cycle(batches)
-    for _ in range(warm):
+    for _ in range(2):
+        advance(state, state.student, next(feed), course, world)
+    ready()
+    for _ in range(fill):
         advance(state, state.student, next(feed), course, world)
     settled = time.perf_counter() + (settle if device.type == "cuda" else 0)
     while time.perf_counter() < settled:
