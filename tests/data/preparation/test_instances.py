@@ -35,6 +35,15 @@ def test_box_without_width_or_height_passes_as_in_the_published_files(tmp_path, 
     assert read_instances(written(tmp_path, tree))["annotations"][0]["bbox"] == box
 
 
+@pytest.mark.parametrize("beyond", [[-1.1, 0, 9, 9], [0, -1.1, 9, 9], [0, 0, 31.1, 9], [0, 0, 9, 21.1]])
+def test_box_may_leave_its_image_by_one_pixel_on_any_side_and_not_by_more(tmp_path, tree, beyond):
+    tree["annotations"][0]["bbox"] = [-1, -1, 32, 22]
+    assert read_instances(written(tmp_path, tree)) == tree
+    tree["annotations"][0]["bbox"] = beyond
+    with pytest.raises(DataError, match=r"5 \(box .* leaves its image of 30x20\)"):
+        read_instances(written(tmp_path, tree))
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "says"),
     [
@@ -53,12 +62,14 @@ def test_box_without_width_or_height_passes_as_in_the_published_files(tmp_path, 
         ("images", {"id": 1}, "has images of the same id: 1; correct it"),
         ("images", {"id": "11"}, "has 1 wrong images: 11 (id '11' is not a whole number); correct it"),
         ("images", {"id": True}, "(id True is not a whole number)"),
+        ("images", {"file_name": ""}, "11 (file_name '' is not text)"),
         ("images", {"file_name": "1.jpg"}, "has images of the same file_name: 1.jpg; correct it"),
         ("images", {"file_name": "../train2017/1.jpg"}, "11 (file_name ../train2017/1.jpg leaves the folder of photos)"),
         ("images", {"file_name": "/1.jpg"}, "11 (file_name /1.jpg leaves the folder of photos)"),
         ("images", {"width": "30"}, "11 (width '30' is not a finite number)"),
         ("categories", {"id": 1}, "has categories of the same id: 1; correct it"),
         ("categories", {"name": "person"}, "has categories of the same name: person; correct it"),
+        ("categories", {"name": ""}, "18 (name '' is not text)"),
         ("categories", {"name": 5}, "has 1 wrong categories: 18 (name 5 is not text); correct it"),
     ],
 )
