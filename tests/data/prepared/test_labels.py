@@ -21,6 +21,7 @@ ADE20K, COCO_STUFF, CONTEXT = ade20k.RULES[".png"], coco_stuff.RULES[".png"], pa
 )
 def test_number_and_order_of_classes(names, classes, first, last):
     assert len(names) == len(set(names)) == classes and names[0] == first and names[-1] == last
+    assert all(name and name == " ".join(name.split()) for name in names)  # the lines of the source cut some
 
 
 def test_voc_and_context_stand_in_alphabetical_order_behind_the_background():
