@@ -83,7 +83,8 @@ def orl() -> dict:
     backbone = weights(RESNET)
     wrapped = {**under("online_net.0.", backbone), **under("target_net.0.", backbone), **under("backbone.", backbone)}
     meta = {"epoch": 800, "config": "model = dict(type='ORL')"}
-    return {"meta": meta, "state_dict": {**wrapped, "neck.mlp.0.weight": torch.zeros(8, 8)}}
+    rest = [f"{part}.weight" for part in ("neck", "global_head", "local_intra_head", "local_inter_head")]
+    return {"meta": meta, "state_dict": {**wrapped, **dict.fromkeys(rest, torch.zeros(8, 8))}}
 
 
 def loca() -> dict:
@@ -99,6 +100,8 @@ def loca() -> dict:
         },
         "encoder_norm": {"scale": w["norm.weight"], "bias": w["norm.bias"]},
         "final_norm": {"scale": w["norm.weight"], "bias": w["norm.bias"]},
+        "cross_attention_block": {"LayerNorm_0": {"scale": w["norm.weight"], "bias": w["norm.bias"]}},
+        "projection_head_for_clustering_prediction": {"Dense_0": {"kernel": np.zeros((width, 8), np.float32)}},
         "position_predictor": {"kernel": np.zeros((width, 196), np.float32), "bias": np.zeros(196, np.float32)},
     }
     for n in range(12):

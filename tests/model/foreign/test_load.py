@@ -296,7 +296,10 @@ def test_a_network_whose_patches_have_no_size_of_image_is_imported_or_refused_in
         load({**given, "weights": str(tmp_path / "mvitv2_tiny.safetensors"), "backbone": "mvitv2_tiny"})
 
 
-@pytest.mark.parametrize("architecture", ["deit_tiny_distilled_patch16_224", "vit_tiny_patch16_224", "resnet18"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["deit_tiny_distilled_patch16_224", "vit_tiny_patch16_224", "resnet18", "test_convnext", "test_efficientnet"],
+)
 def test_a_file_of_timms_loads_without_its_classifiers(architecture, tmp_path):
     whole = timm.create_model(architecture).state_dict()
     save_file(whole, tmp_path / "w.safetensors")
