@@ -131,6 +131,16 @@ def test_weights_are_those_of_their_file_or_seed_and_where_they_are_from_is_said
     assert all(torch.equal(value, same[key]) for key, value in found.net.state_dict().items())
 
 
+def test_a_file_for_a_backbone_of_ours_is_built_as_ours_for_the_size_that_is_said(tmp_path):
+    spec, path = BACKBONES["vit_demo_8"], tmp_path / "w.safetensors"
+    weights = seeded_backbone(spec, 48, 5).state_dict()
+    save_file(weights, path)
+    given = {"weights": str(path), "format": "timm", "backbone": "vit_demo_8", "ours": asdict(spec), "image_size": 48}
+    found = load({**NOTHING, **given})
+    assert (found.architecture, found.image_size, found.args["img_size"]) == (spec.architecture, 48, 48)
+    assert all(torch.equal(value, weights[key]) for key, value in found.net.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("tree", "form", "says"),
     [
