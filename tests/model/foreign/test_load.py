@@ -200,6 +200,12 @@ def test_a_tag_that_timm_does_not_have_is_one_sentence(tmp_path):
         load({**NOTHING, **given})
 
 
+def test_an_argument_that_a_network_does_not_take_is_one_sentence(tmp_path):
+    given = {"weights": str(tmp_path / "w.pth"), "format": "timm", "backbone": "test_vit", "stride": 16}
+    with pytest.raises(EncoderError, match=r"^timm cannot build test_vit with \{'output_stride': 16\}: .*'output_stride'$"):
+        load({**NOTHING, **given})
+
+
 @pytest.mark.parametrize("architecture", ["vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
 def test_registers_are_no_patches(architecture, tmp_path):
     small = {"depth": 1, "embed_dim": 48, "num_heads": 3, "dynamic_img_size": True, "img_size": 56}
