@@ -282,7 +282,7 @@ def hub(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["test_vit.r160_in1k", "resnet18.a1_in1k", "deit_tiny_distilled_patch16_224.fb_in1k", "test_convnext.r160_in1k"]
 )
-def test_a_model_of_the_hub_has_the_hubs_weights_but_the_classifiers_and_its_cards_statistics(name, hub):
+def test_a_model_of_the_hub_has_the_hubs_weights_but_the_classifiers_and_its_cards_statistics_and_licence(name, hub):
     whole = timm.create_model(name).state_dict()
     hub(whole)
     found = load({**NOTHING, "weights": name})
@@ -291,6 +291,7 @@ def test_a_model_of_the_hub_has_the_hubs_weights_but_the_classifiers_and_its_car
     assert {key.split(".")[0] for key in whole.keys() - got.keys()} <= {"head", "head_dist", "fc"}
     card = timm.get_pretrained_cfg(name)
     assert (found.mean, found.std, found.architecture) == (card.mean, card.std, name.partition(".")[0])
+    assert found.source == f"{name}, timm's hub; licence: apache-2.0"
 
 
 def test_a_file_of_the_hub_that_does_not_fit_is_refused(hub):
