@@ -96,7 +96,8 @@ def _own_file(path: Path, settings: dict) -> Foreign:
     net, args = _build(architecture, more, settings)
     tree, form = read(path), settings["format"]
     try:
-        fill(net, weights_of(tree, form, path), path, name)
+        weights = weights_of(tree, form, path)
+        fill(net, _without_classifier(net, weights) if form == "timm" else weights, path, name)
     except EncoderError as error:
         raise EncoderError(f"{error}{_another_format(net, tree, form, path)}") from None
     mean, std = _statistics(settings)
@@ -131,7 +132,7 @@ def _folder(path: Path, settings: dict) -> Foreign:
         own.setdefault("img_size", card["input_size"][-1])  # as timm does
     file = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
     net, args = _build(config["architecture"], own, settings)
-    fill(net, weights_of(read(file), "timm", file), file, "its config.json")
+    fill(net, _without_classifier(net, weights_of(read(file), "timm", file)), file, "its config.json")
     mean, std = tuple(card["mean"]), tuple(card["std"])
     return Foreign(_checked(net, str(path)), config["architecture"], args, mean, std, str(path))
 
@@ -165,16 +166,16 @@ def _hub(name: str, settings: dict) -> Foreign:
             f"https://huggingface.co/timm/{name} elsewhere into a folder, and give the folder in place of the name"
         ) from error
     statistics = full.pretrained_cfg
-    fill(net, _without_classifier(full), Path(name), architecture)
+    fill(net, _without_classifier(net, full.state_dict()), Path(name), architecture)
     source = f"{name}, timm's hub; licence: {statistics.get('license') or 'not stated'}"
     return Foreign(_checked(net, name), architecture, args, statistics["mean"], statistics["std"], source)
 
 
-def _without_classifier(net: nn.Module) -> dict[str, Tensor]:
-    """A network's weights, except those of the layers that timm's card calls the classifier."""
-    named = net.pretrained_cfg.get("classifier") or ()
-    starts = tuple(f"{layer}." for layer in ((named,) if isinstance(named, str) else named))
-    return {key: value for key, value in net.state_dict().items() if not key.startswith(starts)}
+def _without_classifier(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights, except those that `net`, built without a classifier, lacks in the part that timm's card calls one."""
+    named, kept = net.pretrained_cfg.get("classifier") or (), net.state_dict().keys()
+    parts = {layer.partition(".")[0] for layer in ((named,) if isinstance(named, str) else named)}
+    return {key: value for key, value in weights.items() if key in kept or key.partition(".")[0] not in parts}
 
 
 def _build(architecture: str, more: dict, settings: dict) -> tuple[nn.Module, dict]:

@@ -315,13 +315,20 @@ def test_a_network_whose_patches_have_no_size_of_image_is_imported_or_refused_in
 
 @pytest.mark.parametrize(
     "architecture",
-    ["deit_tiny_distilled_patch16_224", "vit_tiny_patch16_224", "resnet18", "test_convnext", "test_efficientnet"],
+    [
+        *("deit_tiny_distilled_patch16_224", "vit_tiny_patch16_224", "resnet18", "test_convnext", "test_efficientnet"),
+        *("legacy_seresnet18", "inception_next_atto", "repvit_m0_9"),  # whose classifiers have names of their own
+    ],
 )
-def test_a_file_of_timms_loads_without_its_classifiers(architecture, tmp_path):
-    whole = timm.create_model(architecture).state_dict()
+def test_a_file_and_a_folder_of_timms_load_without_their_classifiers(architecture, tmp_path):
+    net = timm.create_model(architecture)
+    whole = net.state_dict()
     save_file(whole, tmp_path / "w.safetensors")
-    found = load({**NOTHING, "weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": architecture})
-    assert all(torch.equal(value, whole[key]) for key, value in found.net.state_dict().items())
+    save_for_hf(net, tmp_path / "hf", safe_serialization=True)
+    file = {"weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": architecture}
+    for given in (file, {"weights": str(tmp_path / "hf")}):
+        found = load({**NOTHING, **given})
+        assert all(torch.equal(value, whole[key]) for key, value in found.net.state_dict().items())
 
 
 def test_a_resnet_without_counters_of_batches_loads(tmp_path):
