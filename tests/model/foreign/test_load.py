@@ -331,6 +331,20 @@ def test_a_file_and_a_folder_of_timms_load_without_their_classifiers(architectur
         assert all(torch.equal(value, whole[key]) for key, value in found.net.state_dict().items())
 
 
+def test_a_network_whose_card_names_no_classifier_loads(tmp_path, monkeypatch):
+    create = timm.create_model
+
+    def unnamed(*args, **more):
+        net = create(*args, **more)
+        net.pretrained_cfg = {**net.pretrained_cfg, "classifier": None}
+        return net
+
+    monkeypatch.setattr(timm, "create_model", unnamed)
+    save_file(published.weights("test_vit"), tmp_path / "w.safetensors")
+    found = load({**NOTHING, "weights": str(tmp_path / "w.safetensors"), "format": "timm", "backbone": "test_vit"})
+    assert all(torch.equal(value, published.weights("test_vit")[key]) for key, value in found.net.state_dict().items())
+
+
 def test_a_resnet_without_counters_of_batches_loads(tmp_path):
     weights = {key: value for key, value in published.weights("resnet18").items() if "num_batches_tracked" not in key}
     save_file(weights, tmp_path / "r.safetensors")
