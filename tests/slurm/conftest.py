@@ -64,7 +64,7 @@ def for_tests(root: Path, first_look: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A clone on the branch `main`: the demo cut down to one model and an untrained one, nothing computed."""
     tree = Checkout(tmp_path_factory.mktemp("demo") / "project", patience=900)
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -79,7 +79,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for_tests(tree.root, 20)
     tree.do("git", "init", "--quiet", "--initial-branch=main")
     commit(tree, "An experiment")
-    return tree
+    yield tree
+    end_what_runs_in(tree.root)
 
 
 def job_of(tree: Tree, stage: str) -> str:
@@ -95,7 +96,7 @@ def commit(tree: Tree, message: str) -> None:
 
 @pytest.fixture
 def toy(computed: Path, tmp_path: Path) -> Iterator[Checkout]:  # noqa: F811 - the fixture
-    """The toy project of tests/workflow, all up to date. What a lost node's job leaves running in it is ended."""
+    """The toy project of tests/workflow, all up to date."""
     tree = Checkout(tmp_path / "tree", patience=400)
     shutil.copytree(computed, tree.root, symlinks=True)
     (tree.root / "workflow").unlink()
@@ -103,10 +104,15 @@ def toy(computed: Path, tmp_path: Path) -> Iterator[Checkout]:  # noqa: F811 - t
     tree.request({"plan": {"head": True}})
     for_tests(tree.root, 2)
     yield tree
+    end_what_runs_in(tree.root)
+
+
+def end_what_runs_in(folder: Path) -> None:
+    """End what a lost node's job has left: its snakemake does not, if SIGTERM comes while it holds a lock of its own."""
     ended = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(tree.root.resolve()):
+            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder.resolve()):
                 process.kill()
                 ended.append(process)
     psutil.wait_procs(ended, timeout=10)
