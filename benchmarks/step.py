@@ -32,8 +32,10 @@ from pathlib import Path
 import torch
 import yaml
 from PIL import Image
+from pydantic import ValidationError
 
 from cribo import params, plan, recipe
+from cribo.command import explained
 from cribo.data.prepared.readers import Record
 from cribo.launch import environment
 from cribo.measure import PHASES, Measured, measure
@@ -177,7 +179,12 @@ def chosen(given: argparse.Namespace) -> tuple[Params, Compute]:
     if given.model not in trained:
         sys.exit(f"no model {given.model}: {', '.join(trained)}")
     trained[given.model] = params.merged(trained[given.model], overlay)
-    if not params.needs_bank(everything.model(given.model)):
+    try:
+        model = everything.model(given.model)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        sys.exit(f"--set: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
+    if not params.needs_bank(model):
         sys.exit(f"{given.model} has no cross_image in losses: the step that is measured is CrIBo's")
     return everything, everything.compute.model_copy(update={"precision": given.precision or everything.compute.precision})
 
@@ -273,6 +280,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    if given.ahead < 1:
+        sys.exit(f"--ahead {given.ahead}: give the number of rows that compile side by side, from 1")
     everything, compute = chosen(given)
     settings = plan.pretrain_settings(everything.model(given.model))
     device = pick_device(given.device)
@@ -334,4 +343,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

@@ -5,23 +5,10 @@ import timm.layers
 import torch
 from torch import nn
 
-from cribo.model.architectures import BACKBONES
 from cribo.model.networks import mlp
 from cribo.model.networks.attention import SHORT, Attention, Heads, attend, attention_gradient, replace_attentions
-from cribo.model.networks.backbone import build_backbone
 from tests.model.networks.kernels import reference
-from tests.model.networks.test_mlp import off, output_and_gradients
-
-
-@pytest.fixture
-def own_passes(monkeypatch):
-    """What is compiled takes its own passes on a CPU too."""
-    monkeypatch.setattr(mlp, "takes_own_passes", lambda x: torch.compiler.is_compiling())
-
-
-def vit(size=48):
-    torch.manual_seed(0)
-    return build_backbone(BACKBONES["vit_demo_8"], size)
+from tests.model.networks.own_passes import calls_of_a_network_like_timms, off, same_to_rounding, vit
 
 
 def test_outputs_and_gradients_of_the_heads_are_those_of_autograd():
@@ -31,10 +18,8 @@ def test_outputs_and_gradients_of_the_heads_are_those_of_autograd():
     ours = Heads.apply(tensors[0].bfloat16(), *tensors[1:], 3)
     exact = [t.detach().double().requires_grad_() for t in tensors]
     theirs = reference.attention(exact[0] @ exact[1].T + exact[2], 3)
-    assert ours.dtype == torch.bfloat16 and off(ours, theirs) < 1e-2
-    found = torch.autograd.grad(ours, tensors, upstream)
-    for mine, its in zip(found, torch.autograd.grad(theirs, exact, upstream.double()), strict=True):
-        assert mine.dtype == torch.float32 and off(mine, its) < 1e-2
+    gradients = torch.autograd.grad(ours, tensors, upstream), torch.autograd.grad(theirs, exact, upstream.double())
+    same_to_rounding((ours, gradients[0]), (theirs, gradients[1]))
 
 
 def test_the_operators_keep_torchs_rules():
@@ -45,31 +30,9 @@ def test_the_operators_keep_torchs_rules():
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_compiled_with_its_own_passes_a_network_has_the_features_and_gradients_of_timms_to_rounding(own_passes, recompute):
-    net = vit()
-    exact, by_exact = output_and_gradients(net, net.forward_features, autocast=False)
-    plain, by_plain = output_and_gradients(net, net.forward_features)
-    replace_attentions(net)
-    net.set_grad_checkpointing(recompute)
-    calls = []
-    ours, by_ours = output_and_gradients(net, torch.compile(net.forward_features, backend=counting(calls)))
-    assert calls[0]["attend"] == len(net.blocks) and sum(c["attention_gradient"] for c in calls) == len(net.blocks)
-    assert off(ours, exact) < 1.5 * off(plain, exact)
-    for name, gradient in by_ours.items():
-        assert gradient.dtype == torch.float32
-        assert off(gradient, by_exact[name]) < 1.5 * off(by_plain[name], by_exact[name]) + 1e-3, name
-
-
-def counting(calls):
-    """A compiler that notes how often each graph calls our operators."""
-    from functorch.compile import make_boxed_func
-    from torch._dynamo.backends.common import aot_autograd
-
-    def count(graph, _inputs):
-        names = [str(node.target) for node in graph.graph.nodes]
-        calls.append({op: sum(f"cribo.{op}." in name for name in names) for op in ("attend", "attention_gradient")})
-        return make_boxed_func(graph.forward)
-
-    return aot_autograd(fw_compiler=count, bw_compiler=count)
+    calls = calls_of_a_network_like_timms(replace_attentions, recompute, ["attend", "attention_gradient"])
+    blocks = len(vit().blocks)
+    assert calls[0]["attend"] == blocks and sum(c["attention_gradient"] for c in calls) == blocks
 
 
 @pytest.mark.parametrize("why", ["uncompiled", "recomputed", "written out", "long", "masked"])

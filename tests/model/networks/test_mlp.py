@@ -5,36 +5,8 @@ import timm.layers
 import torch
 from torch import nn
 
-from cribo.model.architectures import BACKBONES
-from cribo.model.networks import mlp
-from cribo.model.networks.backbone import build_backbone
 from cribo.model.networks.mlp import Mlp, TwoLayers, gelu_gradient, replace_mlps
-
-
-@pytest.fixture
-def own_passes(monkeypatch):
-    """What is compiled takes its own passes on a CPU too."""
-    monkeypatch.setattr(mlp, "takes_own_passes", lambda x: torch.compiler.is_compiling())
-
-
-def vit():
-    torch.manual_seed(0)
-    return build_backbone(BACKBONES["vit_demo_8"], 48)
-
-
-def output_and_gradients(net, forward, autocast=True):
-    torch.manual_seed(1)
-    images, upstream = torch.randn(3, 3, 48, 48), torch.randn(3, 37, net.num_features)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        out = forward(images)
-    (out.float() * upstream).sum().backward()
-    gradients = {name: p.grad.clone() for name, p in net.named_parameters()}
-    net.zero_grad()
-    return out.detach(), gradients
-
-
-def off(a, b):
-    return ((a.double() - b.double()).norm() / b.double().norm()).item()
+from tests.model.networks.own_passes import calls_of_a_network_like_timms, off, same_to_rounding, vit
 
 
 def test_gradients_of_the_two_layers_are_those_of_autograd():
@@ -46,10 +18,8 @@ def test_gradients_of_the_two_layers_are_those_of_autograd():
     exact = [t.detach().double().requires_grad_() for t in tensors]
     x, w1, b1, w2, b2 = exact
     theirs = nn.functional.gelu(x @ w1.T + b1) @ w2.T + b2
-    assert ours.dtype == torch.bfloat16 and off(ours, theirs) < 1e-2
-    found = torch.autograd.grad(ours, tensors, upstream)
-    for mine, its in zip(found, torch.autograd.grad(theirs, exact, upstream.double()), strict=True):
-        assert mine.dtype == torch.float32 and off(mine, its) < 1e-2
+    gradients = torch.autograd.grad(ours, tensors, upstream), torch.autograd.grad(theirs, exact, upstream.double())
+    same_to_rounding((ours, gradients[0]), (theirs, gradients[1]))
 
 
 def test_the_operator_keeps_torchs_rules():
@@ -59,31 +29,10 @@ def test_the_operator_keeps_torchs_rules():
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_compiled_with_its_own_passes_a_network_has_the_features_and_gradients_of_timms_to_rounding(own_passes, recompute):
-    net = vit()
-    exact, by_exact = output_and_gradients(net, net.forward_features, autocast=False)
-    plain, by_plain = output_and_gradients(net, net.forward_features)
-    replace_mlps(net)
-    net.set_grad_checkpointing(recompute)
-    calls = []
-    compiled = torch.compile(net.forward_features, backend=counting(calls))
-    ours, by_ours = output_and_gradients(net, compiled)
-    assert sum(calls) == len(net.blocks), "gradients should go through the operator once a block"
-    assert off(ours, exact) < 1.5 * off(plain, exact)
-    for name, gradient in by_ours.items():
-        assert gradient.dtype == torch.float32
-        assert off(gradient, by_exact[name]) < 1.5 * off(by_plain[name], by_exact[name]) + 1e-3, name
-
-
-def counting(calls):
-    """A compiler that notes how often each graph calls the operator."""
-    from functorch.compile import make_boxed_func
-    from torch._dynamo.backends.common import aot_autograd
-
-    def count(graph, _inputs):
-        calls.append(sum("gelu_gradient" in str(node.target) for node in graph.graph.nodes))
-        return make_boxed_func(graph.forward)
-
-    return aot_autograd(fw_compiler=count, bw_compiler=count)
+    calls = calls_of_a_network_like_timms(replace_mlps, recompute, ["gelu_gradient"])
+    assert sum(c["gelu_gradient"] for c in calls) == len(vit().blocks), (
+        "gradients should go through the operator once a block"
+    )
 
 
 def test_weights_keep_their_names_and_uncompiled_every_bit_of_the_output_stays():
